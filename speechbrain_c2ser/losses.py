@@ -1,0 +1,330 @@
+"""The objectives: data2vec regression, supervised contrast and their kin."""
+
+import logging
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+logger = logging.getLogger(__name__)
+
+
+def data2vec_loss(predictions, targets):
+    """Squared error to the teacher, summed over dims, times 1/sqrt(D).
+
+    Only the rows to be counted are passed in (masked frames of all
+    utterances, or one row per utterance), so padding can never enter.
+
+    Arguments
+    ---------
+    predictions : torch.Tensor
+        Rows [N, D] of the student.
+    targets : torch.Tensor
+        Rows [N, D] of the teacher; no gradient flows into them.
+
+    Returns
+    -------
+    torch.Tensor
+        Scalar: mean over the N rows.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there is no row at all.
+
+    Example
+    -------
+    >>> data2vec_loss(torch.zeros(3, 4), torch.ones(3, 4))
+    tensor(2.)
+    """
+    if predictions.shape != targets.shape:
+        raise ValueError(
+            f"Predictions {tuple(predictions.shape)} and targets "
+            f"{tuple(targets.shape)} must have the same shape."
+        )
+    if len(predictions) == 0:
+        raise ValueError("No frame is masked: raise mask_prob.")
+    error = (predictions.float() - targets.detach().float()).square()
+    return error.sum(-1).mean() * predictions.shape[-1] ** -0.5
+
+
+class PairLoss(nn.Module):
+    """Supervised contrast: same emotion together, other emotions apart (L_cat).
+
+    With unit rows g and temperature t the similarities are g g^T / t, and the
+    wanted distribution of row i is even over the other items of its label
+    (the same-label matrix without its diagonal, row-normalised). An item is
+    never its own candidate. Both matrices are symmetric, so the two
+    directions of a symmetric cross-entropy are equal and one is computed.
+    The exact formula of Emotion2Vec-S is not published; this is SupCon.
+
+    Under DDP training the vectors of all ranks are compared, with gradients
+    to each.
+
+    Arguments
+    ---------
+    temperature : float
+        Divides the cosine similarities.
+
+    Example
+    -------
+    >>> loss = PairLoss(temperature=1.0)
+    >>> vectors = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]])
+    >>> loss(vectors, torch.tensor([0, 0, -1])) # one pair, nothing beside it
+    tensor(0.)
+    """
+
+    def __init__(self, temperature=0.1):
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}.")
+        self.temperature = temperature
+        self._warned = False
+
+    def forward(self, vectors, labels):
+        """Compare the labelled items of a batch.
+
+        Arguments
+        ---------
+        vectors : torch.Tensor
+            Utterance vectors [N, D], of any length.
+        labels : torch.Tensor
+            Class indices [N]; -1 = unlabelled, takes no part.
+
+        Returns
+        -------
+        torch.Tensor
+            Scalar: mean over the items that have a positive; a zero that
+            still carries a (zero) gradient when none has.
+        """
+        vectors = vectors.float()
+        # validation runs the same items on every rank: nothing to gather
+        if torch.is_grad_enabled():
+            vectors, labels = gather_rows(vectors, labels)
+        labelled = labels >= 0
+        rows, labels = vectors[labelled], labels[labelled]
+        same = labels.unsqueeze(0) == labels.unsqueeze(1)
+        same.fill_diagonal_(False)
+        positives = same.sum(1)
+        counted = positives > 0
+        if not counted.any():
+            self._warn_once(len(labels))
+            return vectors.sum() * 0.0
+        rows = F.normalize(rows, dim=-1)
+        logits = rows @ rows.t() / self.temperature
+        itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+        log_probs = logits.masked_fill(itself, float("-inf")).log_softmax(1)
+        # -inf on the diagonal times a zero target would be NaN
+        cross = -log_probs.masked_fill(~same, 0.0).sum(1)
+        return (cross[counted] / positives[counted]).mean()
+
+    def _warn_once(self, labelled):
+        if not self._warned:
+            logger.warning(
+                "PairLoss: a batch with %d labelled items holds no pair of "
+                "one label, so L_cat learns nothing from it: use larger "
+                "batches or sampling.PairedBatchSampler (said once).",
+                labelled,
+            )
+            self._warned = True
+
+
+def gather_rows(vectors, labels):
+    """Collect the rows of all DDP ranks; gradients reach every rank's own.
+
+    Arguments
+    ---------
+    vectors : torch.Tensor
+        Rows [n, D]; n may differ between ranks.
+    labels : torch.Tensor
+        Integers [n] >= -1.
+
+    Returns
+    -------
+    vectors : torch.Tensor
+        Rows [N, D] of all ranks in order of rank.
+    labels : torch.Tensor
+        Integers [N].
+
+    Example
+    -------
+    >>> vectors, labels = gather_rows(torch.ones(2, 3), torch.tensor([0, 1]))
+    >>> vectors.shape
+    torch.Size([2, 3])
+    """
+    if not (
+        torch.distributed.is_available() and torch.distributed.is_initialized()
+    ):
+        return vectors, labels
+    world = torch.distributed.get_world_size()
+    count = torch.tensor([len(labels)], device=labels.device)
+    counts = [torch.zeros_like(count) for _ in range(world)]
+    torch.distributed.all_gather(counts, count)
+    longest = int(torch.stack(counts).max())
+    missing = longest - len(labels)
+    # collectives need one shape; the filled rows are cut away below
+    padded = F.pad(labels, (0, missing), value=-1)
+    all_labels = [torch.zeros_like(padded) for _ in range(world)]
+    torch.distributed.all_gather(all_labels, padded)
+    all_vectors = _GatherWithGradient.apply(F.pad(vectors, (0, 0, 0, missing)))
+    counts = [int(c) for c in counts]
+    vectors = [v[:n] for v, n in zip(all_vectors, counts, strict=True)]
+    labels = [v[:n] for v, n in zip(all_labels, counts, strict=True)]
+    return torch.cat(vectors), torch.cat(labels)
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    """all_gather whose backward sums every rank's gradient for my rows.
+
+    Each rank computes the same global loss, so this sum is world-size times
+    the gradient; DDP's mean over ranks brings it back to the exact one.
+    """
+
+    @staticmethod
+    def forward(ctx, rows):
+        world = torch.distributed.get_world_size()
+        gathered = [torch.zeros_like(rows) for _ in range(world)]
+        torch.distributed.all_gather(gathered, rows.contiguous())
+        return torch.stack(gathered)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        gradient = gradient.contiguous()
+        torch.distributed.all_reduce(gradient)
+        return gradient[torch.distributed.get_rank()]
+
+
+def concordance_loss(predictions, targets, mask=None):
+    """1 - concordance correlation coefficient (Lin 1989), for dimensions.
+
+    Arguments
+    ---------
+    predictions : torch.Tensor
+        Values [N] or [N, K], K = dimensions such as valence and arousal.
+    targets : torch.Tensor
+        Same shape.
+    mask : torch.Tensor, optional
+        Booleans [N]; False = no target, the item takes no part.
+
+    Returns
+    -------
+    torch.Tensor
+        Scalar: mean over the K dimensions of 1 - CCC, in [0, 2]. Fewer than
+        two items carry no correlation: a zero with zero gradient.
+
+    Example
+    -------
+    >>> concordance_loss(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0]))
+    tensor(0.)
+    """
+    if mask is not None:
+        predictions, targets = predictions[mask], targets[mask]
+    if len(predictions) < 2:
+        return predictions.sum() * 0.0
+    x, y = predictions.float(), targets.float()
+    x_mean, y_mean = x.mean(0), y.mean(0)
+    covariance = ((x - x_mean) * (y - y_mean)).mean(0)
+    spread = (
+        x.var(0, unbiased=False)
+        + y.var(0, unbiased=False)
+        + (x_mean - y_mean).square()
+    )
+    # two constants that agree: nothing to learn, not 0/0
+    ccc = 2 * covariance / spread.clamp_min(1e-8)
+    return torch.where(spread > 0, 1 - ccc, torch.zeros_like(ccc)).mean()
+
+
+def soft_label_loss(logits, votes):
+    """Cross-entropy against a distribution of annotators' votes.
+
+    Arguments
+    ---------
+    logits : torch.Tensor
+        Scores [N, L].
+    votes : torch.Tensor
+        Vote counts or probabilities [N, L], >= 0; each row is normalised. A
+        row of zeros has no label and takes no part.
+
+    Returns
+    -------
+    torch.Tensor
+        Scalar: mean over the labelled rows.
+
+    Raises
+    ------
+    ValueError
+        If a vote is negative.
+
+    Example
+    -------
+    >>> soft_label_loss(torch.zeros(1, 4), torch.tensor([[3.0, 1, 0, 0]]))
+    tensor(1.3863)
+    """
+    votes = votes.float()
+    if (votes < 0).any():
+        raise ValueError("Votes must be counts or probabilities >= 0.")
+    total = votes.sum(-1)
+    labelled = total > 0
+    if not labelled.any():
+        return logits.sum() * 0.0
+    target = votes[labelled] / total[labelled].unsqueeze(-1)
+    return -(target * logits[labelled].float().log_softmax(-1)).sum(-1).mean()
+
+
+def distillation_loss(student_logits, teacher_logits, temperature=1.0):
+    """KL(teacher || student) with a stopped gradient (Hinton et al. 2015).
+
+    Arguments
+    ---------
+    student_logits : torch.Tensor
+        Scores [..., L].
+    teacher_logits : torch.Tensor
+        Scores [..., L]; no gradient flows into them.
+    temperature : float
+        Softens both; the loss is scaled by its square so that gradients keep
+        their size.
+
+    Returns
+    -------
+    torch.Tensor
+        Scalar: mean over all but the last axis.
+
+    Example
+    -------
+    >>> distillation_loss(torch.zeros(2, 3), torch.ones(2, 3))
+    tensor(0.)
+    """
+    student = (student_logits.float() / temperature).log_softmax(-1)
+    teacher = (teacher_logits.detach().float() / temperature).log_softmax(-1)
+    divergence = (teacher.exp() * (teacher - student)).sum(-1)
+    return divergence.mean() * temperature**2
+
+
+def hidden_state_loss(student, teacher):
+    """Mean squared distance of layer-normalised hidden states.
+
+    Normalised, because the size of a hidden state differs from layer to layer
+    and says nothing about its content.
+
+    Arguments
+    ---------
+    student : torch.Tensor
+        States [..., D].
+    teacher : torch.Tensor
+        States [..., D]; no gradient flows into them.
+
+    Returns
+    -------
+    torch.Tensor
+        Scalar: mean over all axes.
+
+    Example
+    -------
+    >>> state = torch.tensor([[1.0, -1.0]])
+    >>> hidden_state_loss(state, -state)
+    tensor(4.0000)
+    """
+    size = student.shape[-1:]
+    student = F.layer_norm(student.float(), size)
+    teacher = F.layer_norm(teacher.detach().float(), size)
+    return F.mse_loss(student, teacher)
