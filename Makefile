@@ -1,0 +1,28 @@
+# Two commands do everything: make demo, make test.
+PYTHON ?= python3
+DATA ?=
+OUTPUT ?=
+VENV_PYTHON := .venv/bin/python
+
+.PHONY: demo test lint clean environment
+
+demo: environment
+	@$(VENV_PYTHON) recipes/Synthetic/run_demo.py \
+		$(if $(DATA),--data "$(DATA)") $(if $(OUTPUT),--output "$(OUTPUT)")
+
+test: environment
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile
+
+lint: environment
+	@$(VENV_PYTHON) -m ruff check .
+
+environment:
+	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) here: \
+	install Python 3.10 or newer, or name one: make PYTHON=python3.12 ..."; \
+	exit 1; }
+	@$(PYTHON) tools/setup_env.py
+
+# The environment stays; remove .venv by hand to start from nothing.
+clean:
+	rm -rf results .pytest_cache .ruff_cache *.egg-info build
+	find . -name __pycache__ -not -path './.venv/*' -exec rm -rf {} +

@@ -1,0 +1,59 @@
+"""Packaging of speechbrain_c2ser.
+
+Bounds: the lower ones and the upper ones were both run by the test
+suite; the upper ones stop below the first release that was not.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$',
+    (ROOT / "speechbrain_c2ser" / "__init__.py").read_text(encoding="utf-8"),
+    re.MULTILINE,
+).group(1)
+
+REQUIRED = [
+    "speechbrain>=1.1.0,<1.2",
+    "torch>=2.11,<2.14",
+    "torchaudio>=2.11,<2.12",
+    "hyperpyyaml>=1.2.2,<1.3",
+    "transformers>=5.17,<5.24",
+    "peft>=0.19,<0.22",
+    "sentencepiece>=0.2.0,<0.3",
+    "safetensors>=0.7,<0.9",
+    "soundfile>=0.13,<0.15",
+    "numpy>=2.0,<2.5",
+    "scikit-learn>=1.7,<1.10",
+    "tqdm>=4.66,<5",
+]
+
+# Style words are measured: phonemes, fundamental frequency, loudness.
+PROSODY = [
+    "espeakng-loader>=0.2.4,<0.3",
+    "praat-parselmouth>=0.4.5,<0.5",
+    "pyloudnorm>=0.1.1,<0.3",
+]
+
+EXTRAS = {
+    "prosody": PROSODY,
+    "demo": PROSODY + ["matplotlib>=3.10,<3.12"],
+    "dev": ["pytest>=8.4,<10", "pytest-xdist>=3.6,<4", "ruff>=0.17,<0.18"],
+}
+
+setup(
+    name="speechbrain_c2ser",
+    version=VERSION,
+    description="C2SER speech emotion recognition for SpeechBrain",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["speechbrain_c2ser*"]),
+    install_requires=REQUIRED,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["c2ser = speechbrain_c2ser.cli:main"]},
+)
