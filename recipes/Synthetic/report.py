@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""Write the report of a finished run.
+
+> python recipes/Synthetic/report.py results/demo
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from speechbrain_c2ser.report import print_report, write_report
+
+
+def main(argv=None):
+    """Read OUTPUT, write its report, print the table and the path."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", type=Path, help="folder of the run")
+    parser.add_argument(
+        "--report", type=Path, help="where to write (OUTPUT/report)"
+    )
+    arguments = parser.parse_args(argv)
+    folder = arguments.report or arguments.output / "report"
+    try:
+        figures = write_report(arguments.output, folder)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"report: {error}")
+    print_report(figures, folder)
+
+
+if __name__ == "__main__":
+    main()
