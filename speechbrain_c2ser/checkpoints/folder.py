@@ -1,0 +1,386 @@
+"""One folder that holds a whole C2SER: settings, weights, language model.
+
+``hyperparams.yaml`` has every block inlined, the labels and the prompts;
+``model.safetensors`` all tensors but the base language model's, which are in
+``llm/`` (as Hugging Face writes them) or stay where they were; ``whisper/``
+has Whisper's configuration. Nothing in it is pickled.
+"""
+
+import hashlib
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+import ruamel.yaml
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+FORMAT = 1
+SETTINGS = "hyperparams.yaml"
+WEIGHTS = "model.safetensors"
+SMALL_LLM = 200_000_000  # parameters; a smaller one is copied along
+PACKAGES = ("speechbrain", "speechbrain_c2ser", "torch", "transformers", "peft")
+# Constructor arguments that do not change what a module computes.
+RUN_ONLY = ("source", "pretrained", "save_path", "freeze")
+
+
+def save_c2ser(
+    model,
+    folder,
+    label_space,
+    prompts=None,
+    languages=("en",),
+    include_llm=None,
+    temperature=1.0,
+    prior=None,
+    extra=None,
+):
+    """Write a model as a folder that ``C2SER.from_hparams`` reads.
+
+    Arguments
+    ---------
+    model : speechbrain_c2ser.lobes.speech_emotion_llm.SpeechEmotionLLM
+        The model.
+    folder : str | Path
+        Where it goes; an earlier C2SER folder is replaced, in one step.
+    label_space : speechbrain_c2ser.labels.LabelSpace
+        The emotions it tells apart.
+    prompts : dict | None
+        ``{"explicit": text, "implicit": text}`` where they differ from the
+        published ones.
+    languages : sequence of str
+        Languages the model answers in.
+    include_llm : bool | None
+        Whether the base language model is copied; None = if it was trained
+        or is small. Otherwise the yaml refers to where it came from.
+    temperature : float
+        Divides label scores; fitted on validation data.
+    prior : list[float] | None
+        Probabilities of the labels to divide out.
+    extra : dict | None
+        Plain facts to keep, such as where the model came from.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds something else, or the model cannot be
+        described.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / SETTINGS).is_file():
+        if not folder.is_dir() or any(folder.iterdir()):
+            raise ValueError(
+                f"{folder} exists and is no C2SER folder; choose another name."
+            )
+    lm = model.language_model
+    include_llm = _include_llm(lm, folder, include_llm)
+    beside = folder.with_name(folder.name + ".part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        if include_llm:
+            _save_llm(lm, beside / "llm")
+        acoustic = getattr(model.perception, "acoustic_encoder", None)
+        settings = {
+            "format": FORMAT,
+            "folder": ".",  # the reader puts the real place here
+            "sample_rate": 16000,
+            "languages": list(languages),
+            "prompts": prompts,
+            "temperature": float(temperature),
+            "prior": None if prior is None else [float(p) for p in prior],
+            "acoustic_encoder_hash": acoustic and fingerprint(acoustic),
+            "versions": _versions(),
+            "extra": extra,
+            "label_space": label_space,
+            "model": model,
+        }
+        settings = {
+            key: _describe(value, key, beside, include_llm)
+            for key, value in settings.items()
+        }
+        yaml = ruamel.yaml.YAML()
+        yaml.allow_unicode = True
+        with open(beside / SETTINGS, "w", encoding="utf-8") as file:
+            yaml.dump(CommentedMap(settings), file)
+        tensors = {
+            key: value.detach().cpu().contiguous().clone()
+            for key, value in model.state_dict().items()
+            if not _is_base(key)
+        }
+        save_file(tensors, beside / WEIGHTS, metadata={"format": "pt"})
+        _put_in_place(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return folder
+
+
+def load_c2ser(folder, llm=None, allow=()):
+    """Build the model of a folder and load its weights.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Written by :func:`save_c2ser`.
+    llm : str | Path | None
+        Where the base language model is now, if not where it was.
+    allow : sequence of str
+        Further modules whose classes the yaml may build, such as a
+        connector of your own ("my_package.connectors").
+
+    Returns
+    -------
+    dict
+        ``model``, ``label_space``, ``prompts``, ``languages``,
+        ``sample_rate``, ``temperature``, ``prior`` and the other settings.
+
+    Raises
+    ------
+    FileNotFoundError
+        When a file of the folder is missing.
+    ValueError
+        When the yaml builds foreign objects, or the weights do not fit.
+    """
+    folder = Path(folder)
+    for name in (SETTINGS, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder} is no complete C2SER folder: it has no {name}."
+            )
+    text = (folder / SETTINGS).read_text(encoding="utf-8")
+    _refuse_foreign(text, folder / SETTINGS, allow)
+    overrides = {"folder": str(folder.resolve())}
+    if llm is not None:
+        overrides["model"] = {"language_model": {"source": str(llm)}}
+    settings = load_hyperpyyaml(text, overrides)
+    if settings["format"] != FORMAT:
+        raise ValueError(
+            f"{folder} has format {settings['format']}; this version reads "
+            f"format {FORMAT}. Write it anew with the current version."
+        )
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{folder / WEIGHTS} is damaged and cannot be read: {error}."
+        ) from error
+    model = settings["model"]
+    load_strict(model, tensors, folder / WEIGHTS, elsewhere=_is_base)
+    model.eval()
+    return settings
+
+
+def load_strict(module, tensors, what, elsewhere=lambda key: False):
+    """Load tensors into a module; every key must match.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+        Takes the tensors.
+    tensors : dict
+        Name -> tensor.
+    what : str | Path
+        What the tensors are, for the message.
+    elsewhere : callable
+        ``key -> bool``: keys of the module that come from elsewhere.
+
+    Raises
+    ------
+    ValueError
+        Names missing, unexpected and mis-shaped keys.
+
+    Example
+    -------
+    >>> load_strict(torch.nn.Linear(2, 1), {"weight": torch.ones(1, 3)}, "w")
+    Traceback (most recent call last):
+    ...
+    ValueError: w does not fit Linear: 1 missing (bias); 1 of another shape
+    (weight is [1, 3], should be [1, 2]).
+    """
+    own = {k: v for k, v in module.state_dict().items() if not elsewhere(k)}
+    problems = {
+        "missing": sorted(own.keys() - tensors.keys()),
+        "unexpected": sorted(tensors.keys() - own.keys()),
+        "of another shape": [
+            f"{k} is {list(tensors[k].shape)}, should be {list(own[k].shape)}"
+            for k in sorted(own.keys() & tensors.keys())
+            if own[k].shape != tensors[k].shape
+        ],
+    }
+    found = [
+        f"{len(keys)} {kind} ({', '.join(keys[:5])}"
+        + (", ...)" if len(keys) > 5 else ")")
+        for kind, keys in problems.items()
+        if keys
+    ]
+    if found:
+        raise ValueError(
+            f"{what} does not fit {type(module).__name__}: {'; '.join(found)}."
+        )
+    module.load_state_dict(tensors, strict=False)
+
+
+def fingerprint(module):
+    """Hash of what a module computes: its weights and its settings.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits; equal for equal modules on any device.
+
+    Example
+    -------
+    >>> one = torch.nn.Linear(2, 1)
+    >>> two = torch.nn.Linear(2, 1)
+    >>> fingerprint(one) == fingerprint(two)
+    False
+    >>> _ = two.load_state_dict(one.state_dict())
+    >>> fingerprint(one) == fingerprint(two)
+    True
+    """
+    digest = hashlib.sha256(type(module).__name__.encode())
+    arguments = getattr(module, "constructor_arguments", {})
+    for name, value in sorted(arguments.items()):
+        if name not in RUN_ONLY and not isinstance(value, torch.nn.Module):
+            digest.update(f"{name}={value!r};".encode())
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {list(value.shape)};".encode())
+        value = value.detach().cpu().contiguous().flatten()
+        digest.update(value.view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _is_base(key):
+    """Whether a key of SpeechEmotionLLM is the base language model's."""
+    return key.startswith("language_model.model.") and "lora_" not in key
+
+
+def _include_llm(lm, folder, include):
+    if include is None:
+        size = sum(p.numel() for p in lm.model.parameters())
+        arguments = lm.constructor_arguments
+        small = size < SMALL_LLM and arguments["quantize"] is None
+        include = small or not lm.frozen
+    inside = folder.resolve() in Path(lm.source).resolve().parents
+    if not include and (not lm.frozen or inside):
+        raise ValueError(
+            f"The language model of {lm.source} must be saved along (it was "
+            "trained, or the folder it is in is to be replaced): set "
+            "include_llm=True."
+        )
+    return include
+
+
+def _save_llm(lm, folder):
+    # With LoRA the base's layers sit one level deeper.
+    tensors = {
+        key.replace(".base_layer.", "."): value
+        for key, value in lm.model.state_dict().items()
+        if "lora_" not in key
+    }
+    lm.model.save_pretrained(folder, state_dict=tensors)
+    lm.tokenizer.save_pretrained(folder)
+
+
+def _describe(value, name, folder, include_llm):
+    """A value as yaml nodes; objects as ``!new:`` with their arguments."""
+
+    def describe(item, item_name=name):
+        return _describe(item, item_name, folder, include_llm)
+
+    plain = bool | int | float | str | TaggedScalar | None
+    if isinstance(value, plain):
+        return value
+    if isinstance(value, dict):
+        return CommentedMap((k, describe(v, k)) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return CommentedSeq(describe(v) for v in value)
+    arguments = getattr(value, "constructor_arguments", None)
+    if arguments is None:
+        raise ValueError(
+            f"{name} is a {type(value).__name__}, which does not remember its "
+            "arguments and so cannot be saved: decorate its class with "
+            "speechbrain_c2ser.arguments.remember_arguments."
+        )
+    arguments = dict(arguments)
+    if name == "language_model":
+        arguments["pretrained"] = True
+        if include_llm:
+            arguments["source"] = _reference("llm")
+    elif arguments.get("source") and hasattr(value, "save_config"):
+        value.save_config(folder / "whisper")
+        arguments["source"] = _reference("whisper")
+        arguments.update(pretrained=False, save_path=None)
+    block = CommentedMap((k, describe(v, k)) for k, v in arguments.items())
+    kind = type(value)
+    block.yaml_set_ctag(
+        ruamel.yaml.tag.Tag(suffix=f"!new:{kind.__module__}.{kind.__name__}")
+    )
+    return block
+
+
+def _reference(name):
+    return TaggedScalar(f"<folder>/{name}", tag="!ref")
+
+
+def _refuse_foreign(text, path, allow):
+    """A yaml can build any Python object; let it build only ours."""
+    own = ("speechbrain_c2ser.lobes", "speechbrain_c2ser.labels", *allow)
+
+    def check(node):
+        tag = str(node.tag)
+        if tag.startswith("!new:"):
+            module, _, name = tag[len("!new:") :].rpartition(".")
+            parent = module.rpartition(".")[0]
+            good = name[:1].isupper() and (module in own or parent in own)
+        else:
+            good = tag == "!ref" or tag.startswith("tag:yaml.org,2002:")
+        if not good:
+            raise ValueError(
+                f"{path} wants to build {tag!r}, which is not part of this "
+                "package; refused. If you trust it, name its module in "
+                "`allow`."
+            )
+        if isinstance(node, ruamel.yaml.MappingNode):
+            for key, value in node.value:
+                check(key)
+                check(value)
+        elif isinstance(node, ruamel.yaml.SequenceNode):
+            for value in node.value:
+                check(value)
+
+    try:
+        check(ruamel.yaml.YAML().compose(text))
+    except ruamel.yaml.YAMLError as error:
+        raise ValueError(f"{path} is no readable yaml: {error}") from error
+
+
+def _put_in_place(beside, folder):
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    beside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _versions():
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
