@@ -1,0 +1,78 @@
+"""Relative and absolute lengths, and the masks made from them."""
+
+import torch
+
+
+def sample_counts(wavs, wav_lens=None):
+    """Number of valid samples of every waveform of a padded batch.
+
+    Arguments
+    ---------
+    wavs : torch.Tensor
+        Waveforms [batch, time].
+    wav_lens : torch.Tensor or None
+        Relative lengths [batch] in (0, 1], SpeechBrain's convention. None
+        says that every item is full.
+
+    Returns
+    -------
+    torch.Tensor
+        Integer counts [batch], on the device of ``wavs``.
+
+    Raises
+    ------
+    ValueError
+        When ``wavs`` is not [batch, time], or when ``wav_lens`` has another
+        number of items or a value outside (0, 1].
+
+    Example
+    -------
+    >>> sample_counts(torch.zeros(2, 1000), torch.tensor([1.0, 0.25]))
+    tensor([1000,  250])
+    """
+    if wavs.dim() != 2:
+        raise ValueError(
+            "Waveforms must be [batch, time] (one channel), got the shape "
+            f"{tuple(wavs.shape)}."
+        )
+    batch, time = wavs.shape
+    if wav_lens is None:
+        return torch.full((batch,), time, device=wavs.device)
+    # Float64: a relative length times minutes of samples must round back to
+    # the very sample it came from.
+    wav_lens = wav_lens.to(wavs.device, torch.float64)
+    if wav_lens.shape != (batch,):
+        raise ValueError(
+            f"wav_lens must hold one value for each of the {batch} waveforms, "
+            f"got the shape {tuple(wav_lens.shape)}."
+        )
+    if wav_lens.min() <= 0 or wav_lens.max() > 1 + 1e-6:
+        raise ValueError(
+            "wav_lens are fractions of the longest waveform in (0, 1], got "
+            f"{wav_lens.tolist()}."
+        )
+    return torch.round(wav_lens * time).long().clamp(max=time)
+
+
+def frame_mask(lengths, size):
+    """Boolean mask that is True on the valid frames.
+
+    Arguments
+    ---------
+    lengths : torch.Tensor
+        Frame counts [batch].
+    size : int
+        Number of frames in the padded batch.
+
+    Returns
+    -------
+    torch.Tensor
+        Mask [batch, size].
+
+    Example
+    -------
+    >>> frame_mask(torch.tensor([1, 3]), 3)
+    tensor([[ True, False, False],
+            [ True,  True,  True]])
+    """
+    return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
