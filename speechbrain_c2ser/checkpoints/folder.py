@@ -1,4 +1,4 @@
-"""One folder that holds a whole C2SER: settings, weights, language model.
+"""One folder that holds a whole model: settings, weights, language model.
 
 ``hyperparams.yaml`` has every block inlined, the labels and the prompts;
 ``model.safetensors`` all tensors but the base language model's, which are in
@@ -8,15 +8,22 @@ has Whisper's configuration. Nothing in it is pickled.
 
 import hashlib
 import shutil
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-import ruamel.yaml
 import torch
+from huggingface_hub import snapshot_download
 from hyperpyyaml import load_hyperpyyaml
-from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+
+from speechbrain_c2ser.checkpoints.description import (
+    describe,
+    reference,
+    refuse_foreign,
+    write_yaml,
+)
 
 FORMAT = 1
 SETTINGS = "hyperparams.yaml"
@@ -74,53 +81,37 @@ def save_c2ser(
         When the folder holds something else, or the model cannot be
         described.
     """
-    folder = Path(folder)
-    if folder.exists() and not (folder / SETTINGS).is_file():
-        if not folder.is_dir() or any(folder.iterdir()):
-            raise ValueError(
-                f"{folder} exists and is no C2SER folder; choose another name."
-            )
     lm = model.language_model
-    include_llm = _include_llm(lm, folder, include_llm)
-    beside = folder.with_name(folder.name + ".part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        if include_llm:
-            _save_llm(lm, beside / "llm")
-        acoustic = getattr(model.perception, "acoustic_encoder", None)
-        settings = {
-            "format": FORMAT,
-            "folder": ".",  # the reader puts the real place here
-            "sample_rate": 16000,
-            "languages": list(languages),
-            "prompts": prompts,
-            "temperature": float(temperature),
-            "prior": None if prior is None else [float(p) for p in prior],
-            "acoustic_encoder_hash": acoustic and fingerprint(acoustic),
-            "versions": _versions(),
-            "extra": extra,
-            "label_space": label_space,
-            "model": model,
-        }
-        settings = {
-            key: _describe(value, key, beside, include_llm)
-            for key, value in settings.items()
-        }
-        yaml = ruamel.yaml.YAML()
-        yaml.allow_unicode = True
-        with open(beside / SETTINGS, "w", encoding="utf-8") as file:
-            yaml.dump(CommentedMap(settings), file)
-        tensors = {
-            key: value.detach().cpu().contiguous().clone()
-            for key, value in model.state_dict().items()
-            if not _is_base(key)
-        }
-        save_file(tensors, beside / WEIGHTS, metadata={"format": "pt"})
-        _put_in_place(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return folder
+    include_llm = _include_llm(lm, Path(folder), include_llm)
+    acoustic = getattr(model.perception, "acoustic_encoder", None)
+    settings = {
+        "sample_rate": 16000,
+        "languages": list(languages),
+        "prompts": prompts,
+        "temperature": float(temperature),
+        "prior": None if prior is None else [float(p) for p in prior],
+        "acoustic_encoder_hash": acoustic and fingerprint(acoustic),
+        "extra": extra,
+        "label_space": label_space,
+        "model": model,
+    }
+
+    def adapt(name, module, arguments):
+        """Paths become references into the folder."""
+        if module is lm:
+            arguments["pretrained"] = True
+            if include_llm:
+                _save_llm(lm, beside / "llm")
+                arguments["source"] = reference("<folder>/llm")
+        elif arguments.get("source") and hasattr(module, "save_config"):
+            module.save_config(beside / "whisper")
+            arguments["source"] = reference("<folder>/whisper")
+            arguments.update(pretrained=False, save_path=None)
+        return arguments
+
+    with _written_beside(folder) as beside:
+        _write(beside, settings, model, adapt, elsewhere=_is_base)
+    return Path(folder)
 
 
 def load_c2ser(folder, llm=None, allow=()):
@@ -149,33 +140,86 @@ def load_c2ser(folder, llm=None, allow=()):
     ValueError
         When the yaml builds foreign objects, or the weights do not fit.
     """
-    folder = Path(folder)
-    for name in (SETTINGS, WEIGHTS):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{folder} is no complete C2SER folder: it has no {name}."
-            )
-    text = (folder / SETTINGS).read_text(encoding="utf-8")
-    _refuse_foreign(text, folder / SETTINGS, allow)
-    overrides = {"folder": str(folder.resolve())}
+    overrides = {}
     if llm is not None:
         overrides["model"] = {"language_model": {"source": str(llm)}}
-    settings = load_hyperpyyaml(text, overrides)
-    if settings["format"] != FORMAT:
-        raise ValueError(
-            f"{folder} has format {settings['format']}; this version reads "
-            f"format {FORMAT}. Write it anew with the current version."
-        )
+    return _read(folder, overrides, allow, elsewhere=_is_base)
+
+
+def save_emotion2vec(encoder, folder, extra=None):
+    """Write an encoder as a folder that ``Emotion2VecSEncoder`` reads.
+
+    Arguments
+    ---------
+    encoder : speechbrain_c2ser.lobes.emotion2vec.Emotion2VecS
+        The encoder.
+    folder : str | Path
+        Where it goes; an earlier folder of this kind is replaced.
+    extra : dict | None
+        Plain facts to keep.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    settings = {
+        "sample_rate": 16000,
+        "acoustic_encoder_hash": fingerprint(encoder),
+        "extra": extra,
+        "model": encoder,
+    }
+    with _written_beside(folder) as beside:
+        _write(beside, settings, encoder)
+    return Path(folder)
+
+
+def load_emotion2vec(folder):
+    """Build the encoder of a folder and load its weights.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Written by :func:`save_emotion2vec`.
+
+    Returns
+    -------
+    dict
+        ``model`` (the encoder) and the other settings.
+    """
+    return _read(folder)
+
+
+def find_folder(source, savedir=None):
+    """The local folder of a source: itself, or the hub model's copy.
+
+    Arguments
+    ---------
+    source : str | Path
+        Folder, or id of a model on the Hugging Face hub.
+    savedir : str | Path | None
+        Where a hub model is put; None = the hub's cache.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is neither.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    problem = f"There is no folder {source}, nor a model of this name"
+    if str(source).count("/") != 1 or str(source)[:1] in "./~":
+        raise FileNotFoundError(f"{problem}: check the path.")
     try:
-        tensors = load_file(folder / WEIGHTS)
-    except SafetensorError as error:
-        raise ValueError(
-            f"{folder / WEIGHTS} is damaged and cannot be read: {error}."
+        return Path(snapshot_download(str(source), local_dir=savedir))
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"{problem} that can be downloaded: {error}"
         ) from error
-    model = settings["model"]
-    load_strict(model, tensors, folder / WEIGHTS, elsewhere=_is_base)
-    model.eval()
-    return settings
 
 
 def load_strict(module, tensors, what, elsewhere=lambda key: False):
@@ -294,86 +338,72 @@ def _save_llm(lm, folder):
     lm.tokenizer.save_pretrained(folder)
 
 
-def _describe(value, name, folder, include_llm):
-    """A value as yaml nodes; objects as ``!new:`` with their arguments."""
-
-    def describe(item, item_name=name):
-        return _describe(item, item_name, folder, include_llm)
-
-    plain = bool | int | float | str | TaggedScalar | None
-    if isinstance(value, plain):
-        return value
-    if isinstance(value, dict):
-        return CommentedMap((k, describe(v, k)) for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return CommentedSeq(describe(v) for v in value)
-    arguments = getattr(value, "constructor_arguments", None)
-    if arguments is None:
-        raise ValueError(
-            f"{name} is a {type(value).__name__}, which does not remember its "
-            "arguments and so cannot be saved: decorate its class with "
-            "speechbrain_c2ser.arguments.remember_arguments."
-        )
-    arguments = dict(arguments)
-    if name == "language_model":
-        arguments["pretrained"] = True
-        if include_llm:
-            arguments["source"] = _reference("llm")
-    elif arguments.get("source") and hasattr(value, "save_config"):
-        value.save_config(folder / "whisper")
-        arguments["source"] = _reference("whisper")
-        arguments.update(pretrained=False, save_path=None)
-    block = CommentedMap((k, describe(v, k)) for k, v in arguments.items())
-    kind = type(value)
-    block.yaml_set_ctag(
-        ruamel.yaml.tag.Tag(suffix=f"!new:{kind.__module__}.{kind.__name__}")
-    )
-    return block
-
-
-def _reference(name):
-    return TaggedScalar(f"<folder>/{name}", tag="!ref")
-
-
-def _refuse_foreign(text, path, allow):
-    """A yaml can build any Python object; let it build only ours."""
-    own = ("speechbrain_c2ser.lobes", "speechbrain_c2ser.labels", *allow)
-
-    def check(node):
-        tag = str(node.tag)
-        if tag.startswith("!new:"):
-            module, _, name = tag[len("!new:") :].rpartition(".")
-            parent = module.rpartition(".")[0]
-            good = name[:1].isupper() and (module in own or parent in own)
-        else:
-            good = tag == "!ref" or tag.startswith("tag:yaml.org,2002:")
-        if not good:
+@contextmanager
+def _written_beside(folder):
+    """A temporary folder that takes the place of ``folder`` when complete."""
+    folder = Path(folder)
+    if folder.exists() and not (folder / SETTINGS).is_file():
+        if not folder.is_dir() or any(folder.iterdir()):
             raise ValueError(
-                f"{path} wants to build {tag!r}, which is not part of this "
-                "package; refused. If you trust it, name its module in "
-                "`allow`."
+                f"{folder} exists and is no model folder; choose another name."
             )
-        if isinstance(node, ruamel.yaml.MappingNode):
-            for key, value in node.value:
-                check(key)
-                check(value)
-        elif isinstance(node, ruamel.yaml.SequenceNode):
-            for value in node.value:
-                check(value)
-
-    try:
-        check(ruamel.yaml.YAML().compose(text))
-    except ruamel.yaml.YAMLError as error:
-        raise ValueError(f"{path} is no readable yaml: {error}") from error
-
-
-def _put_in_place(beside, folder):
+    beside = folder.with_name(folder.name + ".part")
     old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    beside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        beside.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write(folder, settings, model, adapt=None, elsewhere=None):
+    settings = {
+        "format": FORMAT,
+        "folder": ".",  # the reader puts the real place here
+        "versions": _versions(),
+        **settings,
+    }
+    described = {k: describe(v, k, adapt) for k, v in settings.items()}
+    write_yaml(described, folder / SETTINGS)
+    tensors = {
+        key: value.detach().cpu().contiguous().clone()
+        for key, value in model.state_dict().items()
+        if elsewhere is None or not elsewhere(key)
+    }
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def _read(folder, overrides=None, allow=(), elsewhere=lambda key: False):
+    folder = Path(folder)
+    for name in (SETTINGS, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder} is no complete model folder: it has no {name}."
+            )
+    text = (folder / SETTINGS).read_text(encoding="utf-8")
+    refuse_foreign(text, folder / SETTINGS, allow)
+    overrides = {"folder": str(folder.resolve()), **(overrides or {})}
+    settings = load_hyperpyyaml(text, overrides)
+    if settings["format"] != FORMAT:
+        raise ValueError(
+            f"{folder} has format {settings['format']}; this version reads "
+            f"format {FORMAT}. Write it anew with the current version."
+        )
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{folder / WEIGHTS} is damaged and cannot be read: {error}."
+        ) from error
+    load_strict(settings["model"], tensors, folder / WEIGHTS, elsewhere)
+    settings["model"].eval()
+    return settings
 
 
 def _versions():
