@@ -18,7 +18,7 @@ def write_report(output_folder, report_folder=None):
     Arguments
     ---------
     output_folder : str or Path
-        Holds run.json (corpus, synthetic, labels, split, counts ...) and
+        Holds evaluation.json (corpus, synthetic, labels, split ...) and
         explicit.json and / or implicit.json (metrics, predictions);
         optionally embeddings_before.npz and embeddings_after.npz
         (vectors, emotions, speakers), times.json (seconds per stage) and
@@ -35,13 +35,13 @@ def write_report(output_folder, report_folder=None):
     Raises
     ------
     FileNotFoundError
-        Without run.json, or without any evaluation.
+        Without evaluation.json, or without any evaluation.
     ValueError
         For a file that is cut or that names a label outside the set.
     """
     source = Path(output_folder)
     target = Path(report_folder or source / "report")
-    run = measured.read_json(source / "run.json")
+    run = measured.read_json(source / "evaluation.json")
     results = {
         mode: measured.read_json(source / f"{mode}.json")
         for mode in measured.MODES

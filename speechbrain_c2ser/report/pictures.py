@@ -90,8 +90,8 @@ def learning_curves(logs, path):
     Arguments
     ---------
     logs : dict of str to list of dict
-        Stage name to its epochs, each with "epoch" and numeric values;
-        those whose name ends in "loss" are drawn.
+        Stage name to its epochs, each with "epoch" and numeric values.
+        Drawn are those whose name ends in "loss", or all if none does.
     path : str or Path
         The PNG to write.
 
@@ -104,17 +104,20 @@ def learning_curves(logs, path):
     """
     figure, panels = canvas(len(logs), 4.2 * len(logs), 3.2)
     for axes, (stage, epochs) in zip(panels, logs.items(), strict=True):
-        names = {name for epoch in epochs for name in epoch}
-        for index, name in enumerate(
-            sorted(name for name in names if name.endswith("loss"))
-        ):
+        names = sorted({n for epoch in epochs for n in epoch} - {"epoch"})
+        losses = [name for name in names if name.endswith("loss")]
+        drawn = []
+        for index, name in enumerate(losses or names):
             points = [(e["epoch"], e[name]) for e in epochs if name in e]
+            drawn += [value for _, value in points]
             axes.plot(
                 *zip(*points, strict=True),
                 marker=".",
                 color=COLOURS[index % len(COLOURS)],
                 label=name.replace("_", " "),
             )
+        if min(drawn) > 0 and max(drawn) > 30 * min(drawn):
+            axes.set_yscale("log")
         axes.set_title(stage)
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)

@@ -23,6 +23,7 @@ def shown(value):
 
 
 def heading(run, figures):
+    """What was run on what, and what to make of its figures."""
     lines = [f"# C2SER report: {figures['kind']}", ""]
     if run["synthetic"]:
         lines.append(
@@ -96,6 +97,7 @@ def markdown_table(rows):
 
 
 def languages_table(figures):
+    """The rates of each language, or nothing without them."""
     rows = []
     for mode in MODES:
         per_language = figures.get(mode, {}).get("per_language") or {}
@@ -109,6 +111,7 @@ def languages_table(figures):
 
 
 def confusions_text(results):
+    """The confusion matrices."""
     shown_modes = [
         f"![confusion, {mode} answers](confusion_{mode}.png)"
         for mode in results
@@ -117,12 +120,14 @@ def confusions_text(results):
 
 
 def curves_text(logs):
+    """The learning curves, or that there are none."""
     if not logs:
         return "## Learning\n\nNot measured: no <stage>/train_log.jsonl."
     return "## Learning\n\n![learning curves](learning_curves.png)"
 
 
 def embeddings_text(embeddings, figures):
+    """The map, and how well neighbours tell the emotion."""
     title = "## Utterance embeddings before and after stage 0\n\n"
     if not embeddings:
         return title + "Not measured: no embeddings_*.npz."
@@ -137,6 +142,7 @@ def embeddings_text(embeddings, figures):
 
 
 def examples_text(predictions):
+    """Three utterances with everything that was answered."""
     if not predictions:
         return "## Examples\n\nNot measured: no explicit answers."
     lines = ["## Three utterances and their full explicit answers"]
@@ -180,6 +186,7 @@ def pick_examples(predictions, count=3):
 
 
 def settings_text(run, figures):
+    """Seconds, seed and versions."""
     lines = ["## Run", ""]
     if figures["stage_seconds"]:
         rows = [["stage", "seconds"]]

@@ -52,7 +52,7 @@ def output(tmp_path):
         "seed": 7,
     }
     files = {
-        "run.json": run,
+        "evaluation.json": run,
         "explicit.json": {"metrics": explicit, "predictions": predictions()},
         "implicit.json": {"metrics": rates, "predictions": predictions()},
         "times.json": {"synthesise": 10.5, "explicit": 20.0},
@@ -156,15 +156,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(output, run_script):
     assert "hangry" in done.stderr and "utt0" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (output / "report").exists()
-    (output / "run.json").unlink()
+    (output / "evaluation.json").unlink()
     done = run_script("recipes/Synthetic/report.py", output)
-    assert done.returncode != 0 and "run.json" in done.stderr
+    assert done.returncode != 0 and "evaluation.json" in done.stderr
 
 
 def test_recordings_are_not_called_synthetic(output):
-    run = json.loads((output / "run.json").read_text())
+    run = json.loads((output / "evaluation.json").read_text())
     run.update(corpus="toy", synthetic=False, split="random", notes=["short"])
-    (output / "run.json").write_text(json.dumps(run))
+    (output / "evaluation.json").write_text(json.dumps(run))
     write_report(output)
     words = (output / "report" / "report.md").read_text()
     assert "synthetic" not in words

@@ -1,0 +1,277 @@
+"""Rules of the house that a program can check."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import ruamel.yaml
+from hyperpyyaml import resolve_references
+from speechbrain.utils.run_opts import RunOptions
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "speechbrain_c2ser"
+OURS = "speechbrain_c2ser."
+FLOORS = {
+    "arguments": 0,
+    "labels": 1,
+    "audio": 1,
+    "losses": 1,
+    "metrics": 1,
+    "espeak": 1,
+    "lobes": 2,
+    "chain_of_thought": 2,
+    "corpora": 3,
+    "checkpoints": 3,
+    "inference": 4,
+    "cli": 5,
+    "webapp": 5,
+    # What recipes share beside the model.
+    "experiment": 1,
+    "training": 1,
+    "sampling": 1,
+    "report": 2,
+    "feature_cache": 4,
+}
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = sorted((ROOT / "recipes").rglob("*.py"))
+BLOCKS = sorted((ROOT / "hparams" / "blocks").glob("*.yaml"))
+# An overlay holds what changes on another yaml and does not stand alone.
+OVERLAYS = sorted(
+    path
+    for folder in ("ablations", "overlays")
+    for path in (ROOT / "hparams").rglob(f"{folder}/*.yaml")
+)
+EXPERIMENTS = sorted(
+    set((ROOT / "hparams").rglob("*.yaml")) - set(BLOCKS) - set(OVERLAYS)
+)
+TEXT = (".py", ".md", ".yaml", ".toml", ".cfg", ".json", ".sh", ".txt", "")
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def tracked_files():
+    """The text files that git knows, or all where there is no git."""
+    skipped = {".git", ".venv", "results", "__pycache__", "build"}
+    paths = [p for p in ROOT.rglob("*") if not skipped & set(p.parts)]
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True
+        )
+        if listed.returncode == 0:
+            paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    return [p for p in paths if p.is_file() and p.suffix in TEXT]
+
+
+def imported_modules(path):
+    """Our own modules that the file imports, as dotted names after ours."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            pytest.fail(f"{name_of(path)}: relative import")
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == OURS[:-1]:
+                yield from (alias.name for alias in node.names)
+            elif node.module.startswith(OURS):
+                yield node.module[len(OURS) :]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith(OURS):
+                    yield alias.name[len(OURS) :]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_only_from_floors_below(path):
+    own = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    if own == "__init__":
+        assert not list(imported_modules(path))
+        return
+    assert own in FLOORS, f"{own} has no floor; give it one here"
+    for module in imported_modules(path):
+        other = module.split(".")[0]
+        below = other == own or FLOORS[other] < FLOORS[own]
+        assert below, f"{name_of(path)} imports {module}, not below it"
+
+
+@pytest.mark.parametrize("path", SOURCES + SCRIPTS, ids=name_of)
+def test_a_file_is_one_idea(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= 450, f"{lines} lines; rarely over 400: split it"
+
+
+# Built from a model folder, so no example without files.
+NO_EXAMPLE = {"LanguageModel", "SpeechEmotionLLM"}
+
+
+def holds_only_values(node):
+    """A dataclass, named tuple or error: fields and nothing to try."""
+    outer = [ast.unparse(n) for n in [*node.bases, *node.decorator_list]]
+    return any(
+        name.endswith(("Error", "NamedTuple")) or "dataclass" in name
+        for name in [node.name, *outer]
+    )
+
+
+def public_definitions(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            if not node.name.startswith("_"):
+                yield node
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_public_names_are_documented(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"{name_of(path)} says not what it is"
+    floor = FLOORS.get(path.relative_to(PACKAGE).with_suffix("").parts[0], 0)
+    missing = []
+    for node in public_definitions(path):
+        text = ast.get_docstring(node) or ""
+        if not text:
+            missing.append(f"{node.name}: no docstring")
+        elif node.name in NO_EXAMPLE or (
+            isinstance(node, ast.ClassDef) and holds_only_values(node)
+        ):
+            continue
+        elif floor in (1, 2) and path.parent.name != "report":
+            if "Example\n-------" not in text or ">>>" not in text:
+                missing.append(f"{node.name}: no Example")
+    assert not missing, f"{name_of(path)}: {missing}"
+
+
+def test_no_machine_paths_and_no_index_hosts():
+    # Written so that this file does not match itself.
+    machine = re.compile(r"(?<![\w.~])/(?:work|root|home|Users|mnt)/\w")
+    hosts = re.compile(
+        r"p[y]pi\.org|pyth[o]nhosted|download\.pyt[o]rch|ind[e]x-url|find-l[i]nks"
+    )
+    found = []
+    for path in tracked_files():
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            if machine.search(line) or hosts.search(line):
+                found.append(f"{name_of(path)}:{number}: {line.strip()[:60]}")
+    assert not found, "\n".join(found)
+
+
+def test_nothing_unsafe_is_loaded():
+    found = []
+    for path in SOURCES + SCRIPTS:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            options = {k.arg: ast.unparse(k.value) for k in node.keywords}
+            unsafe = (
+                options.get("trust_remote_code") == "True"
+                or options.get("allow_pickle") == "True"
+                or called in ("pickle.load", "pickle.loads", "eval", "exec")
+                or called == "torch.load"
+                and options.get("weights_only") != "True"
+            )
+            if unsafe:
+                found.append(f"{name_of(path)}:{node.lineno}: {called}")
+    assert not found, "\n".join(found)
+
+
+def test_no_utils():
+    assert not list(PACKAGE.rglob("utils*"))
+
+
+def test_installed_requirements_are_within_bounds():
+    from importlib.metadata import requires, version
+
+    from packaging.requirements import Requirement
+
+    wanted = [Requirement(line) for line in requires("speechbrain_c2ser")]
+    assert wanted
+    for requirement in wanted:
+        operators = {spec.operator for spec in requirement.specifier}
+        assert {">=", "<"} <= operators, f"{requirement}: needs both bounds"
+        assert requirement.specifier.contains(version(requirement.name))
+
+
+def test_command_line_answers():
+    command = Path(sys.executable).parent / "c2ser"
+    done = subprocess.run(
+        [command, "--help"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout.lower()
+
+
+# --- yaml --------------------------------------------------------------
+
+
+def placeholders(text):
+    """Values for the keys that a user must give."""
+    names = re.findall(r"^(\w+): *!PLACEHOLDER", text, re.MULTILINE)
+    return dict.fromkeys(names, "given")
+
+
+@pytest.mark.parametrize("path", BLOCKS + OVERLAYS + EXPERIMENTS, ids=name_of)
+def test_yaml_is_tidy(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("#"), "no header that says what it is"
+    assert text.endswith("\n") and not text.endswith("\n\n")
+    for number, line in enumerate(text.splitlines(), 1):
+        place = f"{name_of(path)}:{number}"
+        assert len(line) <= 100, f"{place}: {len(line)} characters"
+        assert line == line.rstrip() and "\t" not in line, place
+    # Refuses a key that is there twice.
+    ruamel.yaml.YAML().load(text)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS + BLOCKS, ids=name_of)
+def test_yaml_resolves(path):
+    with open(path, encoding="utf-8") as stream:
+        overrides = placeholders(path.read_text(encoding="utf-8"))
+        resolved = resolve_references(stream, overrides).getvalue()
+    # Every class and function that a yaml names is there.
+    for name in re.findall(r"!(?:new|name|apply):([\w.]+)", resolved):
+        if name.startswith(OURS):
+            assert importable(name), f"{name_of(path)}: no {name}"
+
+
+def importable(name):
+    from importlib import import_module
+
+    module, _, attribute = name.rpartition(".")
+    try:
+        return hasattr(import_module(module), attribute)
+    except ModuleNotFoundError:
+        return importable(module)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=name_of)
+def test_every_top_level_key_is_used(path):
+    text = path.read_text(encoding="utf-8")
+    keys = re.findall(r"^(\w+):", text, re.MULTILINE)
+    applied = re.findall(r"^(\w+): *!apply", text, re.MULTILINE)
+    code = "\n".join(
+        source.read_text(encoding="utf-8") for source in SOURCES + SCRIPTS
+    )
+    unused = [
+        key
+        for key in keys
+        if key not in applied
+        and key not in RunOptions.__dataclass_fields__
+        and not re.search(rf"<{key}[\[\]\w.]*>", text)
+        and not re.search(rf"hparams\.{key}\b|[\"']{key}[\"']", code)
+    ]
+    assert not unused, f"{name_of(path)}: {unused} used nowhere"
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=name_of)
+def test_an_overlay_changes_keys_that_exist(path):
+    changed = set(re.findall(r"^(\w+):", path.read_text(), re.MULTILINE))
+    known = set()
+    for experiment in path.parent.parent.glob("*.yaml"):
+        known |= set(re.findall(r"^(\w+):", experiment.read_text(), re.M))
+    assert changed and changed <= known, changed - known
