@@ -181,7 +181,10 @@ def flatten_to_plane(vectors, seed=0):
     (6, 2)
     """
     vectors = np.asarray(vectors, dtype=np.float64)
-    vectors = (vectors - vectors.mean(0)) / (vectors.std(0) + 1e-8)
+    vectors = vectors - vectors.mean(0)
+    # Unit length: the map compares by cosine, as the probe does.
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = vectors / lengths.clip(1e-9)
     count, size = vectors.shape
     kept = min(50, count, size)
     reduced = PCA(n_components=kept, random_state=seed).fit_transform(vectors)
