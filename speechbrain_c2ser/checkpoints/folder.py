@@ -7,6 +7,7 @@ has Whisper's configuration. Nothing in it is pickled.
 """
 
 import hashlib
+import json
 import shutil
 from contextlib import contextmanager
 from importlib import metadata
@@ -144,6 +145,34 @@ def load_c2ser(folder, llm=None, allow=()):
     if llm is not None:
         overrides["model"] = {"language_model": {"source": str(llm)}}
     return _read(folder, overrides, allow, elsewhere=_is_base)
+
+
+def load_weights(model, folder):
+    """Load a folder's weights into a model that a yaml built.
+
+    The base language model is not touched: where it was trained, build the
+    model with the folder's ``llm/`` as its source.
+
+    Arguments
+    ---------
+    model : speechbrain_c2ser.lobes.speech_emotion_llm.SpeechEmotionLLM
+        Of the folder's shape.
+    folder : str | Path
+        Written by :func:`save_c2ser`, such as the result of stage 1.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the folder holds no weights.
+    ValueError
+        When they do not fit; names the keys.
+    """
+    weights = Path(folder) / WEIGHTS
+    if not weights.is_file():
+        raise FileNotFoundError(
+            f"{folder} is no complete model folder: it has no {WEIGHTS}."
+        )
+    load_strict(model, load_file(weights), weights, elsewhere=_is_base)
 
 
 def save_emotion2vec(encoder, folder, extra=None):
@@ -298,7 +327,7 @@ def fingerprint(module):
     arguments = getattr(module, "constructor_arguments", {})
     for name, value in sorted(arguments.items()):
         if name not in RUN_ONLY and not isinstance(value, torch.nn.Module):
-            digest.update(f"{name}={value!r};".encode())
+            digest.update(f"{name}={json.dumps(value)};".encode())
     for key, value in sorted(module.state_dict().items()):
         digest.update(f"{key} {value.dtype} {list(value.shape)};".encode())
         value = value.detach().cpu().contiguous().flatten()

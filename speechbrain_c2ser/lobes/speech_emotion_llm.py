@@ -39,12 +39,19 @@ class SpeechEmotionLLM(torch.nn.Module):
                 f"The tokenizer of {language_model.source} names no end of "
                 "sentence token: set end_token_id."
             )
+        width = language_model.hidden_size
+        size = getattr(perception, "output_size", width)
+        if size != width:
+            raise ValueError(
+                f"The connector gives {size} values per position, the "
+                f"language model embeds in {width}: set the connector's "
+                f"output_size to {width}."
+            )
         self.perception = perception
         self.language_model = language_model
         self.lower_case = lower_case
         self.end_token_id = end_token_id
         # Rows: speech-BOS, speech-EOS; at the scale of word embeddings.
-        width = language_model.hidden_size
         self.speech_boundaries = torch.nn.Embedding(2, width)
         torch.nn.init.normal_(self.speech_boundaries.weight, std=0.02)
 

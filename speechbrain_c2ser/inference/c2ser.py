@@ -1,0 +1,401 @@
+"""C2SER for users: an emotion, or a whole description, of any recording."""
+
+import torch
+from speechbrain.inference.interfaces import Pretrained
+
+from speechbrain_c2ser.audio import AudioError
+from speechbrain_c2ser.chain_of_thought.answers import (
+    label_answers,
+    parse_answer,
+    prompt,
+    split_before_emotion,
+)
+from speechbrain_c2ser.checkpoints.folder import find_folder, load_c2ser
+from speechbrain_c2ser.inference.results import (
+    Classification,
+    Description,
+    FileResult,
+    Window,
+)
+from speechbrain_c2ser.inference.segments import check_batch, cut, run
+
+
+class C2SER(Pretrained):
+    """Speech emotion recognition by a language model that listens.
+
+    Labels always come from the closed set: every label's answer is weighed,
+    none is invented.
+
+    Example
+    -------
+    >>> c2ser = C2SER.from_hparams("results/demo/c2ser")  # doctest: +SKIP
+    >>> probabilities, score, index, label = c2ser.classify_file(
+    ...     "call.wav"
+    ... )  # doctest: +SKIP
+    >>> print(c2ser.describe_file("call.wav").text)  # doctest: +SKIP
+    """
+
+    HPARAMS_NEEDED = ["label_space", "languages", "prompts"]
+    MODULES_NEEDED = ["model"]
+
+    @classmethod
+    def from_hparams(
+        cls, source, savedir=None, run_opts=None, llm=None, allow=()
+    ):
+        """Load a C2SER folder; a local one needs no network.
+
+        Arguments
+        ---------
+        source : str | Path
+            Folder, or id of a model on the Hugging Face hub.
+        savedir : str | Path | None
+            Where a hub model is put.
+        run_opts : dict | None
+            SpeechBrain's, such as ``{"device": "cuda"}``.
+        llm : str | Path | None
+            Where the base language model is now, if it was moved.
+        allow : sequence of str
+            Modules of your own lobes that the folder may build.
+
+        Returns
+        -------
+        C2SER
+        """
+        hparams = load_c2ser(find_folder(source, savedir), llm, allow)
+        return cls({"model": hparams["model"]}, hparams, run_opts)
+
+    @property
+    def labels(self):
+        """Names of the emotions, in the order of the probabilities."""
+        return list(self.hparams.label_space.names)
+
+    def forward(self, wavs, wav_lens=None):
+        """Same as :meth:`classify_batch`."""
+        return self.classify_batch(wavs, wav_lens)
+
+    def classify_batch(
+        self, wavs, wav_lens=None, language=None, prompt=None, labels=None
+    ):
+        """Emotion of each waveform of a batch.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            [B, T] waveforms at 16 kHz.
+        wav_lens : torch.Tensor | None
+            [B] relative lengths; None = all full.
+        language : str | None
+            Language of the answers that are weighed; None = all languages
+            the model answers in, summed.
+        prompt : str | None
+            Another question than the model's own.
+        labels : LabelSpace | dict | None
+            Another set of labels, or label -> list of answers that name it.
+
+        Returns
+        -------
+        tuple
+            probabilities [B, L], score [B], index [B], list of B labels.
+        """
+        wavs, wav_lens = check_batch(wavs, wav_lens)
+        answers = self._answers("implicit", language, labels)
+        with torch.no_grad(), self.inference_ctx:
+            probabilities = self.mods.model.score_labels(
+                wavs.to(self.device),
+                wav_lens.to(self.device),
+                [prompt or self._prompt("implicit")] * len(wavs),
+                answers,
+                **self._calibration(labels),
+            )
+        score, index = probabilities.max(-1)
+        names = list(answers)
+        return probabilities, score, index, [names[i] for i in index.tolist()]
+
+    def classify_file(self, path, window=30.0, hop=None, **options):
+        """Emotion of an audio file of any format, rate, channels and length.
+
+        Arguments
+        ---------
+        path : str | Path
+            The file.
+        window : float
+            A longer recording is classified in windows of so many seconds,
+            and as a whole by their mean, weighted with what is not silent.
+        hop : float | None
+            Seconds from window to window; None = ``window``.
+        **options
+            ``language``, ``prompt``, ``labels`` of :meth:`classify_batch`.
+
+        Returns
+        -------
+        Classification
+            Unpacks to probabilities [L], score, index, label;
+            ``.windows`` has the windows.
+
+        Raises
+        ------
+        AudioError
+            When the file cannot be used.
+        """
+        outcome = self._classify([path], window, hop, 8, False, options)[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def classify_files(
+        self,
+        paths,
+        batch_size=8,
+        window=30.0,
+        hop=None,
+        progress=True,
+        **options,
+    ):
+        """Emotions of many files, batched by length.
+
+        Arguments
+        ---------
+        paths : iterable of str | Path
+            The files.
+        batch_size : int
+            Recordings (or windows) that are run together.
+        window : float
+            As in :meth:`classify_file`.
+        hop : float | None
+            As in :meth:`classify_file`.
+        progress : bool
+            Whether to show a progress bar.
+        **options
+            ``language``, ``prompt``, ``labels`` of :meth:`classify_batch`.
+
+        Returns
+        -------
+        list[FileResult]
+            One per file, in the order given; a bad file's has ``error``.
+        """
+        paths = [str(path) for path in paths]
+        outcomes = self._classify(
+            paths, window, hop, batch_size, progress, options
+        )
+        rows = []
+        for path, outcome in zip(paths, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                rows.append(FileResult(path, error=str(outcome)))
+            else:
+                score = outcome.score.item()
+                rows.append(FileResult(path, outcome.label, score, outcome))
+        return rows
+
+    def describe_batch(
+        self,
+        wavs,
+        wav_lens=None,
+        language=None,
+        prompt=None,
+        max_new_tokens=400,
+        num_beams=1,
+        repetition_penalty=1.0,
+    ):
+        """Style, content and emotion of each waveform, in words.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            [B, T] waveforms at 16 kHz.
+        wav_lens : torch.Tensor | None
+            [B] relative lengths; None = all full.
+        language : str | None
+            Language of the question and so of the answer; None = the
+            published question, answered in the speech's language.
+        prompt : str | None
+            Another question than the model's own.
+        max_new_tokens : int
+            Length limit of the text.
+        num_beams : int
+            1 = greedy; published: 4.
+        repetition_penalty : float
+            Published: 1.05.
+
+        Returns
+        -------
+        list[Description]
+        """
+        wavs, wav_lens = check_batch(wavs, wav_lens)
+        wavs, wav_lens = wavs.to(self.device), wav_lens.to(self.device)
+        prompts = [prompt or self._prompt("explicit", language)] * len(wavs)
+        space = self.hparams.label_space
+        model = self.mods.model
+        with torch.no_grad(), self.inference_ctx:
+            vectors = None
+            if model.perception.acoustic_encoder is not None:
+                vectors = model.perception.utterance_vectors(wavs, wav_lens)
+            texts = model.generate(
+                wavs,
+                wav_lens,
+                prompts,
+                max_new_tokens=max_new_tokens,
+                num_beams=num_beams,
+                repetition_penalty=repetition_penalty,
+                utterance_vectors=vectors,
+            )
+            parsed = [parse_answer(text, space) for text in texts]
+            languages = [
+                p.language or language or self.hparams.languages[0]
+                for p in parsed
+            ]
+            probabilities = model.score_labels(
+                wavs,
+                wav_lens,
+                prompts,
+                [self._answers("explicit", each) for each in languages],
+                answer_prefixes=[split_before_emotion(t) for t in texts],
+                utterance_vectors=vectors,
+                **self._calibration(),
+            )
+        return [
+            Description(
+                text=text,
+                style=answer.style,
+                content=answer.content,
+                emotion=self.labels[row.argmax()],
+                probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
+                text_emotion=answer.emotion,
+                language=answer.language,
+            )
+            for text, answer, row in zip(
+                texts, parsed, probabilities, strict=True
+            )
+        ]
+
+    def describe_file(self, path, window=30.0, hop=None, **options):
+        """Style, content and emotion of an audio file, in words.
+
+        Arguments
+        ---------
+        path : str | Path
+            The file.
+        window : float
+            A longer recording is described in windows of so many seconds:
+            texts and contents are joined, probabilities averaged.
+        hop : float | None
+            Seconds from window to window; None = ``window``.
+        **options
+            Further arguments of :meth:`describe_batch`.
+
+        Returns
+        -------
+        Description
+        """
+        segments = cut(path, window, hop)
+        found = dict(run(segments, self._describer(options)))
+        for outcome in found.values():
+            if isinstance(outcome, Exception):
+                raise outcome
+        windows = [
+            (segment.start, segment.stop, found[i])
+            for i, segment in enumerate(segments)
+            if found[i] is not None
+        ]
+        if not windows:
+            raise _silent(path)
+        parts = [description for _, _, description in windows]
+        if len(segments) == 1:
+            return parts[0]
+        mean = {
+            label: sum(p.probabilities[label] for p in parts) / len(parts)
+            for label in self.labels
+        }
+        contents = [p.content for p in parts if p.content]
+        return Description(
+            text="\n".join(p.text for p in parts),
+            style=None,
+            content=" ".join(contents) or None,
+            emotion=max(mean, key=mean.get),
+            probabilities=mean,
+            windows=tuple(windows),
+        )
+
+    def _describer(self, options):
+        return lambda wavs, lens: self.describe_batch(wavs, lens, **options)
+
+    def _classify(self, paths, window, hop, batch_size, progress, options):
+        """A Classification or an exception for each file."""
+        segments, files = [], []
+        outcomes = [None] * len(paths)
+        for number, path in enumerate(paths):
+            try:
+                found = cut(path, window, hop)
+            except AudioError as error:
+                outcomes[number] = error
+                continue
+            segments += found
+            files += [number] * len(found)
+
+        def rows(wavs, wav_lens):
+            return list(self.classify_batch(wavs, wav_lens, **options)[0].cpu())
+
+        found = dict(run(segments, rows, batch_size, progress))
+        names = list(
+            self._answers(
+                "implicit", options.get("language"), options.get("labels")
+            )
+        )
+        windows = {}
+        for index, (number, segment) in enumerate(
+            zip(files, segments, strict=True)
+        ):
+            row = found[index]
+            if isinstance(row, Exception):
+                outcomes[number] = row
+                continue
+            label = None if row is None else names[row.argmax()]
+            windows.setdefault(number, []).append(
+                Window(segment.start, segment.stop, row, label)
+            )
+        for number, path in enumerate(paths):
+            if outcomes[number] is None:
+                outcomes[number] = _summary(path, windows[number], names)
+        return outcomes
+
+    def _prompt(self, mode, language=None):
+        own = self.hparams.prompts or {}
+        if mode in own and language is None:
+            return own[mode]
+        return prompt(mode, language or "en")
+
+    def _answers(self, mode, language=None, labels=None):
+        """Label -> answers, of one language or of all."""
+        if isinstance(labels, dict):
+            return labels
+        space = self.hparams.label_space if labels is None else labels
+        languages = [language] if language else self.hparams.languages
+        joined = {name: [] for name in space.names}
+        for each in languages:
+            for name, texts in label_answers(space, mode, each).items():
+                joined[name] += texts
+        return joined
+
+    def _calibration(self, labels=None):
+        """What was fitted for the model's own labels holds for them only."""
+        if labels is not None:
+            return {}
+        return {
+            "temperature": getattr(self.hparams, "temperature", 1.0),
+            "prior": getattr(self.hparams, "prior", None),
+        }
+
+
+def _summary(path, windows, names):
+    """The whole recording's classification from its windows'."""
+    heard = [w for w in windows if w.label is not None]
+    if not heard:
+        return _silent(path)
+    mean = torch.stack([w.probabilities for w in heard]).mean(0)
+    score, index = mean.max(-1)
+    result = Classification(mean, score, index, names[index])
+    result.windows = tuple(windows)
+    return result
+
+
+def _silent(path):
+    return AudioError(f"{path} holds only silence: there is nothing to hear.")
