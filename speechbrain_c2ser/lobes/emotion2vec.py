@@ -1,0 +1,586 @@
+"""Emotion2Vec-S, emotion2vec and data2vec 2.0 audio: frames and utterance
+tokens of an utterance's emotion (C2SER, arXiv 2502.18186, section 3.1)."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.emotion2vec_layers import (
+    Block,
+    ConvFrontEnd,
+    PositionalConvs,
+    alibi_slopes,
+)
+from speechbrain_c2ser.lobes.lengths import frame_mask, sample_counts
+
+
+@remember_arguments
+class Emotion2VecS(nn.Module):
+    """Acoustic encoder with utterance tokens in front of the frames.
+
+    Waveform → convolutions (50 frames per second) → projection →
+    convolutional positions → learned utterance tokens in front → prenet
+    blocks → blocks. The defaults are the published trained values.
+
+    An item gives the same answer alone and in any batch: the waveform is
+    normalised over its own samples, padded frames are zero before every
+    positional convolution and are never attended to.
+
+    Arguments
+    ---------
+    conv_layers : list of (int, int, int)
+        Channels, kernel and stride of each layer of the front end.
+    embed_dim : int
+        Channels of the frames and tokens.
+    num_heads : int
+        Attention heads.
+    prenet_depth : int
+        Blocks of the prenet.
+    depth : int
+        Blocks after the prenet.
+    mlp_ratio : float
+        Hidden size of the MLPs over embed_dim.
+    layer_norm_first : bool
+        Pre-norm blocks, as in no released checkpoint. False: post-norm, and a
+        LayerNorm before the prenet.
+    norm_eps : float
+        Epsilon of the blocks' LayerNorms.
+    norm_affine : bool
+        Whether the blocks' LayerNorms have parameters.
+    conv_pos_width : int
+        Frames that all positional convolutions reach over together.
+    conv_pos_depth : int
+        Positional convolutions.
+    conv_pos_groups : int
+        Groups of each positional convolution.
+    conv_pos_pre_norm : bool
+        Whether a LayerNorm stands before the positional convolutions.
+    num_utterance_tokens : int
+        Learned tokens in front of the frames.
+    alibi : bool
+        Whether attention has the ALiBi bias (between frames only).
+    alibi_heads : int or None
+        First heads that have the bias; None: all.
+    alibi_scale : float
+        Initial scale of the bias.
+    alibi_learned_scale : bool
+        Whether the scale is trained; it is clamped at 0.
+    alibi_scale_per_head : bool
+        One scale for each head.
+    alibi_scale_per_layer : bool
+        One scale for each block, the prenet's first.
+    normalize : bool
+        Layer-norm the waveform over its valid samples.
+    pad_short : bool
+        Pad audio shorter than one frame with zeros instead of refusing it.
+    dropout : float
+        After each attention's projection.
+    attention_dropout : float
+        On attention weights.
+    activation_dropout : float
+        Inside the MLPs.
+    post_mlp_dropout : float
+        After the MLPs.
+    prenet_dropout : float
+        Before the prenet's blocks.
+    input_dropout : float
+        Before the blocks that follow the prenet.
+    prenet_layerdrop : float
+        Probability of skipping a block of the prenet in training.
+    layerdrop : float
+        Probability of skipping a later block in training.
+    end_of_block_targets : bool
+        Layer results are the blocks' outputs instead of the MLPs'.
+    max_padding : float
+        On a CPU a batch is processed in parts of similar length, each with
+        at most this share of padding: padding costs there what audio does.
+    freeze : bool
+        No gradients, and eval mode whatever `train` says.
+
+    Example
+    -------
+    >>> encoder = Emotion2VecS(
+    ...     conv_layers=[(8, 10, 5), (8, 8, 8), (8, 8, 8)],
+    ...     embed_dim=16, num_heads=2, prenet_depth=1, depth=2,
+    ...     conv_pos_groups=2,
+    ... ).eval()
+    >>> wavs = torch.rand(2, 8000)
+    >>> encoder(wavs).shape
+    torch.Size([2, 24, 16])
+    >>> frames, tokens, lengths = encoder.extract(wavs, torch.tensor([1, 0.5]))
+    >>> tokens.shape, lengths
+    (torch.Size([2, 10, 16]), tensor([24, 12]))
+    """
+
+    def __init__(
+        self,
+        conv_layers=((512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2),
+        embed_dim=768,
+        num_heads=12,
+        prenet_depth=4,
+        depth=8,
+        mlp_ratio=4.0,
+        layer_norm_first=False,
+        norm_eps=1e-5,
+        norm_affine=True,
+        conv_pos_width=95,
+        conv_pos_depth=5,
+        conv_pos_groups=16,
+        conv_pos_pre_norm=False,
+        num_utterance_tokens=10,
+        alibi=True,
+        alibi_heads=None,
+        alibi_scale=1.0,
+        alibi_learned_scale=True,
+        alibi_scale_per_head=True,
+        alibi_scale_per_layer=False,
+        normalize=True,
+        pad_short=False,
+        dropout=0.1,
+        attention_dropout=0.1,
+        activation_dropout=0.0,
+        post_mlp_dropout=0.1,
+        prenet_dropout=0.1,
+        input_dropout=0.0,
+        prenet_layerdrop=0.05,
+        layerdrop=0.05,
+        end_of_block_targets=False,
+        max_padding=0.1,
+        freeze=False,
+    ):
+        super().__init__()
+        if embed_dim % num_heads:
+            raise ValueError(
+                f"embed_dim ({embed_dim}) must be a multiple of num_heads "
+                f"({num_heads})."
+            )
+        self.embed_dim = embed_dim
+        self.num_heads = num_heads
+        self.prenet_depth = prenet_depth
+        self.depth = depth
+        self.num_utterance_tokens = num_utterance_tokens
+        self.normalize = normalize
+        self.pad_short = pad_short
+        self.prenet_layerdrop = prenet_layerdrop
+        self.layerdrop = layerdrop
+        self.end_of_block_targets = end_of_block_targets
+        self.max_padding = max_padding
+        self.freeze = freeze
+
+        self.front_end = ConvFrontEnd(conv_layers)
+        self.feature_norm = nn.LayerNorm(self.front_end.output_size)
+        self.projection = nn.Linear(self.front_end.output_size, embed_dim)
+        self.positions = PositionalConvs(
+            embed_dim,
+            conv_pos_width,
+            conv_pos_depth,
+            conv_pos_groups,
+            conv_pos_pre_norm,
+        )
+        tokens = torch.randn(1, num_utterance_tokens, embed_dim)
+        tokens[:, :1] = 0
+        self.utterance_tokens = nn.Parameter(tokens)
+
+        self.alibi_slopes, self.alibi_scale = None, None
+        if alibi:
+            heads = alibi_heads or num_heads
+            # Heads beyond the first `alibi_heads` have a slope of zero.
+            self.alibi_slopes = alibi_slopes(heads) + [0.0] * (
+                num_heads - heads
+            )
+            shape = (
+                prenet_depth + depth if alibi_scale_per_layer else 1,
+                heads if alibi_scale_per_head else 1,
+            )
+            self.alibi_scale = nn.Parameter(
+                torch.full(shape, float(alibi_scale)),
+                requires_grad=alibi_learned_scale,
+            )
+
+        def blocks(count):
+            return nn.ModuleList(
+                Block(
+                    embed_dim,
+                    num_heads,
+                    mlp_ratio,
+                    layer_norm_first,
+                    norm_eps,
+                    norm_affine,
+                    dropout,
+                    attention_dropout,
+                    activation_dropout,
+                    post_mlp_dropout,
+                )
+                for _ in range(count)
+            )
+
+        norm = nn.LayerNorm(embed_dim, norm_eps, norm_affine)
+        self.prenet_norm = nn.Identity() if layer_norm_first else norm
+        self.prenet_dropout = nn.Dropout(prenet_dropout)
+        self.prenet = blocks(prenet_depth)
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.blocks = blocks(depth)
+        self.norm = norm if layer_norm_first else nn.Identity()
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        if freeze:
+            self.requires_grad_(False)
+            self.eval()
+
+    def train(self, mode=True):
+        """Sets the mode; a frozen encoder stays in eval.
+
+        Arguments
+        ---------
+        mode : bool
+            True for training.
+
+        Returns
+        -------
+        Emotion2VecS
+            Itself.
+        """
+        return super().train(mode and not self.freeze)
+
+    def frame_lengths(self, sample_lengths):
+        """Frames that so many samples give.
+
+        Arguments
+        ---------
+        sample_lengths : torch.Tensor
+            Samples, [B].
+
+        Returns
+        -------
+        torch.Tensor
+            Frames, [B].
+
+        Raises
+        ------
+        ValueError
+            Where an item is too short for one frame and `pad_short` is off.
+        """
+        shortest = self.front_end.receptive_field
+        if self.pad_short:
+            sample_lengths = sample_lengths.clamp_min(shortest)
+        elif sample_lengths.min() < shortest:
+            item = int(sample_lengths.argmin())
+            raise ValueError(
+                f"Item {item} of the batch has {int(sample_lengths[item])} "
+                f"samples, but one frame needs {shortest} "
+                f"({shortest / 16} ms at 16 kHz): remove it, or set "
+                "pad_short: True to pad such items with zeros."
+            )
+        return self.front_end.frame_lengths(sample_lengths)
+
+    def forward(self, wavs, wav_lens=None):
+        """Computes the frames.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B]; None when all are full.
+
+        Returns
+        -------
+        torch.Tensor
+            Frames, [B, T, C]; padded frames are zero.
+        """
+        return self.extract(wavs, wav_lens)[0]
+
+    def extract(self, wavs, wav_lens=None, all_layers=False):
+        """Computes frames and utterance tokens.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B]; None when all are full.
+        all_layers : bool
+            Whether to return every block's result too.
+
+        Returns
+        -------
+        frames : torch.Tensor
+            [B, T, C]; padded frames are zero.
+        tokens : torch.Tensor
+            Utterance tokens, [B, num_utterance_tokens, C].
+        lengths : torch.Tensor
+            Valid frames of each item, [B].
+        layers : list of torch.Tensor
+            Only with `all_layers`: see `contextualise`.
+
+        Raises
+        ------
+        ValueError
+            Where an item is too short for one frame and `pad_short` is off.
+        """
+        x, lengths = self.frontend(wavs, wav_lens)
+        parts = [slice(None)]
+        if x.device.type == "cpu":
+            parts = _similar_lengths(lengths, self.max_padding)
+        if len(parts) == 1:
+            frames, tokens, layers = self.contextualise(
+                x, lengths, all_layers=all_layers
+            )
+        else:
+            results = [
+                self.contextualise(
+                    x[part, : lengths[part].max()],
+                    lengths[part],
+                    all_layers=all_layers,
+                )
+                for part in parts
+            ]
+            order = torch.cat(parts).argsort()
+            frames, tokens, layers = zip(*results, strict=True)
+            frames = _pad_and_join(frames)[order]
+            tokens = torch.cat(tokens)[order]
+            if all_layers:
+                layers = [
+                    _pad_and_join(layer)[order]
+                    for layer in zip(*layers, strict=True)
+                ]
+        if all_layers:
+            return frames, tokens, lengths, layers
+        return frames, tokens, lengths
+
+    def frontend(self, wavs, wav_lens=None):
+        """Computes the local features: everything before the positions.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B]; None when all are full.
+
+        Returns
+        -------
+        torch.Tensor
+            Local features, [B, T, C]; padded frames are zero.
+        torch.Tensor
+            Valid frames of each item, [B].
+
+        Raises
+        ------
+        ValueError
+            Where an item is too short for one frame and `pad_short` is off.
+        """
+        samples = sample_counts(wavs, wav_lens)
+        lengths = self.frame_lengths(samples)
+        if self.normalize:
+            wavs = normalise(wavs, samples)
+        wavs = wavs.to(self.projection.weight.dtype)
+        missing = self.front_end.receptive_field - wavs.shape[1]
+        if missing > 0:
+            wavs = F.pad(wavs, (0, missing))
+        if torch.is_grad_enabled() or wavs.device.type != "cpu":
+            x = self._project(self.front_end(wavs))
+            x = x[:, : lengths.max()]
+            valid = _valid(lengths, x.shape[1])
+            return x if valid is None else x * valid, lengths
+        needed = self.front_end.receptive_field
+        items = [
+            torch.cat(
+                [
+                    self._project(piece)[0]
+                    for piece in self.front_end.in_pieces(
+                        wav[: max(count, needed)]
+                    )
+                ]
+            )
+            for wav, count in zip(wavs, samples.tolist(), strict=True)
+        ]
+        return nn.utils.rnn.pad_sequence(items, batch_first=True), lengths
+
+    def _project(self, x):
+        return self.projection(self.feature_norm(x))
+
+    def contextualise(
+        self, x, lengths, keep_indices=None, all_layers=False, blocks=None
+    ):
+        """Computes frames and tokens from local features: everything after
+        `frontend`. Between the two, masked pre-training overwrites frames.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Local features, [B, T, C].
+        lengths : torch.Tensor
+            Valid frames of each item, [B].
+        keep_indices : torch.Tensor or None
+            Frames that the blocks see, [B, K], ascending, -1 in empty slots at
+            the end; None: all. The positions are computed from all frames.
+        all_layers : bool
+            Whether to return every block's result.
+        blocks : torch.nn.ModuleList or None
+            Run instead of `self.blocks` (an averaged teacher's).
+
+        Returns
+        -------
+        frames : torch.Tensor
+            [B, T or K, C]; padded frames and empty slots are zero.
+        tokens : torch.Tensor
+            Utterance tokens, [B, num_utterance_tokens, C].
+        layers : list of torch.Tensor or None
+            With `all_layers`, of every block after the prenet that ran, the
+            MLP's output before its residual: [B, tokens + T or K, C].
+        """
+        valid = _valid(lengths, x.shape[1])
+        x = x + self.positions(x, valid)
+        places = torch.arange(x.shape[1], device=x.device)[None]
+        if keep_indices is not None:
+            places = keep_indices
+            valid = (places >= 0).unsqueeze(-1)
+            index = places.clamp_min(0).unsqueeze(-1)
+            x = x.gather(1, index.expand(-1, -1, x.shape[2]))
+        num = self.num_utterance_tokens
+        x = torch.cat([self.utterance_tokens.expand(len(x), -1, -1), x], dim=1)
+        bias = self._attention_bias(places, valid)
+
+        x = self.prenet_dropout(self.prenet_norm(x))
+        for i, block in enumerate(self.prenet):
+            if not self._skips(self.prenet_layerdrop):
+                x, _ = block(x, bias(i))
+        x = self.input_dropout(x)
+        layers = []
+        for i, block in enumerate(self.blocks if blocks is None else blocks):
+            if self._skips(self.layerdrop):
+                continue
+            x, mlp_output = block(x, bias(self.prenet_depth + i))
+            if all_layers:
+                layers.append(x if self.end_of_block_targets else mlp_output)
+        x = self.norm(x)
+        tokens, frames = x[:, :num], x[:, num:]
+        if valid is not None:
+            frames = frames * valid
+        return frames, tokens, layers if all_layers else None
+
+    def _skips(self, probability):
+        """Whether layerdrop skips a block now."""
+        return self.training and float(torch.rand(())) < probability
+
+    def _attention_bias(self, places, valid):
+        """Prepares the bias of the attention scores.
+
+        Arguments
+        ---------
+        places : torch.Tensor
+            Frame positions, [1 or B, T].
+        valid : torch.Tensor or None
+            [B, T, 1] bool, True on real frames; None when all are.
+
+        Returns
+        -------
+        callable
+            Block number → bias, broadcastable to [B, heads, N, N] with N =
+            tokens + T, or None. One tensor serves all blocks, unless each has
+            its own scale.
+        """
+        num = self.num_utterance_tokens
+        hidden = None
+        if valid is not None:
+            hidden = F.pad(~valid.squeeze(-1), (num, 0))[:, None, None]
+        if self.alibi_slopes is None:
+            if hidden is None:
+                return lambda block: None
+            mask = torch.zeros(hidden.shape, device=places.device)
+            mask = mask.masked_fill(hidden, float("-inf"))
+            return lambda block: mask
+        # Symmetric, between frames only: zero from and to the tokens.
+        distance = (places.unsqueeze(2) - places.unsqueeze(1)).abs()
+        distance = F.pad(distance.float(), (num, 0, num, 0)).unsqueeze(1)
+        slopes = torch.tensor(self.alibi_slopes, device=places.device)
+        scales = self.alibi_scale.float().clamp_min(0)
+        if scales.shape[1] > 1:
+            # Heads without bias have a slope of zero: any scale will do.
+            scales = F.pad(scales, (0, len(slopes) - scales.shape[1]))
+
+        def bias(block):
+            factor = -(slopes * scales[block if len(scales) > 1 else 0])
+            scores = distance * factor[:, None, None]
+            if hidden is not None:
+                scores = scores.masked_fill(hidden, float("-inf"))
+            return scores
+
+        if len(scales) > 1:
+            return bias
+        shared = bias(0)
+        return lambda block: shared
+
+
+def normalise(wavs, samples):
+    """Layer-norms each waveform over its own samples.
+
+    Arguments
+    ---------
+    wavs : torch.Tensor
+        [B, samples].
+    samples : torch.Tensor
+        Valid samples of each item, [B].
+
+    Returns
+    -------
+    torch.Tensor
+        [B, samples], float32, zeros after the valid samples.
+
+    Example
+    -------
+    >>> normalise(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([2]))
+    tensor([[-1.0000,  1.0000,  0.0000]])
+    """
+    normalised = torch.zeros_like(wavs, dtype=torch.float32)
+    for i, count in enumerate(samples.tolist()):
+        wav = wavs[i, :count].float()
+        normalised[i, :count] = F.layer_norm(wav, wav.shape)
+    return normalised
+
+
+def _valid(lengths, size):
+    """[B, size, 1] bool, True before each length; None when all are full."""
+    if int(lengths.min()) >= size:
+        return None
+    return frame_mask(lengths, size).unsqueeze(-1)
+
+
+def _similar_lengths(lengths, max_padding):
+    """Splits a batch into parts of similar length.
+
+    Arguments
+    ---------
+    lengths : torch.Tensor
+        Lengths, [B].
+    max_padding : float
+        Share of a part that may be padding.
+
+    Returns
+    -------
+    list of torch.Tensor
+        Indices of each part, longest items first.
+    """
+    order = lengths.argsort(descending=True, stable=True)
+    parts, part, total = [], [], 0
+    for index, length in zip(
+        order.tolist(), lengths[order].tolist(), strict=True
+    ):
+        if part:
+            size = int(lengths[part[0]]) * (len(part) + 1)
+            if size - total - length > max_padding * size:
+                parts.append(torch.tensor(part))
+                part, total = [], 0
+        part.append(index)
+        total += length
+    return [*parts, torch.tensor(part)]
+
+
+def _pad_and_join(tensors):
+    """Concatenates [b, T, C] tensors of several T, zeros at the end."""
+    size = max(tensor.shape[1] for tensor in tensors)
+    return torch.cat([F.pad(t, (0, 0, 0, size - t.shape[1])) for t in tensors])
