@@ -20,10 +20,10 @@ KERNEL = 3
 
 
 class Downsampler(nn.Module):
-    """Causal convolutions that shorten a sequence (c2ser.md, part 3).
+    """Causal convolutions that shorten a sequence (C2SER paper, section 3).
 
-    Each is padded by two frames at the left only: an output frame depends on
-    the past, and what stands after an utterance's end never reaches it.
+    Nothing is padded at the right: an output frame depends on the past, and
+    what stands after an utterance's end never reaches it.
 
     Arguments
     ---------
@@ -31,6 +31,9 @@ class Downsampler(nn.Module):
         1 (nothing is done), 2, 4 or 8.
     size : int
         Width of the frames.
+    left_padding : int
+        Zeros before each convolution. 2 keeps every frame; the authors' code
+        has 2 at rate 4 and 0, which drops two frames each, at 2 and 8.
 
     Example
     -------
@@ -40,18 +43,19 @@ class Downsampler(nn.Module):
     (torch.Size([1, 12, 8]), tensor([12]))
     """
 
-    def __init__(self, rate, size):
+    def __init__(self, rate, size, left_padding=KERNEL - 1):
         super().__init__()
         if rate not in STRIDES:
             raise ValueError(
                 f"A downsampler's rate is one of {sorted(STRIDES)}, not {rate}."
             )
+        self.left_padding = left_padding
         self.convs = nn.ModuleList(
             nn.Conv1d(size, size, KERNEL, stride) for stride in STRIDES[rate]
         )
 
     def forward(self, frames, lengths):
-        """Shortens the frames by the rate, rounding lengths up.
+        """Shortens the frames by the rate; padded lengths are rounded up.
 
         Arguments
         ---------
@@ -70,8 +74,9 @@ class Downsampler(nn.Module):
         """
         x = frames.transpose(1, 2)
         for conv in self.convs:
-            x = gelu(conv(pad(x, (KERNEL - 1, 0))))
-            lengths = (lengths - 1) // conv.stride[0] + 1
+            x = gelu(conv(pad(x, (self.left_padding, 0))))
+            spans = lengths + self.left_padding - KERNEL
+            lengths = (spans // conv.stride[0] + 1).clamp(min=0)
         return x.transpose(1, 2), lengths
 
 
@@ -82,8 +87,8 @@ class ConnectorTransformer(nn.Module):
     The utterance vectors, zero-padded to the frames' width, stand before the
     downsampled frames. A linear layer with LayerNorm, sinusoidal positions
     and pre-norm transformer layers follow, then the projection to the width
-    of the language model (c2ser.md, part 3; 51.6 M parameters at full size,
-    without the projection).
+    of the language model (C2SER paper, section 3; 52 M parameters at full
+    size).
 
     Arguments
     ---------
@@ -95,6 +100,8 @@ class ConnectorTransformer(nn.Module):
         Width of the utterance vectors, at most ``input_size``.
     downsample_rate : int
         1, 2, 4 or 8.
+    left_padding : int
+        Zeros before each convolution of the downsampler, 2 or 0.
     num_layers, num_heads, ffn_size : int
         The transformer's numbers.
     dropout : float
@@ -119,6 +126,7 @@ class ConnectorTransformer(nn.Module):
         output_size,
         utterance_size=768,
         downsample_rate=4,
+        left_padding=KERNEL - 1,
         num_layers=4,
         num_heads=4,
         ffn_size=2560,
@@ -133,7 +141,9 @@ class ConnectorTransformer(nn.Module):
         self.input_size = input_size
         self.output_size = output_size
         self.utterance_size = utterance_size
-        self.downsampler = Downsampler(downsample_rate, input_size)
+        self.downsampler = Downsampler(
+            downsample_rate, input_size, left_padding
+        )
         self.input_layer = nn.Sequential(
             nn.Linear(input_size, input_size),
             nn.LayerNorm(input_size),

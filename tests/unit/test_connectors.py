@@ -1,0 +1,158 @@
+"""Connectors: lengths, padding, causality, sizes, swapping by yaml."""
+
+import pytest
+import torch
+from hyperpyyaml import load_hyperpyyaml
+
+from speechbrain_c2ser.lobes.connectors import (
+    ConnectorTransformer,
+    Downsampler,
+    LinearConnector,
+)
+
+
+def transformer(**arguments):
+    sizes = {"num_layers": 2, "num_heads": 4, "ffn_size": 48}
+    return ConnectorTransformer(
+        16, 24, utterance_size=12, **{**sizes, **arguments}
+    )
+
+
+def linear(**arguments):
+    return LinearConnector(16, 24, utterance_size=12, **arguments)
+
+
+CONNECTORS = pytest.mark.parametrize("build", [transformer, linear])
+
+
+def inputs(*lengths):
+    frames = torch.randn(len(lengths), max(lengths), 16)
+    return frames, torch.tensor(lengths), torch.randn(len(lengths), 10, 12)
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [(1, 47), (2, 24), (4, 12), (8, 6)]
+)
+def test_downsampled_lengths(rate, expected):
+    frames, lengths = Downsampler(rate, 8)(
+        torch.randn(1, 47, 8), torch.tensor([47])
+    )
+    assert frames.shape == (1, expected, 8)
+    assert lengths.tolist() == [expected]
+
+
+def test_the_downsampler_is_causal():
+    downsampler = Downsampler(4, 8)
+    frames = torch.randn(1, 40, 8)
+    before, _ = downsampler(frames, torch.tensor([40]))
+    frames[:, 21:] = 5.0
+    after, _ = downsampler(frames, torch.tensor([40]))
+    # Output frame 5 ends at input frame 20.
+    assert torch.equal(before[:, :6], after[:, :6])
+    assert not torch.equal(before[:, 6], after[:, 6])
+
+
+def test_the_first_downsampled_frame_by_hand():
+    downsampler = Downsampler(2, 1)
+    for conv in downsampler.convs:
+        torch.nn.init.ones_(conv.weight)
+        torch.nn.init.zeros_(conv.bias)
+    frames, _ = downsampler(
+        torch.tensor([[[10.0], [20.0], [30.0]]]), torch.tensor([3])
+    )
+    # Stride 1: 10, 30, 60; stride 2, two zeros before: 10, 10 + 30 + 60.
+    torch.testing.assert_close(frames[0, :, 0], torch.tensor([10.0, 100.0]))
+
+
+def test_without_left_padding_two_frames_fewer_come_out_of_each():
+    downsampler = Downsampler(2, 8, left_padding=0)
+    frames, lengths = downsampler(torch.randn(2, 47, 8), torch.tensor([47, 3]))
+    assert frames.shape[1] == 22
+    assert lengths.tolist() == [22, 0]
+
+
+@CONNECTORS
+@pytest.mark.parametrize("rate", [1, 2, 4, 8])
+def test_an_item_is_the_same_alone_and_in_a_batch(build, rate):
+    connector = build(downsample_rate=rate).eval()
+    frames, lengths, vectors = inputs(41, 7, 1)
+    embeddings, counts = connector(frames, lengths, vectors)
+    assert counts.tolist() == [10 - (-n // rate) for n in (41, 7, 1)]
+    for i, length in enumerate(lengths):
+        alone, count = connector(
+            frames[i : i + 1, :length], lengths[i : i + 1], vectors[i : i + 1]
+        )
+        assert count == counts[i]
+        torch.testing.assert_close(
+            embeddings[i, :count], alone[0], atol=1e-5, rtol=0
+        )
+        assert (embeddings[i, count:] == 0).all()
+
+
+@CONNECTORS
+def test_what_stands_behind_an_item_does_not_matter(build):
+    connector = build().eval()
+    frames, lengths, vectors = inputs(20, 5)
+    before, _ = connector(frames, lengths, vectors)
+    frames[1, 5:] = 100.0
+    after, _ = connector(frames, lengths, vectors)
+    torch.testing.assert_close(before, after)
+
+
+@CONNECTORS
+def test_either_input_alone(build):
+    connector = build().eval()
+    frames, lengths, vectors = inputs(20, 5)
+    embeddings, counts = connector(None, None, vectors)
+    assert embeddings.shape == (2, 10, 24) and counts.tolist() == [10, 10]
+    embeddings, counts = connector(frames, lengths, None)
+    assert embeddings.shape == (2, 5, 24) and counts.tolist() == [5, 2]
+    with pytest.raises(ValueError, match="got neither"):
+        connector(None, None, None)
+
+
+@CONNECTORS
+def test_gradients_reach_every_parameter_and_both_inputs(build):
+    connector = build()
+    frames, lengths, vectors = inputs(20, 5)
+    frames.requires_grad_()
+    vectors.requires_grad_()
+    connector(frames, lengths, vectors)[0].square().sum().backward()
+    assert frames.grad[0].abs().sum() > 0 and vectors.grad.abs().sum() > 0
+    assert (frames.grad[1, 5:] == 0).all()
+    for name, parameter in connector.named_parameters():
+        assert parameter.grad is not None, name
+
+
+@CONNECTORS
+def test_wrong_widths_are_named(build):
+    connector = build()
+    frames, lengths, vectors = inputs(20, 5)
+    with pytest.raises(ValueError, match="Semantic frames are 8 wide"):
+        connector(frames[..., :8], lengths, vectors)
+    with pytest.raises(ValueError, match="Utterance vectors are 8 wide"):
+        connector(frames, lengths, vectors[..., :8])
+
+
+def test_sizes_that_cannot_be():
+    with pytest.raises(ValueError, match="do not fit"):
+        ConnectorTransformer(16, 24, utterance_size=17)
+    with pytest.raises(ValueError, match="rate is one of"):
+        transformer(downsample_rate=3)
+
+
+@pytest.mark.parametrize(
+    ("block", "millions"),
+    [("connector_transformer", 51.96), ("connector_linear", 17.44)],
+)
+def test_blocks_swap_and_have_their_size(root, block, millions):
+    text = f"connector: !include:{root}/hparams/blocks/{block}.yaml\n"
+    with torch.device("meta"):
+        connector = load_hyperpyyaml(text)["connector"]
+    count = sum(p.numel() for p in connector.parameters()) / 1e6
+    assert count == pytest.approx(millions, abs=0.01)
+    # Same call for each: swapping one for the other changes no code.
+    embeddings, lengths = connector.to_empty(device="cpu").eval()(
+        torch.zeros(1, 9, 1024), torch.tensor([9]), torch.zeros(1, 10, 768)
+    )
+    assert embeddings.shape == (1, 13, 3584) and lengths == 13
