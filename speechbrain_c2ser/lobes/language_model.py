@@ -415,3 +415,7 @@ def _add_lora(model, rank=8, alpha=32, dropout=0.1, targets=LORA_TARGETS):
         target_modules=list(targets),
     )
     inject_adapter_in_model(config, model)
+    # Small updates would be lost in a base's half precision.
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()

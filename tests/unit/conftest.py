@@ -1,0 +1,128 @@
+"""Tiny models of every lobe, made from configuration alone."""
+
+import importlib.util
+
+import pytest
+import torch
+
+from speechbrain_c2ser.lobes.connectors import ConnectorTransformer
+from speechbrain_c2ser.lobes.emotion2vec import Emotion2VecS
+from speechbrain_c2ser.lobes.language_model import LanguageModel
+from speechbrain_c2ser.lobes.perception import ContextualPerception
+from speechbrain_c2ser.lobes.speech_emotion_llm import SpeechEmotionLLM
+from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
+
+WORDS = "angry happy fearful surprised neutral sad disgusted".split()
+
+
+@pytest.fixture(scope="session")
+def make_tiny_models(root):
+    """The recipe script that writes tiny LLM and Whisper folders."""
+    path = root / "recipes" / "Synthetic" / "make_tiny_models.py"
+    spec = importlib.util.spec_from_file_location("make_tiny_models", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(make_tiny_models, tmp_path_factory):
+    """Folder of a two-layer Qwen2 whose tokenizer knows the label words."""
+    texts = [f"The speaker sounds {word}." for word in WORDS] * 4
+    texts += ["Please describe the speech.", "说话人语速快，音调高。"] * 4
+    folder = tmp_path_factory.mktemp("models") / "llm"
+    return make_tiny_models.make_llm(
+        folder, texts, vocab_size=400, hidden_size=32, layers=2, heads=2
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(make_tiny_models, tmp_path_factory):
+    """Folder of a two-layer Whisper."""
+    folder = tmp_path_factory.mktemp("models") / "whisper"
+    return make_tiny_models.make_whisper(
+        folder, width=32, encoder_layers=2, heads=2
+    )
+
+
+@pytest.fixture(scope="session")
+def build_emotion2vec():
+    """build_emotion2vec() -> a frozen Emotion2Vec-S of random weights."""
+
+    def build():
+        torch.manual_seed(1)
+        return Emotion2VecS(
+            conv_layers=((16, 10, 5), *[(16, 3, 2)] * 4, *[(16, 2, 2)] * 2),
+            embed_dim=16,
+            num_heads=2,
+            prenet_depth=1,
+            depth=1,
+            conv_pos_groups=2,
+            freeze=True,
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def build_model(tiny_llm, tiny_whisper, build_emotion2vec):
+    """build_model(lora=None, acoustic=True) -> SpeechEmotionLLM in eval.
+
+    The untrained connector and LLM are turned up, so that what one item
+    hears shows in its probabilities.
+    """
+
+    def build(lora=None, acoustic=True, **options):
+        torch.manual_seed(2)
+        perception = ContextualPerception(
+            WhisperEncoder(str(tiny_whisper)),
+            build_emotion2vec() if acoustic else None,
+            ConnectorTransformer(
+                32,
+                32,
+                utterance_size=16,
+                num_layers=1,
+                num_heads=2,
+                ffn_size=32,
+            ),
+        )
+        lm = LanguageModel(str(tiny_llm), lora=lora, freeze=lora is not None)
+        with torch.no_grad():
+            for parameter in lm.parameters():
+                if parameter.dim() > 1:
+                    parameter.mul_(4.0)
+            for name, parameter in lm.named_parameters():
+                if "lora_B" in name:
+                    parameter.normal_(std=0.1)
+        return SpeechEmotionLLM(perception, lm, **options).eval()
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def model(build_model):
+    """A tiny SpeechEmotionLLM; tests must not change it."""
+    return build_model()
+
+
+@pytest.fixture
+def clips():
+    """A short quiet clip, a long loud one, one between: [3, T], lengths."""
+    seconds, gains = (0.4, 1.3, 0.8), (0.003, 0.5, 0.05)
+    counts = [int(16000 * s) for s in seconds]
+    wavs = torch.zeros(3, max(counts))
+    for row, count, gain in zip(wavs, counts, gains, strict=True):
+        row[:count] = gain * torch.randn(count)
+    return wavs, torch.tensor(counts) / max(counts)
+
+
+@pytest.fixture
+def alone(clips):
+    """alone(i) -> (wavs [1, T_i], None): item i without its neighbours."""
+    wavs, wav_lens = clips
+
+    def item(index):
+        count = round(wav_lens[index].item() * wavs.shape[1])
+        return wavs[index : index + 1, :count], None
+
+    return item
