@@ -21,14 +21,19 @@ REQUIRED = [
     "torch>=2.11,<2.14",
     "torchaudio>=2.11,<2.12",
     "hyperpyyaml>=1.2.2,<1.3",
+    "ruamel.yaml>=0.18.6,<0.19",
+    "pyyaml>=6.0.1,<7",
     "transformers>=5.17,<5.24",
+    "tokenizers>=0.23.1,<0.24",
+    "huggingface_hub>=1.31,<2.5",
     "peft>=0.19,<0.22",
     "sentencepiece>=0.2.0,<0.3",
-    "safetensors>=0.7,<0.9",
+    "safetensors>=0.8,<0.9",
     "soundfile>=0.13,<0.15",
     "numpy>=2.0,<2.5",
+    "scipy>=1.13,<1.18",
     "scikit-learn>=1.7,<1.10",
-    "tqdm>=4.66,<5",
+    "tqdm>=4.67,<5",
 ]
 
 # Style words are measured: phonemes, fundamental frequency, loudness.
@@ -38,10 +43,13 @@ PROSODY = [
     "pyloudnorm>=0.1.1,<0.3",
 ]
 
+TRAIN = [*PROSODY, "tensorboard>=2.18,<2.22"]
+
 EXTRAS = {
     "prosody": PROSODY,
-    "demo": PROSODY + ["matplotlib>=3.10,<3.12"],
-    "dev": ["pytest>=8.4,<10", "pytest-xdist>=3.6,<4", "ruff>=0.17,<0.18"],
+    "train": TRAIN,
+    "demo": [*TRAIN, "matplotlib>=3.10,<3.12"],
+    "dev": ["pytest>=8.4,<10", "pytest-xdist>=3.6.1,<4", "ruff>=0.17,<0.18"],
 }
 
 setup(

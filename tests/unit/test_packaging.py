@@ -277,3 +277,36 @@ def test_an_overlay_changes_keys_that_exist(path):
     for experiment in path.parent.parent.glob("*.yaml"):
         known |= set(re.findall(r"^(\w+):", experiment.read_text(), re.M))
     assert changed and changed <= known, changed - known
+
+
+# Imported name -> the name to install, where they differ.
+INSTALLED_AS = {
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+    "ruamel": "ruamel.yaml",
+    "parselmouth": "praat-parselmouth",
+    "espeakng_loader": "espeakng-loader",
+}
+# Needed by an option only, with its own clear error: nf4 on CUDA.
+OPTIONAL = {"bitsandbytes"}
+
+
+def test_every_import_is_a_listed_requirement():
+    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    listed = set(re.findall(r'"([\w.-]+)>=', text))
+    local = {path.stem for path in SCRIPTS} | {"speechbrain_c2ser"}
+    missing = set()
+    for path in SOURCES + SCRIPTS:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            for name in (full.split(".")[0] for full in names):
+                known = name in sys.stdlib_module_names or name in local
+                if known or name in OPTIONAL:
+                    continue
+                if INSTALLED_AS.get(name, name) not in listed:
+                    missing.add(f"{name} ({name_of(path)})")
+    assert not missing, missing
