@@ -190,6 +190,7 @@ class C2SER(Pretrained):
         self,
         wavs,
         wav_lens=None,
+        mode="explicit",
         language=None,
         prompt=None,
         max_new_tokens=400,
@@ -204,6 +205,9 @@ class C2SER(Pretrained):
             [B, T] waveforms at 16 kHz.
         wav_lens : torch.Tensor | None
             [B] relative lengths; None = all full.
+        mode : str
+            "explicit": style, content, then the emotion; "implicit": the
+            emotion at once.
         language : str | None
             Language of the question and so of the answer; None = the
             published question, answered in the speech's language.
@@ -222,7 +226,7 @@ class C2SER(Pretrained):
         """
         wavs, wav_lens = check_batch(wavs, wav_lens)
         wavs, wav_lens = wavs.to(self.device), wav_lens.to(self.device)
-        prompts = [prompt or self._prompt("explicit", language)] * len(wavs)
+        prompts = [prompt or self._prompt(mode, language)] * len(wavs)
         space = self.hparams.label_space
         model = self.mods.model
         with torch.no_grad(), self.inference_ctx:
@@ -243,12 +247,15 @@ class C2SER(Pretrained):
                 p.language or language or self.hparams.languages[0]
                 for p in parsed
             ]
+            prefixes = None
+            if mode == "explicit":
+                prefixes = [split_before_emotion(text) for text in texts]
             probabilities = model.score_labels(
                 wavs,
                 wav_lens,
                 prompts,
-                [self._answers("explicit", each) for each in languages],
-                answer_prefixes=[split_before_emotion(t) for t in texts],
+                [self._answers(mode, each) for each in languages],
+                answer_prefixes=prefixes,
                 utterance_vectors=vectors,
                 **self._calibration(),
             )

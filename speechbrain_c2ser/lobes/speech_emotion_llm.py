@@ -272,10 +272,13 @@ class SpeechEmotionLLM(torch.nn.Module):
         if isinstance(label_answers, dict):
             label_answers = [label_answers] * batch
         prefixes = answer_prefixes or [""] * batch
-        candidates = [
-            self._candidates(answers, prefix)
-            for answers, prefix in zip(label_answers, prefixes, strict=True)
-        ]
+        known = {}
+        candidates = []
+        for answers, prefix in zip(label_answers, prefixes, strict=True):
+            key = (id(answers), prefix)
+            if key not in known:
+                known[key] = self._candidates(answers, prefix)
+            candidates.append(known[key])
         merged = self.merge(
             wavs,
             wav_lens,
