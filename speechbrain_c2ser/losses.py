@@ -111,7 +111,9 @@ class PairLoss(nn.Module):
             self._warn_once(len(labels))
             return vectors.sum() * 0.0
         rows = F.normalize(rows, dim=-1)
-        logits = rows @ rows.t() / self.temperature
+        # bf16 has too few digits for cosines close to 1
+        with torch.autocast(rows.device.type, enabled=False):
+            logits = rows @ rows.t() / self.temperature
         itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
         log_probs = logits.masked_fill(itself, float("-inf")).log_softmax(1)
         # -inf on the diagonal times a zero target would be NaN

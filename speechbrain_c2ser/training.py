@@ -18,7 +18,6 @@ import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.dataloader import SaveableDataLoader
-from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.checkpoints import (
     Checkpoint,
     Checkpointer,
@@ -174,7 +173,8 @@ class TrainingBrain(sb.Brain):
             # of the update that is about to happen, so never exactly 0
             rate = schedule((self.optimizer_step + 1) / self.total_updates)
             for optimizer in self.optimizers_dict.values():
-                update_learning_rate(optimizer, rate)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
         wanted = super()._should_save_intra_epoch_ckpt(

@@ -1,0 +1,228 @@
+"""Masks, targets, teacher and collapse watch of the pre-training."""
+
+import pytest
+import torch
+
+from speechbrain_c2ser.lobes.block_masking import block_mask, kept_positions
+from speechbrain_c2ser.lobes.emotion2vec import Emotion2VecS
+from speechbrain_c2ser.lobes.emotion2vec_pretraining import (
+    CollapseError,
+    ConvDecoder,
+    Emotion2VecPretraining,
+    instance_norm,
+)
+
+
+def make_encoder(**changes):
+    torch.manual_seed(0)
+    settings = {
+        "conv_layers": [(8, 10, 5), (8, 8, 8), (8, 8, 8)],
+        "embed_dim": 16,
+        "num_heads": 2,
+        "prenet_depth": 1,
+        "depth": 2,
+        "conv_pos_groups": 2,
+    }
+    return Emotion2VecS(**{**settings, **changes})
+
+
+def make_model(encoder=None, **changes):
+    settings = {
+        "average_top_k_layers": 2,
+        "clone_batch": 2,
+        "decoder_size": 8,
+        "decoder_depth": 2,
+        "decoder_kernel": 3,
+        "decoder_groups": 2,
+    }
+    return Emotion2VecPretraining(
+        encoder or make_encoder(), **{**settings, **changes}
+    )
+
+
+@pytest.mark.parametrize("prob", [0.3, 0.5, 0.65])
+def test_block_mask_masks_the_exact_share_and_no_padding(prob):
+    torch.manual_seed(0)
+    lengths = torch.tensor([200, 57, 11, 3, 2, 1])
+    mask = block_mask(lengths, 200, prob, length=5, adjust=0.05)
+    wanted = (lengths * prob).round().clamp_min(1)
+    wanted = torch.minimum(wanted, lengths - 1)
+    assert mask.sum(1).tolist() == wanted.tolist()
+    for row, length in zip(mask, lengths, strict=True):
+        assert not row[length:].any()
+
+
+def test_block_mask_is_made_of_blocks_everywhere():
+    torch.manual_seed(0)
+    mask = block_mask(torch.full((500,), 50), 50, 0.5, 5, 0.05)
+    neighbours = (mask[:, 1:] & mask[:, :-1]).float().mean()
+    # alone, two neighbours would both be masked with 0.5 x 0.5
+    assert neighbours > 0.32
+    # no frame is masked much more often than another
+    assert (mask.float().mean(0) - 0.5).abs().max() < 0.12
+
+
+def test_kept_positions_are_the_rest():
+    torch.manual_seed(0)
+    lengths = torch.tensor([20, 7])
+    mask = block_mask(lengths, 20, 0.5, 5)
+    keep = kept_positions(mask, lengths)
+    for row, masked, length in zip(keep, mask, lengths, strict=True):
+        kept = row[row >= 0].tolist()
+        assert kept == [i for i in range(length) if not masked[i]]
+
+
+def test_instance_norm_counts_valid_frames_only():
+    torch.manual_seed(0)
+    x = torch.randn(1, 6, 3)
+    valid = torch.tensor([[1, 1, 1, 1, 0, 0]]).bool().unsqueeze(-1)
+    normed = instance_norm(x, valid)
+    reference = torch.nn.functional.instance_norm(x[:, :4].transpose(1, 2))
+    assert torch.allclose(normed[:, :4], reference.transpose(1, 2), atol=1e-6)
+    assert normed[:, 4:].abs().max() == 0
+
+
+def test_targets_are_the_same_alone_and_in_a_batch():
+    model = make_model()
+    long, short = torch.randn(1, 16000), torch.randn(1, 8000)
+    batch = torch.cat(
+        [long, torch.nn.functional.pad(short, (0, 8000), value=9)]
+    )
+    with torch.no_grad():
+        together = model.make_targets(
+            *model.encoder.frontend(batch, torch.tensor([1.0, 0.5]))
+        )
+        alone = model.make_targets(*model.encoder.frontend(short))
+    frames = alone[0].shape[1]
+    assert torch.allclose(together[0][1, :frames], alone[0][0], atol=1e-5)
+    assert together[0][1, frames:].abs().max() == 0
+    assert torch.allclose(together[1][1], alone[1][0], atol=1e-5)
+
+
+def test_decoder_is_the_same_alone_and_in_a_batch():
+    torch.manual_seed(0)
+    decoder = ConvDecoder(8, 8, depth=3, kernel=5, groups=2)
+    x = torch.randn(2, 12, 8)
+    together = decoder(x, torch.tensor([12, 7]))
+    alone = decoder(x[1:, :7], torch.tensor([7]))
+    assert torch.allclose(together[1, :7], alone[0], atol=1e-6)
+
+
+def test_targets_carry_no_dropout_and_no_gradient():
+    model = make_model(make_encoder(dropout=0.5, prenet_dropout=0.5)).train()
+    features, lengths = model.encoder.frontend(torch.randn(2, 8000))
+    first, utterance = model.make_targets(features, lengths)
+    second, _ = model.make_targets(features, lengths)
+    assert torch.equal(first, second)
+    assert not first.requires_grad and not utterance.requires_grad
+    assert model.encoder.training and not model.teacher.training
+
+
+def test_literal_utterance_target_is_zero_and_the_default_is_not():
+    """Instance norm over time leaves nothing of the time-mean."""
+    encoder = make_encoder()
+    features, lengths = encoder.frontend(torch.randn(2, 8000))
+    sizes = {}
+    for name in ("instance_norm", "layer_norm"):
+        model = make_model(encoder, utterance_target=name)
+        _, target = model.make_targets(features, lengths)
+        sizes[name] = target.abs().mean().item()
+    assert sizes["instance_norm"] < 1e-6 and sizes["layer_norm"] > 0.5
+
+
+def test_masked_frames_do_not_reach_the_student(monkeypatch):
+    """What is masked may change nothing but the targets."""
+    model = make_model(clone_batch=1).eval()
+    torch.manual_seed(1)
+    features, lengths = model.encoder.frontend(torch.randn(1, 16000))
+    mask = block_mask(lengths, features.shape[1], 0.5, 5)
+    changed = features + 3.0 * mask.unsqueeze(-1)
+    module = "speechbrain_c2ser.lobes.emotion2vec_pretraining.block_mask"
+    monkeypatch.setattr(module, lambda *args: mask)
+    outputs = []
+    for x in (features, changed):
+        monkeypatch.setattr(
+            model.encoder, "frontend", lambda *args, x=x: (x, lengths)
+        )
+        torch.manual_seed(2)
+        outputs.append(model(None))
+    first, second = outputs
+    assert torch.equal(first.frame_predictions, second.frame_predictions)
+    assert torch.equal(first.utterance_vectors, second.utterance_vectors)
+    assert not torch.allclose(first.frame_targets, second.frame_targets)
+
+
+@pytest.mark.parametrize("pooling", ["tokens", "frames"])
+def test_output_shapes_and_gradients(pooling):
+    model = make_model(pooling=pooling, num_classes=9).train()
+    wavs = torch.randn(3, 8000)
+    output = model(wavs, torch.tensor([1.0, 0.6, 0.4]))
+    lengths = model.encoder.frame_lengths(torch.tensor([8000, 4800, 3200]))
+    masked = 2 * int((lengths * 0.5).round().sum())
+    assert output.frame_predictions.shape == (masked, 16)
+    assert output.frame_targets.shape == (masked, 16)
+    assert output.utterance_vectors.shape == (6, 16)
+    assert output.class_logits.shape == (6, 9)
+    # clones of an utterance are neighbours: the same target, another mask
+    assert torch.equal(output.utterance_targets[0], output.utterance_targets[1])
+    vectors = output.utterance_vectors
+    assert not torch.equal(vectors[0], vectors[1])
+    sum(x.float().square().mean() for x in output).backward()
+    assert all(p.grad is None for p in model.teacher.parameters())
+    assert model.encoder.projection.weight.grad.abs().sum() > 0
+
+
+def test_teacher_follows_the_student_by_the_schedule():
+    model = make_model(ema_decay=0.9, ema_end_decay=0.99, ema_anneal=0.5)
+    decays = [model.teacher_decay(p) for p in (0.0, 0.25, 0.5, 1.0)]
+    assert decays == pytest.approx([0.9, 0.945, 0.99, 0.99])
+    teacher = next(model.teacher.parameters())
+    student = next(model.encoder.blocks.parameters())
+    before = teacher.clone()
+    with torch.no_grad():
+        student.add_(1.0)
+    model.update_teacher(0.0)
+    assert torch.allclose(teacher, before + 0.1, atol=1e-6)
+    model.reset_teacher()
+    assert torch.equal(teacher, student)
+
+
+def test_collapse_is_named():
+    model = make_model()
+    healthy = {"target_variance": 0.5, "prediction_variance": 0.1}
+    model.check_collapse(healthy)
+    with pytest.raises(CollapseError, match="prediction_variance is 1e-06"):
+        model.check_collapse({**healthy, "prediction_variance": 1e-6})
+    with pytest.raises(CollapseError, match="target_variance"):
+        model.check_collapse({**healthy, "target_variance": float("nan")})
+
+
+def test_variances_of_constant_outputs_are_zero():
+    model = make_model(clone_batch=1)
+    output = model(torch.randn(2, 8000))
+    flat = output._replace(frame_predictions=torch.ones(5, 16))
+    variances = model.variances(flat)
+    assert variances["prediction_variance"] == 0
+    assert variances["target_variance"] > 0.1
+
+
+def test_utterance_token_zero_starts_at_zero():
+    tokens = make_encoder(embed_dim=64).utterance_tokens
+    assert tokens[0, 0].abs().max() == 0
+    assert tokens[0, 1:].std().item() == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"average_top_k_layers": 3}, "average_top_k_layers"),
+        ({"pooling": "max"}, "pooling"),
+        ({"utterance_target": "mean"}, "utterance_target"),
+        ({"mask_prob": 1.0}, "mask_prob"),
+        ({"decoder_groups": 3}, "decoder_groups"),
+        ({"decoder_kernel": 4}, "decoder_kernel"),
+    ],
+)
+def test_impossible_settings_are_refused(change, word):
+    with pytest.raises(ValueError, match=word):
+        make_model(**change)
