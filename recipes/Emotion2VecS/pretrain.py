@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""Pre-train Emotion2Vec-S: frame, utterance and category losses.
+
+> python recipes/Emotion2VecS/pretrain.py hparams/emotion2vec_s/tiny.yaml \
+    --train_manifest=train.json --valid_manifest=valid.json
+> torchrun --nproc_per_node=2 recipes/Emotion2VecS/pretrain.py \
+    hparams/emotion2vec_s/base.yaml --train_manifest=... --valid_manifest=...
+
+Killed and started again with the same arguments, it goes on where it was.
+Source: C2SER (arXiv 2502.18186), section 3.1.
+"""
+
+import speechbrain as sb
+import torch.nn.functional as F
+
+from speechbrain_c2ser.checkpoints.emotion2vec import (
+    load_emotion2vec,
+    save_emotion2vec,
+)
+from speechbrain_c2ser.corpora.dataset import speech_dataset
+from speechbrain_c2ser.experiment import load_experiment
+from speechbrain_c2ser.losses import data2vec_loss
+from speechbrain_c2ser.sampling import PairedBatchSampler, hide_labels
+from speechbrain_c2ser.training import TrainingBrain
+
+
+class PretrainingBrain(TrainingBrain):
+    """L = L_frame + w_utt L_utt + w_cat L_cat (+ w_head of the head's)."""
+
+    def compute_forward(self, batch, stage):
+        """Masked clones through the student, the whole through the teacher."""
+        wavs, wav_lens = batch.to(self.device).sig
+        if stage == sb.Stage.TRAIN and self.hparams.augmentation is not None:
+            wavs, wav_lens = self.hparams.augmentation(wavs, wav_lens)
+        return self.modules.model(wavs, wav_lens)
+
+    def compute_objectives(self, output, batch, stage):
+        """The weighted sum; each loss and variance goes to the log."""
+        labels = batch.label.repeat_interleave(self.hparams.clone_batch)
+        losses = {
+            "frame": data2vec_loss(
+                output.frame_predictions, output.frame_targets
+            ),
+            "utterance": data2vec_loss(
+                output.utterance_predictions, output.utterance_targets
+            ),
+            "category": self.hparams.pair_loss(
+                output.utterance_vectors, labels
+            ),
+        }
+        if output.class_logits is not None:
+            losses["head"] = head_loss(output.class_logits, labels)
+        total = sum(self.hparams.weights[n] * x for n, x in losses.items())
+        self.variances = self.hparams.model.variances(output)
+        self.hparams.means.add(
+            {"loss": total, **{f"{n}_loss": x for n, x in losses.items()}}
+            | self.variances
+        )
+        return total
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+        """The teacher follows; a collapsed model stops the run."""
+        if should_step:
+            self.hparams.model.update_teacher(self.progress)
+            if self.optimizer_step > self.hparams.collapse_grace:
+                self.hparams.model.check_collapse(self.variances)
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Log the epoch, then keep the newest and the best checkpoint."""
+        means = self.hparams.means.take()
+        if stage == sb.Stage.TRAIN:
+            self.train_means = means
+            return
+        state = {
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "ema_decay": self.hparams.model.teacher_decay(self.progress),
+            "updates": self.optimizer_step,
+        }
+        self.hparams.train_logger.log_stats(
+            {"epoch": epoch, **state}, self.train_means, means
+        )
+        figures = {f"train_{n}": x for n, x in self.train_means.items()}
+        figures |= {f"valid_{n}": x for n, x in means.items()}
+        self.hparams.epoch_log.write(epoch, **figures, **state)
+        self.checkpointer.save_and_keep_only(
+            meta=figures, min_keys=[self.hparams.select_by]
+        )
+
+
+def head_loss(logits, labels):
+    """Cross-entropy over the labelled items, a zero where there are none."""
+    if not (labels >= 0).any():
+        return logits.sum() * 0.0
+    return F.cross_entropy(logits.float(), labels, ignore_index=-1)
+
+
+def prepare_data(hparams):
+    """Datasets and loader settings for training and validation.
+
+    Items without an emotion are unlabelled; of the training set, a part of
+    the labels is hidden.
+    """
+    data, loaders = {}, {}
+    emotions = hparams["emotions"]
+    for split in ("train", "valid"):
+        dataset = speech_dataset(hparams[f"{split}_manifest"])
+        ids = dataset.data_ids
+        rows = [dataset.data[name]["row"] for name in ids]
+        if emotions is None:  # training set comes first and defines them
+            emotions = sorted({r["emotion"] for r in rows if r.get("emotion")})
+        labels = [label_of(row, emotions) for row in rows]
+        if split == "train":
+            labels = hide_labels(
+                ids, labels, hparams["labelled_fraction"], hparams["seed"]
+            )
+        label = dict(zip(ids, labels, strict=True))
+        dataset.add_dynamic_item(
+            label.__getitem__, takes="id", provides="label"
+        )
+        dataset.set_output_keys(["id", "sig", "label"])
+        data[split] = dataset
+        loaders[split] = {
+            "batch_sampler": PairedBatchSampler(
+                [dataset.data[name]["duration"] for name in ids],
+                labels,
+                hparams["max_batch_seconds"],
+                hparams["num_buckets"],
+                shuffle=split == "train",
+                seed=hparams["seed"],
+            ),
+            "num_workers": hparams["num_workers"],
+        }
+    return data, loaders
+
+
+def label_of(row, emotions):
+    """Class index of a manifest row, -1 without emotion."""
+    if not row.get("emotion"):
+        return -1
+    if row["emotion"] not in emotions:
+        raise ValueError(
+            f"Item {row['id']} has the emotion '{row['emotion']}', which is "
+            f"none of {', '.join(emotions)}: correct it or set `emotions`."
+        )
+    return emotions.index(row["emotion"])
+
+
+def main():
+    """Train, then write the encoder as a folder of its own."""
+    hparams, run_opts = load_experiment()
+    data, loaders = prepare_data(hparams)
+    model = hparams["model"]
+    if hparams["start_from"] is not None:
+        load_emotion2vec(hparams["start_from"], model.encoder)
+        model.reset_teacher()
+    brain = PretrainingBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.fit(
+        hparams["epoch_counter"],
+        data["train"],
+        data["valid"],
+        train_loader_kwargs=loaders["train"],
+        valid_loader_kwargs=loaders["valid"],
+    )
+    hparams["checkpointer"].recover_if_possible(min_key=hparams["select_by"])
+    sb.utils.distributed.run_on_main(
+        save_emotion2vec, args=[model.encoder, hparams["encoder_folder"]]
+    )
+
+
+if __name__ == "__main__":
+    main()
