@@ -180,7 +180,10 @@ class Emotion2VecS(nn.Module):
         )
         tokens = torch.randn(1, num_utterance_tokens, embed_dim)
         tokens[:, :1] = 0
-        self.utterance_tokens = nn.Parameter(tokens)
+        if num_utterance_tokens:
+            self.utterance_tokens = nn.Parameter(tokens)
+        else:
+            self.register_buffer("utterance_tokens", tokens, persistent=False)
 
         self.alibi_slopes, self.alibi_scale = None, None
         if alibi:
@@ -222,9 +225,12 @@ class Emotion2VecS(nn.Module):
         self.input_dropout = nn.Dropout(input_dropout)
         self.blocks = blocks(depth)
         self.norm = norm if layer_norm_first else nn.Identity()
+        # 0.02 at 768 channels, as published; the same gain at other widths,
+        # without which a narrow encoder trains late or collapses
+        std = 0.02 * (768 / embed_dim) ** 0.5
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02)
+                nn.init.normal_(module.weight, std=std)
                 nn.init.zeros_(module.bias)
         if freeze:
             self.requires_grad_(False)
