@@ -1,224 +1,251 @@
-"""The authors' C2SER file (``C2SER_llm.pt``) in our modules.
+"""The authors' C2SER file (``C2SER_llm.pt``) in our modules and folders."""
 
-One table says where every official key goes. What has no place is named here
-as known and unused; any other key is an error.
-"""
-
-import re
+from pathlib import Path
 
 import torch
 
-from speechbrain_c2ser.lobes.connectors import STRIDES
-
-# Where the parts live in SpeechEmotionLLM.
-SEMANTIC = "perception.semantic_encoder.encoder."
-CONNECTOR = "perception.connector."
-LANGUAGE_MODEL = "language_model.model."
-
-# Official key -> ours, first match; a layer's inner names come after.
-RENAMED = (
-    (r"encoder\.embed\.conv\.0\.", SEMANTIC + "conv1."),
-    (r"encoder\.embed\.conv\.2\.", SEMANTIC + "conv2."),
-    (r"encoder\.embed\.pos_enc\.pe$", SEMANTIC + "embed_positions.weight"),
-    (r"encoder\.after_norm\.", SEMANTIC + "layer_norm."),
-    (r"encoder\.encoders\.", SEMANTIC + "layers."),
-    (r"speech_transformer\.embed\.out\.", CONNECTOR + "input_layer."),
-    (r"speech_transformer\.after_norm\.", CONNECTOR + "norm."),
-    (r"speech_transformer\.encoders\.", CONNECTOR + "layers."),
-    (r"speech_llama_proj\.", CONNECTOR + "projection."),
-    (r"speech_token_emded\.weight$", "speech_boundaries.weight"),
-    (r"llama_model\.(?:base_model\.model\.)?", LANGUAGE_MODEL),
+from speechbrain_c2ser.checkpoints.c2ser_keys import (
+    LANGUAGE_MODEL,
+    SEMANTIC,
+    rename,
+    sizes,
 )
-SEMANTIC_LAYER = {
-    "self_attn.linear_q": "self_attn.q_proj",
-    "self_attn.linear_k": "self_attn.k_proj",
-    "self_attn.linear_v": "self_attn.v_proj",
-    "self_attn.linear_out": "self_attn.out_proj",
-    "feed_forward.w_1": "fc1",
-    "feed_forward.w_2": "fc2",
-    "norm1": "self_attn_layer_norm",
-    "norm2": "final_layer_norm",
-}
-CONNECTOR_LAYER = {
-    "self_attn.linear_out": "self_attn.out_proj",
-    "feed_forward.w_1": "linear1",
-    "feed_forward.w_2": "linear2",
-    "norm1": "norm1",
-    "norm2": "norm2",
-}
-# Regular expressions of keys that take no part in what C2SER computes.
-UNUSED = {
-    r"ln_speech\..*": "a norm that no path calls",
-    r"speaker_head\..*": "the speech-output head of another system",
-    r"(embed_tokens|lm_head)\.weight": "copies of the language model's own",
-    r"speech_transformer\.embed\.pos_enc\.pe": "positions, computed here",
-    r"encoder\.encoders\.\d+\.self_attn\.linear_k\.bias": (
-        "no effect: it adds the same to all of a query's scores"
-    ),
-    r"llama_model\..*rotary_emb\.inv_freq": "positions, computed there",
-}
+from speechbrain_c2ser.checkpoints.emotion2vec import load_official
+from speechbrain_c2ser.checkpoints.folder import load_strict, save_c2ser
+from speechbrain_c2ser.checkpoints.safe_pickle import load_checkpoint
+from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.lobes.connectors import ConnectorTransformer
+from speechbrain_c2ser.lobes.language_model import LanguageModel
+from speechbrain_c2ser.lobes.perception import ContextualPerception
+from speechbrain_c2ser.lobes.speech_emotion_llm import SpeechEmotionLLM
+from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
+
+# Qwen2's end of text, which the published answers end with.
+END_TOKEN_ID = 151643
+# Every Whisper's attention heads are this wide.
+WHISPER_HEAD = 64
 
 
-def rename(official):
-    """Official tensors under the names of :class:`SpeechEmotionLLM`.
+def convert_c2ser(
+    c2ser_checkpoint,
+    llm_folder,
+    emotion2vec_s_checkpoint,
+    output,
+    utterance_source="first_frames",
+    normalize=False,
+    encoder_heads=None,
+    connector_heads=4,
+    lora_alpha=32,
+    dtype="bfloat16",
+    end_token_id=END_TOKEN_ID,
+):
+    """Writes the published system as one folder for ``C2SER.from_hparams``.
+
+    The published checkpoint was most likely trained on features as the
+    authors' extraction code gives them, from waveforms as they are and with
+    the first frames in the place of the utterance tokens; so are the defaults.
 
     Arguments
     ---------
-    official : dict
-        Official state dict, name -> tensor (on any device, meta too).
+    c2ser_checkpoint : str | Path
+        ``C2SER_llm.pt``.
+    llm_folder : str | Path
+        Folder or hub id of the base language model, Qwen2-7B.
+    emotion2vec_s_checkpoint : str | Path
+        Emotion2Vec-S's ``checkpoint.pt``.
+    output : str | Path
+        Folder to write.
+    utterance_source : str
+        ``first_frames`` or ``tokens``
+        (:class:`speechbrain_c2ser.lobes.perception.ContextualPerception`).
+    normalize : bool
+        Whether Emotion2Vec-S normalises the waveform.
+    encoder_heads : int | None
+        Whisper's attention heads; None = width / 64, as in every Whisper.
+    connector_heads : int
+        Attention heads of the connector.
+    lora_alpha : int
+        LoRA's scale, over its rank.
+    dtype : str
+        Type of the language model's weights.
+    end_token_id : int
+        Token that ends an answer.
 
     Returns
     -------
-    tensors : dict
-        Our name -> tensor: semantic encoder, connector, speech boundaries
-        and language model, without the acoustic encoder.
-    unused : dict
-        Official name -> why it has no place.
+    Path
+        The folder.
 
     Raises
     ------
+    FileNotFoundError
+        When an input is not there.
     ValueError
-        When a key is neither known nor known to be unused.
-
-    Example
-    -------
-    >>> tensors, unused = rename(
-    ...     {
-    ...         "speech_token_emded.weight": torch.zeros(4099, 8),
-    ...         "ln_speech.bias": torch.zeros(8),
-    ...     }
-    ... )
-    >>> tensors["speech_boundaries.weight"].shape, list(unused)
-    (torch.Size([2, 8]), ['ln_speech.bias'])
+        When a key has no place, a size does not fit, or the language model is
+        not the one that the checkpoint was trained on.
     """
-    tensors, unused, unknown, packed = {}, {}, [], {}
-    convs = _downsampler_indices(official)
-    for key, tensor in official.items():
-        why = next((w for p, w in UNUSED.items() if re.fullmatch(p, key)), None)
-        if why is not None:
-            unused[key] = why
-            continue
-        conv = re.fullmatch(r"down_sample_2\.conv\.(\d+)\.(.+)", key)
-        if conv:
-            place = convs.index(int(conv[1]))
-            name = f"{CONNECTOR}downsampler.convs.{place}.{conv[2]}"
-            tensors[name] = tensor
-            continue
-        name = _our_name(key)
-        qkv = name and re.fullmatch(
-            rf"({re.escape(CONNECTOR)}layers\.\d+\.self_attn\.)"
-            r"linear_([qkv])\.(\w+)",
-            name,
-        )
-        if name is None:
-            unknown.append(key)
-        elif qkv:
-            parts = packed.setdefault(f"{qkv[1]}in_proj_{qkv[3]}", {})
-            parts[qkv[2]] = tensor
-        elif key.endswith(".pe"):
-            tensors[name] = tensor[0]
-        elif name == "speech_boundaries.weight":
-            tensors[name] = tensor[-2:]
-        else:
-            tensors[name] = tensor
-    if unknown:
+    official = read(c2ser_checkpoint)
+    tensors, unused = rename(official)
+    numbers = sizes(official)
+    del official
+
+    language_model = LanguageModel(
+        str(llm_folder),
+        lora=numbers["lora_rank"]
+        and {"rank": numbers["lora_rank"], "alpha": lora_alpha},
+        dtype=dtype,
+    )
+    width = numbers["connector"]["output_size"]
+    if language_model.hidden_size != width:
         raise ValueError(
-            f"{len(unknown)} keys of the checkpoint are no part of C2SER as "
-            f"published: {', '.join(sorted(unknown)[:5])}."
+            f"The checkpoint is for a language model of width {width}, but "
+            f"'{llm_folder}' is {language_model.hidden_size} wide: give its "
+            "base model (published: Qwen2-7B)."
         )
-    for name, parts in packed.items():
-        if len(parts) != 3:
-            raise ValueError(
-                f"The checkpoint lacks a part of {name}: queries, keys and "
-                f"values are needed, it holds only {sorted(parts)}."
-            )
-        tensors[name] = torch.cat([parts["q"], parts["k"], parts["v"]])
-    return tensors, unused
+    acoustic = load_official(
+        emotion2vec_s_checkpoint,
+        arguments={"normalize": normalize, "freeze": True},
+    ).encoder
+    model = SpeechEmotionLLM(
+        ContextualPerception(
+            _whisper_encoder(numbers, encoder_heads),
+            acoustic,
+            ConnectorTransformer(
+                num_heads=connector_heads,
+                utterance_size=acoustic.embed_dim,
+                **numbers["connector"],
+            ),
+            utterance_source,
+        ),
+        language_model,
+        lower_case=True,
+        end_token_id=end_token_id,
+    )
+    _check_base(language_model, tensors, llm_folder)
+    load_strict(
+        model,
+        {key: tensor for key, tensor in tensors.items() if not _is_base(key)},
+        str(c2ser_checkpoint),
+        elsewhere=lambda key: (
+            _is_base(key) or key.startswith("perception.acoustic_encoder.")
+        ),
+    )
+    return save_c2ser(
+        model,
+        output,
+        LabelSpace.from_name("emo_emilia"),
+        languages=("en", "zh"),
+        extra={
+            "converted_from": Path(c2ser_checkpoint).name,
+            "unused_keys": unused,
+        },
+    )
 
 
-def _downsampler_indices(official):
-    """Places of the downsampler's convolutions in the official Sequential."""
-    found = (re.match(r"down_sample_2\.conv\.(\d+)\.", k) for k in official)
-    return sorted({int(match[1]) for match in found if match})
-
-
-def _our_name(key):
-    for pattern, replacement in RENAMED:
-        match = re.match(pattern, key)
-        if match:
-            name = replacement + key[match.end() :]
-            break
-    else:
-        return None
-    layer = re.fullmatch(r"(.+\.layers\.\d+\.)(.+)\.(weight|bias)", name)
-    if not layer or name.startswith(LANGUAGE_MODEL):
-        return name
-    if name.startswith(SEMANTIC):
-        inner = SEMANTIC_LAYER.get(layer[2])
-    elif re.fullmatch(r"self_attn\.linear_[qkv]", layer[2]):
-        inner = layer[2]
-    else:
-        inner = CONNECTOR_LAYER.get(layer[2])
-    return inner and f"{layer[1]}{inner}.{layer[3]}"
-
-
-def sizes(official):
-    """Sizes that the shapes of the official tensors tell.
-
-    Attention heads leave no trace in shapes: the caller adds them.
+def load_whisper_encoder(c2ser_checkpoint, num_heads=None, **arguments):
+    """The semantic encoder of the published file, alone.
 
     Arguments
     ---------
-    official : dict
-        Official state dict, name -> tensor.
+    c2ser_checkpoint : str | Path
+        ``C2SER_llm.pt``.
+    num_heads : int | None
+        Attention heads; None = width / 64.
+    **arguments
+        Further arguments of
+        :class:`speechbrain_c2ser.lobes.whisper_encoder.WhisperEncoder`, such
+        as ``freeze``.
+
+    Returns
+    -------
+    WhisperEncoder
+    """
+    official = read(c2ser_checkpoint)
+    tensors, _ = rename(official)
+    encoder = _whisper_encoder(sizes(official), num_heads, **arguments)
+    load_strict(
+        encoder.encoder,
+        {
+            key.removeprefix(SEMANTIC): tensor
+            for key, tensor in tensors.items()
+            if key.startswith(SEMANTIC)
+        },
+        str(c2ser_checkpoint),
+    )
+    return encoder
+
+
+def _whisper_encoder(numbers, num_heads, **arguments):
+    numbers = numbers["semantic_encoder"]
+    return WhisperEncoder(
+        num_heads=num_heads or numbers["size"] // WHISPER_HEAD,
+        **numbers,
+        **arguments,
+    )
+
+
+def read(path):
+    """Official state dict of a file.
+
+    Arguments
+    ---------
+    path : str | Path
+        The file: the state dict itself or, as training tools write it, a
+        dict that holds it as "module", "model" or "state_dict".
 
     Returns
     -------
     dict
-        ``semantic_encoder`` and ``connector``: constructor arguments;
-        ``lora_rank``: int, or None without LoRA.
+        Official name -> tensor.
 
     Raises
     ------
     ValueError
-        When a part of the model is not there.
+        When the file holds no state dict.
     """
+    found = load_checkpoint(path)
+    for name in ("module", "model", "state_dict"):
+        if isinstance(found, dict) and isinstance(found.get(name), dict):
+            found = found[name]
+    if (
+        not isinstance(found, dict)
+        or not found
+        or not all(isinstance(t, torch.Tensor) for t in found.values())
+    ):
+        raise ValueError(
+            f"{path} holds no state dict (names and tensors): give the "
+            "authors' C2SER_llm.pt."
+        )
+    return found
 
-    def shape(name):
-        if name not in official:
-            raise ValueError(
-                f"This is no C2SER checkpoint as published: it has no '{name}'."
-            )
-        return official[name].shape
 
-    def layers(prefix):
-        found = (re.match(rf"{prefix}\.encoders\.(\d+)\.", k) for k in official)
-        return len({match[1] for match in found if match})
+def _is_base(key):
+    return key.startswith(LANGUAGE_MODEL) and ".lora_" not in key
 
-    size, n_mels, _ = shape("encoder.embed.conv.0.weight")
-    ffn_size, _ = shape("encoder.encoders.0.feed_forward.w_1.weight")
-    connector_ffn, _ = shape(
-        "speech_transformer.encoders.0.feed_forward.w_1.weight"
-    )
-    rates = {len(strides): rate for rate, strides in STRIDES.items()}
-    convs = _downsampler_indices(official)
-    ranks = {t.shape[0] for k, t in official.items() if ".lora_A." in k}
-    return {
-        "semantic_encoder": {
-            "num_layers": layers("encoder"),
-            "size": size,
-            "ffn_size": ffn_size,
-            "n_mels": n_mels,
-            "max_positions": shape("encoder.embed.pos_enc.pe")[1],
-        },
-        "connector": {
-            "input_size": size,
-            "output_size": shape("speech_llama_proj.weight")[0],
-            "downsample_rate": rates[len(convs)],
-            # A padding layer stands before each convolution, or none does.
-            "left_padding": 0 if 0 in convs else 2,
-            "num_layers": layers("speech_transformer"),
-            "ffn_size": connector_ffn,
-        },
-        "lora_rank": max(ranks) if ranks else None,
+
+def _check_base(language_model, tensors, llm_folder):
+    """The base model of the checkpoint is the one in the folder."""
+    base = {
+        LANGUAGE_MODEL + name: tensor
+        for name, tensor in language_model.model.state_dict().items()
+        if ".lora_" not in name
     }
+    for name in sorted(base.keys() | set(filter(_is_base, tensors))):
+        ours, theirs = base.get(name), tensors.get(name)
+        if (
+            ours is None
+            or theirs is None
+            or ours.shape != theirs.shape
+            or not torch.allclose(
+                # One was perhaps rounded to bfloat16, the other not.
+                ours.float(),
+                theirs.float(),
+                atol=1e-6,
+                rtol=2**-7,
+            )
+        ):
+            raise ValueError(
+                f"'{llm_folder}' is not the language model that the checkpoint "
+                f"was trained on: they differ in {name}. Give its base model "
+                "(published: Qwen2-7B)."
+            )

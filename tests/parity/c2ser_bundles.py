@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast
 
-from speechbrain_c2ser.checkpoints.c2ser import rename, sizes
+from speechbrain_c2ser.checkpoints.c2ser_keys import rename, sizes
 from speechbrain_c2ser.lobes.connectors import ConnectorTransformer
 from speechbrain_c2ser.lobes.language_model import LanguageModel
 from speechbrain_c2ser.lobes.perception import ContextualPerception
@@ -126,6 +126,8 @@ def check_full_size(spec, folder):
     ]
     homeless = set(tensors) - set(model.state_dict())
     left = len(official) - len(unused) - _number_taken(tensors)
+    for key, why in unused.items():
+        yield Result("unused", key, 0.0, why, True)
     for what, count in (
         ("our tensors without a key of their shape", len(wrong)),
         ("official keys without a place", len(homeless)),
