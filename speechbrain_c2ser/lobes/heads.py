@@ -86,3 +86,68 @@ class MeanPoolClassifier(nn.Module):
         )
         unused[self.used] = False
         return logits.masked_fill(unused, float("-inf"))
+
+
+@remember_arguments
+class EncoderClassifier(nn.Module):
+    """An encoder and a head over its frames, such as emotion2vec+.
+
+    Arguments
+    ---------
+    encoder : torch.nn.Module
+        With `extract(wavs, wav_lens) -> (frames, tokens, lengths)`.
+    head : torch.nn.Module
+        With `forward(frames, lengths) -> logits`.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.lobes.emotion2vec import Emotion2VecS
+    >>> encoder = Emotion2VecS(
+    ...     conv_layers=[(8, 10, 5), (8, 8, 8), (8, 8, 8)],
+    ...     embed_dim=16, num_heads=2, prenet_depth=1, depth=1,
+    ...     conv_pos_groups=2,
+    ... )
+    >>> head = MeanPoolClassifier(16, ["angry", "sad"])
+    >>> EncoderClassifier(encoder, head)(torch.rand(2, 4000)).shape
+    torch.Size([2, 2])
+    """
+
+    def __init__(self, encoder, head):
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, wavs, wav_lens=None):
+        """Computes the logits of waveforms.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B]; None when all are full.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, labels].
+        """
+        frames, _, lengths = self.encoder.extract(wavs, wav_lens)
+        return self.head(frames, lengths)
+
+    def extract(self, *args, **kwargs):
+        """The encoder's own `extract`.
+
+        Arguments
+        ---------
+        *args : object
+            As the encoder's.
+        **kwargs : object
+            As the encoder's.
+
+        Returns
+        -------
+        tuple
+            As the encoder's.
+        """
+        return self.encoder.extract(*args, **kwargs)
