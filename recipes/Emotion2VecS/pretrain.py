@@ -10,11 +10,15 @@ Killed and started again with the same arguments, it goes on where it was.
 Source: C2SER (arXiv 2502.18186), section 3.1.
 """
 
+from pathlib import Path
+
 import speechbrain as sb
 import torch.nn.functional as F
 
-from speechbrain_c2ser.checkpoints.emotion2vec import (
+from speechbrain_c2ser.checkpoints.emotion2vec import load_official
+from speechbrain_c2ser.checkpoints.folder import (
     load_emotion2vec,
+    load_strict,
     save_emotion2vec,
 )
 from speechbrain_c2ser.corpora.dataset import speech_dataset
@@ -145,13 +149,26 @@ def label_of(row, emotions):
     return emotions.index(row["emotion"])
 
 
+def start_from(encoder, source):
+    """Fill the encoder from a folder of ours or an official checkpoint."""
+    if Path(source).is_dir():
+        loaded = load_emotion2vec(source)["model"]
+    else:
+        loaded = load_official(source).encoder
+    fresh = set()
+    if loaded.num_utterance_tokens == 0:
+        fresh = {"utterance_tokens"}  # data2vec 2.0 has none
+    tensors = {k: v for k, v in loaded.state_dict().items() if k not in fresh}
+    load_strict(encoder, tensors, source, elsewhere=fresh.__contains__)
+
+
 def main():
     """Train, then write the encoder as a folder of its own."""
     hparams, run_opts = load_experiment()
     data, loaders = prepare_data(hparams)
     model = hparams["model"]
     if hparams["start_from"] is not None:
-        load_emotion2vec(hparams["start_from"], model.encoder)
+        start_from(model.encoder, hparams["start_from"])
         model.reset_teacher()
     brain = PretrainingBrain(
         modules=hparams["modules"],
