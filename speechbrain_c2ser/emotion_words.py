@@ -1,0 +1,248 @@
+"""The words for emotions: definitions, surface words and synonyms.
+
+One entry a concept. The first word of a language is the one that answers
+use; the others are understood only. A word stands under one concept.
+"""
+
+# concept: (broader concept or None, definition, {language: words})
+CONCEPTS = {
+    "angry": (
+        None,
+        "Displeasure and antagonism towards someone or something.",
+        {
+            "en": "angry anger angrily furious enraged mad irate hostile",
+            "zh": "生气 愤怒 气愤 恼怒 恼火 发怒 发火 怒气 暴怒",
+            "de": "wütend Wut ärgerlich Ärger zornig Zorn",
+        },
+    ),
+    "happy": (
+        None,
+        "Joy and contentment.",
+        {
+            "en": "happy happiness happily joy joyful joyous cheerful "
+            "cheerfully delighted delight glad",
+            "zh": "高兴 开心 快乐 愉快 喜悦 欢快 欢乐 愉悦 欣喜",
+            "de": "glücklich Glück fröhlich Freude freudig froh",
+        },
+    ),
+    "fearful": (
+        None,
+        "Being afraid of a threat.",
+        {
+            "en": "fearful fear fearfully afraid scared frightened terrified "
+            "terror",
+            "zh": "害怕 恐惧 恐慌 惊恐 惧怕",
+            "de": "ängstlich Angst furchtsam Furcht",
+        },
+    ),
+    "surprised": (
+        None,
+        "A reaction to the unexpected.",
+        {
+            "en": "surprised surprise astonished astonishment amazed "
+            "amazement startled",
+            "zh": "惊讶 惊奇 吃惊 诧异 惊异 震惊",
+            "de": "überrascht Überraschung erstaunt Erstaunen",
+        },
+    ),
+    "neutral": (
+        None,
+        "No emotion stands out.",
+        {
+            "en": "neutral neutrality unemotional emotionless",
+            "zh": "平静 中性 中立 无情绪",
+            "de": "neutral sachlich",
+        },
+    ),
+    "sad": (
+        None,
+        "Loss, disappointment or grief.",
+        {
+            "en": "sad sadness sadly sorrow sorrowful mournful grief",
+            "zh": "悲伤 难过 伤心 悲痛 忧伤 悲哀 哀伤",
+            "de": "traurig Trauer Traurigkeit",
+        },
+    ),
+    "disgusted": (
+        None,
+        "Revulsion at someone or something.",
+        {
+            "en": "disgusted disgust revulsion repulsed",
+            "zh": "厌恶 恶心 反感 嫌弃",
+            "de": "angeekelt Ekel angewidert",
+        },
+    ),
+    "bored": (
+        None,
+        "Want of interest.",
+        {
+            "en": "bored boredom boredem uninterested",
+            "zh": "无聊 厌倦",
+            "de": "gelangweilt Langeweile",
+        },
+    ),
+    "calm": (
+        "neutral",
+        "At rest, without agitation.",
+        {
+            "en": "calm calmness calmly relaxed",
+            "zh": "沉着 放松",
+            "de": "ruhig gelassen",
+        },
+    ),
+    "excited": (
+        "happy",
+        "High activation, mostly of joy.",
+        {
+            "en": "excited excitement excitedly enthusiastic",
+            "zh": "兴奋 激动",
+            "de": "begeistert Begeisterung",
+        },
+    ),
+    "amused": (
+        "happy",
+        "Finding something funny.",
+        {
+            "en": "amused amusement",
+            "zh": "被逗乐",
+            "de": "amüsiert belustigt",
+        },
+    ),
+    "pleased": (
+        "happy",
+        "Quiet pleasure.",
+        {"en": "pleased pleasure", "zh": "满意 满足", "de": "zufrieden"},
+    ),
+    "frustrated": (
+        "angry",
+        "Blocked from what one wants.",
+        {
+            "en": "frustrated frustration annoyed annoyance irritated "
+            "irritation",
+            "zh": "沮丧 懊恼 烦躁",
+            "de": "frustriert Frust genervt",
+        },
+    ),
+    "contemptuous": (
+        "disgusted",
+        "Looking down on someone.",
+        {
+            "en": "contemptuous contempt disdain scornful",
+            "zh": "轻蔑 鄙视 蔑视",
+            "de": "verächtlich Verachtung",
+        },
+    ),
+    "anxious": (
+        "fearful",
+        "Unease about what may come.",
+        {
+            "en": "anxious anxiety worried worry nervous",
+            "zh": "焦虑 担心 担忧 紧张",
+            "de": "besorgt Sorge nervös",
+        },
+    ),
+    "disappointed": (
+        "sad",
+        "Expected more.",
+        {
+            "en": "disappointed disappointment",
+            "zh": "失望",
+            "de": "enttäuscht Enttäuschung",
+        },
+    ),
+    "other": (
+        None,
+        "An emotion outside the set.",
+        {"en": "other", "zh": "其他 其它", "de": "andere"},
+    ),
+    "unknown": (
+        None,
+        "Cannot be told.",
+        {
+            "en": "unknown unclear undefined",
+            "zh": "未知 不明",
+            "de": "unbekannt",
+        },
+    ),
+}
+
+# Everyday words too: they count only where no emotion is named.
+CATCH_ALL = ("other", "unknown")
+
+# Codes of corpora; labels of rows only, never looked for in sentences.
+CODES = {
+    "ang": "angry",
+    "hap": "happy",
+    "fea": "fearful",
+    "sur": "surprised",
+    "neu": "neutral",
+    "dis": "disgusted",
+    "exc": "excited",
+    "fru": "frustrated",
+    "oth": "other",
+    "xxx": "unknown",
+    "<unk>": "unknown",
+}
+
+SPACES = {
+    "emo_emilia": "angry happy fearful surprised neutral sad disgusted",
+    "emotion2vec": (
+        "angry disgusted fearful happy neutral other sad surprised unknown"
+    ),
+    "emodb": "angry bored disgusted fearful happy neutral sad",
+    "iemocap4": "angry happy neutral sad",
+    "iemocap5": "angry frustrated happy neutral sad",
+    "casia": "angry fearful happy neutral sad surprised",
+    "esd": "angry happy neutral sad surprised",
+    "ravdess": (
+        "angry calm disgusted fearful happy neutral sad surprised"
+    ),
+}
+
+
+def words_of(concept, language=None):
+    """Words of a concept in lower case, the surface word first.
+
+    Arguments
+    ---------
+    concept : str
+        A key of ``CONCEPTS``.
+    language : str or None
+        "en", "zh" or "de"; None is all of them.
+
+    Returns
+    -------
+    list of str
+        Empty for a language without words.
+
+    Example
+    -------
+    >>> words_of("bored", "de")
+    ['gelangweilt', 'langeweile']
+    """
+    words = CONCEPTS[concept][2]
+    languages = words if language is None else [language]
+    return [
+        word.lower()
+        for each in languages
+        for word in words.get(each, "").split()
+    ]
+
+
+def concept_of(name):
+    """The concept that a raw label means, or None.
+
+    Example
+    -------
+    >>> concept_of("Sadness"), concept_of("ang"), concept_of("yellow")
+    ('sad', 'angry', None)
+    """
+    name = " ".join(name.lower().replace("_", " ").split())
+    if name in CONCEPTS:
+        return name
+    if name in CODES:
+        return CODES[name]
+    for concept in CONCEPTS:
+        if name in words_of(concept):
+            return concept
+    return None

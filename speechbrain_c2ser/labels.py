@@ -1,0 +1,456 @@
+"""The closed set of emotions that a model tells apart, and their words."""
+
+import re
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.emotion_words import (
+    CATCH_ALL,
+    CONCEPTS,
+    SPACES,
+    concept_of,
+    words_of,
+)
+
+# A word of a script without spaces may stand inside anything.
+UNSPACED = re.compile("[\u2e80-\u9fff\uf900-\ufaff]")
+# Up to three words between a negation and what it denies, none of which
+# turns the sentence round.
+NEGATED_BEFORE = re.compile(
+    r"(?:\b(?:not|never|no|neither|nor|without|hardly|cannot"
+    r"|nicht|kein|keine|keinen|keiner|nie|ohne|weder)|n['’]t)"
+    r"(?:\s+(?!but\b|rather\b|instead\b|yet\b|sondern\b|aber\b)"
+    r"[^\W\d_]+){0,3}\s+$",
+    re.IGNORECASE,
+)
+NEGATED_BEFORE_ZH = re.compile(
+    "(?:不|没有|没|并非|毫无|未|别)"
+    "(?:是|太|很|那么|怎么|再|觉得|感到|显得|任何|什么)*$"
+)
+NEGATED_AFTER_ZH = re.compile("^不起来")
+
+
+@remember_arguments
+class LabelSpace:
+    """Emotions that a corpus or model tells apart.
+
+    Arguments
+    ---------
+    names : sequence of str
+        The labels, in the order of their indices.
+    aliases : dict or None
+        Label -> {language: words}, the first one used in answers. Beside
+        what the package knows of the label, which it precedes.
+    definitions : dict or None
+        Label -> one sentence.
+    parents : dict or None
+        Label -> broader label, for mappings into smaller sets.
+
+    Raises
+    ------
+    ValueError
+        For an empty set, an empty or repeated name, or an alias of a label
+        outside the set.
+
+    Example
+    -------
+    >>> space = LabelSpace(["angry", "happy", "neutral"])
+    >>> space.parse("The speaker sounds quite cheerful.")
+    'happy'
+    >>> space.parse("happy, or angry?"), space.parse("not happy")
+    (None, None)
+    >>> space.surface("happy", "zh")
+    '高兴'
+    """
+
+    def __init__(self, names, aliases=None, definitions=None, parents=None):
+        self.names = [str(name) for name in names]
+        if not self.names or not all(name.strip() for name in self.names):
+            raise ValueError("A label space needs names that are not empty.")
+        if len({name.lower() for name in self.names}) < len(self.names):
+            raise ValueError(
+                f"A label occurs twice in {', '.join(self.names)}."
+            )
+        self.aliases = dict(aliases or {})
+        for option in (self.aliases, definitions or {}, parents or {}):
+            for name in option:
+                self.index(name)
+        self._concepts = {name: concept_of(name) for name in self.names}
+        self.definitions = {
+            name: CONCEPTS[concept][1]
+            for name, concept in self._concepts.items()
+            if concept
+        } | dict(definitions or {})
+        self.parents = {
+            name: CONCEPTS[concept][0]
+            for name, concept in self._concepts.items()
+            if concept and CONCEPTS[concept][0]
+        } | dict(parents or {})
+        self._lexicons = [self._lexicon(synonyms=s) for s in (False, True)]
+        self._patterns = [_pattern(lexicon) for lexicon in self._lexicons]
+
+    @classmethod
+    def from_name(cls, name):
+        """A set known by name: emo_emilia, emotion2vec, emodb, iemocap4 ...
+
+        Raises
+        ------
+        ValueError
+            For an unknown name; lists the known ones.
+
+        Example
+        -------
+        >>> len(LabelSpace.from_name("emo_emilia"))
+        7
+        """
+        if name not in SPACES:
+            raise ValueError(
+                f"There is no label space {name!r} "
+                f"(known: {', '.join(SPACES)})."
+            )
+        return cls(SPACES[name].split())
+
+    @classmethod
+    def from_names(cls, names):
+        """The distinct names of any iterable, sorted.
+
+        Example
+        -------
+        >>> LabelSpace.from_names(["sad", "angry", "sad"]).names
+        ['angry', 'sad']
+        """
+        return cls(sorted(set(names)))
+
+    @classmethod
+    def from_items(cls, items):
+        """The emotions that a manifest holds, sorted.
+
+        Arguments
+        ---------
+        items : dict or iterable of dict
+            Manifest: id -> row, or rows; those without emotion are passed
+            over.
+
+        Raises
+        ------
+        ValueError
+            If no row has an emotion.
+
+        Example
+        -------
+        >>> LabelSpace.from_items({"a": {"emotion": "sad"}, "b": {}}).names
+        ['sad']
+        """
+        rows = items.values() if isinstance(items, dict) else items
+        names = {row["emotion"] for row in rows if row.get("emotion")}
+        if not names:
+            raise ValueError("No item of the manifest has an emotion.")
+        return cls.from_names(names)
+
+    @classmethod
+    def from_dict(cls, state):
+        """Back from :meth:`to_dict`."""
+        return cls(**state)
+
+    def to_dict(self):
+        """Constructor arguments, as plain as JSON.
+
+        Example
+        -------
+        >>> space = LabelSpace.from_name("emodb")
+        >>> LabelSpace.from_dict(space.to_dict()) == space
+        True
+        """
+        return {
+            "names": self.names,
+            "aliases": self.aliases,
+            "definitions": self.definitions,
+            "parents": self.parents,
+        }
+
+    def __len__(self):
+        return len(self.names)
+
+    def __iter__(self):
+        return iter(self.names)
+
+    def __contains__(self, name):
+        return name in self.names
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, LabelSpace) and self.to_dict() == other.to_dict()
+        )
+
+    def __repr__(self):
+        return f"LabelSpace({self.names})"
+
+    def index(self, name):
+        """Index of a label.
+
+        Raises
+        ------
+        ValueError
+            For an unknown label; lists the known ones.
+
+        Example
+        -------
+        >>> LabelSpace(["happy", "sad"]).index("sad")
+        1
+        """
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise ValueError(
+                f"Unknown emotion {name!r} (known: {', '.join(self.names)})."
+            ) from None
+
+    def surface(self, name, language="en"):
+        """The word that stands for a label in answers.
+
+        Arguments
+        ---------
+        name : str
+            A label.
+        language : str
+            "en", "zh" or "de". Where the label has no word in it, the
+            label's own name is used.
+
+        Returns
+        -------
+        str
+
+        Example
+        -------
+        >>> LabelSpace(["happy", "very_odd"]).surface("very_odd", "zh")
+        'very odd'
+        """
+        self.index(name)
+        own = self.aliases.get(name, {}).get(language)
+        if own:
+            return own[0]
+        words = self._concepts[name] and words_of(
+            self._concepts[name], language
+        )
+        return words[0] if words else name.replace("_", " ")
+
+    def parse(self, text, language=None, synonyms=True):
+        """The label that a free text names.
+
+        Words count at word boundaries (Chinese: anywhere), longer before
+        shorter, and not where they are denied ("not happy"). "other" and
+        "unknown" count only where no other emotion is named.
+
+        Arguments
+        ---------
+        text : str or None
+            Anything.
+        language : str or None
+            Only the words of this language and the names; None is all.
+        synonyms : bool
+            Whether synonyms and narrower emotions count, such as "excited"
+            for happy in a set without "excited".
+
+        Returns
+        -------
+        str or None
+            None where no label is named, or several: never a guess.
+
+        Example
+        -------
+        >>> space = LabelSpace.from_name("emo_emilia")
+        >>> space.parse("他听起来很开心。"), space.parse("并不高兴")
+        ('happy', None)
+        >>> space.parse("cheerful", synonyms=False) is None
+        True
+        """
+        found = {
+            name for name, *_ in self.mentions(text, language, synonyms)
+        }
+        specific = {n for n in found if self._concepts[n] not in CATCH_ALL}
+        found = specific or found
+        return found.pop() if len(found) == 1 else None
+
+    def mentions(self, text, language=None, synonyms=True):
+        """Where a text names labels, in order.
+
+        Arguments
+        ---------
+        text, language, synonyms
+            As in :meth:`parse`.
+
+        Returns
+        -------
+        list of tuple
+            (label, start, end): character positions. What is denied is left
+            out.
+
+        Example
+        -------
+        >>> LabelSpace(["happy", "sad"]).mentions("sad, not happy")
+        [('sad', 0, 3)]
+        """
+        if not text:
+            return []
+        lexicon = self._lexicons[synonyms]
+        found = []
+        for match in self._patterns[synonyms].finditer(text):
+            name, languages = lexicon[match[0].lower()]
+            if language and languages and language not in languages:
+                continue
+            if not _is_negated(text, match.start(), match.end()):
+                found.append((name, match.start(), match.end()))
+        return found
+
+    def map(self, raw):
+        """The label that a corpus's own label means.
+
+        Names, words of any language, corpus codes such as "exc", and pairs
+        such as "生气/angry" are known; a narrower emotion maps to its parent.
+
+        Arguments
+        ---------
+        raw : str or None
+            The label as the corpus writes it.
+
+        Returns
+        -------
+        str or None
+            None where it means no label of this set.
+
+        Example
+        -------
+        >>> space = LabelSpace.from_name("iemocap4")
+        >>> space.map("exc"), space.map("生气/angry"), space.map("fear")
+        ('happy', 'angry', None)
+        """
+        if raw is None:
+            return None
+        meant = {self._map_one(part) for part in str(raw).split("/")}
+        return meant.pop() if len(meant) == 1 else None
+
+    def mapping_to(self, other):
+        """Each label's place in another set.
+
+        Arguments
+        ---------
+        other : LabelSpace
+            Usually a smaller set.
+
+        Returns
+        -------
+        dict
+            Label -> label of ``other``, or None where it has no place.
+
+        Example
+        -------
+        >>> emodb = LabelSpace.from_name("emodb")
+        >>> LabelSpace(["calm", "sad", "fearful"]).mapping_to(emodb)
+        {'calm': 'neutral', 'sad': 'sad', 'fearful': 'fearful'}
+        >>> emodb.mapping_to(LabelSpace.from_name("iemocap4"))["fearful"]
+        """
+        placed = {}
+        for name in self.names:
+            place, broader = other.map(name), name
+            while place is None and broader in self.parents:
+                broader = self.parents[broader]
+                place = other.map(broader)
+            placed[name] = place
+        return placed
+
+    def _map_one(self, raw):
+        plain = " ".join(raw.lower().replace("_", " ").split())
+        for name in self.names:
+            if plain == name.lower().replace("_", " "):
+                return name
+        if plain in self._lexicons[True]:
+            return self._lexicons[True][plain][0]
+        concept = concept_of(plain)
+        while concept:
+            for name, own in self._concepts.items():
+                if own == concept:
+                    return name
+            concept = CONCEPTS[concept][0]
+        return None
+
+    def _lexicon(self, synonyms):
+        """Word -> (label, languages); () where it holds in any language.
+
+        Earlier claims win: names, then the given aliases, then surface
+        words, then synonyms. A word that two labels claim at one level is
+        no one's.
+        """
+        levels = [
+            [(name.lower(), name, None) for name in self.names]
+            + [(n.lower().replace("_", " "), n, None) for n in self.names],
+            [
+                (word.lower(), name, language)
+                for name, words in self.aliases.items()
+                for language, listed in words.items()
+                for word in (listed if synonyms else listed[:1])
+            ],
+        ]
+        known = [(n, c) for n, c in self._concepts.items() if c]
+        narrower = []
+        for concept in CONCEPTS if synonyms else ():
+            label = self._broader_label(concept)
+            if label:
+                narrower.append((label, concept))
+        for pairs, most in ((known, 1), (known, None), (narrower, None)):
+            levels.append(
+                [
+                    (word, name, language)
+                    for name, concept in pairs
+                    for language in CONCEPTS[concept][2]
+                    for word in words_of(concept, language)[:most]
+                ]
+            )
+            if not synonyms:
+                break
+        lexicon, taken = {}, set()
+        for level in levels:
+            claims = {}
+            for word, name, language in level:
+                if word not in taken:
+                    claims.setdefault(word, []).append((name, language))
+            for word, owners in claims.items():
+                taken.add(word)
+                if len({name for name, _ in owners}) == 1:
+                    languages = {language for _, language in owners}
+                    anywhere = None in languages
+                    lexicon[word] = (
+                        owners[0][0],
+                        () if anywhere else tuple(sorted(languages)),
+                    )
+        return lexicon
+
+    def _broader_label(self, concept):
+        """The label that stands for a concept outside the set, or None."""
+        if concept in self._concepts.values():
+            return None
+        while CONCEPTS[concept][0]:
+            concept = CONCEPTS[concept][0]
+            for name, own in self._concepts.items():
+                if own == concept:
+                    return name
+        return None
+
+
+def _pattern(lexicon):
+    """One pattern for all words, longest first."""
+    forms = []
+    for word in sorted(lexicon, key=len, reverse=True):
+        form = re.escape(word)
+        if not UNSPACED.search(word):
+            form = rf"(?<![^\W_\u2e80-\uffff])(?<!-){form}"
+            form += r"(?![^\W_\u2e80-\uffff])"
+        forms.append(form)
+    return re.compile("|".join(forms), re.IGNORECASE)
+
+
+def _is_negated(text, start, end):
+    if UNSPACED.search(text[start:end]):
+        return bool(
+            NEGATED_BEFORE_ZH.search(text[:start])
+            or NEGATED_AFTER_ZH.search(text[end:])
+        )
+    return bool(NEGATED_BEFORE.search(text[:start]))
