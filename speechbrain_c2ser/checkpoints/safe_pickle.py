@@ -180,19 +180,18 @@ def load_checkpoint(path):
             raise ValueError(
                 f"{path} is damaged and cannot be read: {error}."
             ) from error
-    zipped = zipfile.is_zipfile(path)
-    if zipped:
+    if tarfile.is_tarfile(path):
+        raise UnsafeCheckpointError(
+            f"{path} is a tar archive (PyTorch before 0.1.10); refused. Save "
+            "it anew with a current PyTorch."
+        )
+    if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
         if any(name.endswith("constants.pkl") for name in names):
             raise UnsafeCheckpointError(
                 f"{path} is a TorchScript program, not a checkpoint; refused."
             )
-    elif tarfile.is_tarfile(path):
-        raise UnsafeCheckpointError(
-            f"{path} is a tar archive (PyTorch before 0.1.10); refused. Save "
-            "it anew with a current PyTorch."
-        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError):
