@@ -4,12 +4,7 @@ import torch
 from speechbrain.inference.interfaces import Pretrained
 
 from speechbrain_c2ser.audio import AudioError
-from speechbrain_c2ser.chain_of_thought.answers import (
-    label_answers,
-    parse_answer,
-    prompt,
-    split_before_emotion,
-)
+from speechbrain_c2ser.chain_of_thought import answers
 from speechbrain_c2ser.checkpoints.folder import find_folder, load_c2ser
 from speechbrain_c2ser.inference.results import (
     Classification,
@@ -69,6 +64,25 @@ class C2SER(Pretrained):
         """Names of the emotions, in the order of the probabilities."""
         return list(self.hparams.label_space.names)
 
+    def prompt(self, mode, language=None):
+        """The question that the model is asked.
+
+        Arguments
+        ---------
+        mode : str
+            "explicit" or "implicit".
+        language : str | None
+            Language of the question; None = the model's own question.
+
+        Returns
+        -------
+        str
+        """
+        own = self.hparams.prompts or {}
+        if mode in own and language is None:
+            return own[mode]
+        return answers.prompt(mode, language or "en")
+
     def forward(self, wavs, wav_lens=None):
         """Same as :meth:`classify_batch`."""
         return self.classify_batch(wavs, wav_lens)
@@ -98,17 +112,17 @@ class C2SER(Pretrained):
             probabilities [B, L], score [B], index [B], list of B labels.
         """
         wavs, wav_lens = check_batch(wavs, wav_lens)
-        answers = self._answers("implicit", language, labels)
+        candidates = self._answers("implicit", language, labels)
         with torch.no_grad(), self.inference_ctx:
             probabilities = self.mods.model.score_labels(
                 wavs.to(self.device),
                 wav_lens.to(self.device),
-                [prompt or self._prompt("implicit")] * len(wavs),
-                answers,
+                [prompt or self.prompt("implicit")] * len(wavs),
+                candidates,
                 **self._calibration(labels),
             )
         score, index = probabilities.max(-1)
-        names = list(answers)
+        names = list(candidates)
         return probabilities, score, index, [names[i] for i in index.tolist()]
 
     def classify_file(self, path, window=30.0, hop=None, **options):
@@ -226,7 +240,7 @@ class C2SER(Pretrained):
         """
         wavs, wav_lens = check_batch(wavs, wav_lens)
         wavs, wav_lens = wavs.to(self.device), wav_lens.to(self.device)
-        prompts = [prompt or self._prompt(mode, language)] * len(wavs)
+        prompts = [prompt or self.prompt(mode, language)] * len(wavs)
         space = self.hparams.label_space
         model = self.mods.model
         with torch.no_grad(), self.inference_ctx:
@@ -242,14 +256,16 @@ class C2SER(Pretrained):
                 repetition_penalty=repetition_penalty,
                 utterance_vectors=vectors,
             )
-            parsed = [parse_answer(text, space) for text in texts]
+            parsed = [answers.parse_answer(text, space) for text in texts]
             languages = [
                 p.language or language or self.hparams.languages[0]
                 for p in parsed
             ]
             prefixes = None
             if mode == "explicit":
-                prefixes = [split_before_emotion(text) for text in texts]
+                prefixes = [
+                    answers.split_before_emotion(text) for text in texts
+                ]
             probabilities = model.score_labels(
                 wavs,
                 wav_lens,
@@ -364,12 +380,6 @@ class C2SER(Pretrained):
                 outcomes[number] = _summary(path, windows[number], names)
         return outcomes
 
-    def _prompt(self, mode, language=None):
-        own = self.hparams.prompts or {}
-        if mode in own and language is None:
-            return own[mode]
-        return prompt(mode, language or "en")
-
     def _answers(self, mode, language=None, labels=None):
         """Label -> answers, of one language or of all."""
         if isinstance(labels, dict):
@@ -378,7 +388,7 @@ class C2SER(Pretrained):
         languages = [language] if language else self.hparams.languages
         joined = {name: [] for name in space.names}
         for each in languages:
-            for name, texts in label_answers(space, mode, each).items():
+            for name, texts in answers.label_answers(space, mode, each).items():
                 joined[name] += texts
         return joined
 

@@ -202,7 +202,7 @@ class LanguageModel(torch.nn.Module):
         items, positions = merged.answer_positions
         if len(items) == 0:
             raise ValueError("The batch has no answer token to learn from.")
-        states = self._decode(merged).last_hidden_state
+        states = self.decode(merged).last_hidden_state
         hidden = states[items, positions - 1]
         targets = merged.labels[items, positions]
         logits = self._project(hidden)
@@ -290,7 +290,7 @@ class LanguageModel(torch.nn.Module):
             [B, K] summed log-probabilities, shared tokens included.
         """
         cache = DynamicCache(config=self.model.config)
-        states = self._decode(merged, cache).last_hidden_state
+        states = self.decode(merged, cache).last_hidden_state
         items, positions = merged.answer_positions
         batch, count = len(endings), len(endings[0])
 
@@ -332,12 +332,21 @@ class LanguageModel(torch.nn.Module):
             total = total.index_add(0, rows, rest)
         return total.view(batch, count)
 
-    @property
-    def _base(self):
-        """The model without its vocabulary projection."""
-        return self.model.get_decoder()
+    def decode(self, merged, cache=None):
+        """Read whole sequences.
 
-    def _decode(self, merged, cache=None):
+        Arguments
+        ---------
+        merged : speechbrain_c2ser.lobes.merging.Merged
+            The sequences.
+        cache : transformers.Cache | None
+            Filled with their keys and values.
+
+        Returns
+        -------
+        transformers.modeling_outputs.BaseModelOutputWithPast
+            ``last_hidden_state`` is [B, S, D].
+        """
         return self._base(
             inputs_embeds=merged.embeddings,
             attention_mask=merged.attention_mask,
@@ -345,6 +354,11 @@ class LanguageModel(torch.nn.Module):
             past_key_values=cache,
             use_cache=cache is not None,
         )
+
+    @property
+    def _base(self):
+        """The model without its vocabulary projection."""
+        return self.model.get_decoder()
 
     def _project(self, hidden):
         """Logits [N, V] in float32 of states [N, D]."""

@@ -1,0 +1,248 @@
+"""The ``c2ser`` command.
+
+Heavy imports are made by the command that needs them, so that help and
+mistakes answer at once.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def main(argv=None):
+    """Run a command; an expected error is one line on stderr.
+
+    Arguments
+    ---------
+    argv : list[str] | None
+        Arguments; None = the process's.
+
+    Returns
+    -------
+    int
+        0; 1 when some files failed; 2 for an error; 130 when interrupted.
+
+    Example
+    -------
+    >>> main(["classify", "nowhere.wav", "--model", "nowhere"])
+    2
+    """
+    options = _parser().parse_args(argv)
+    try:
+        return options.run(options) or 0
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"c2ser: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("c2ser: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="c2ser", description="Speech emotion recognition in words."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    classify = commands.add_parser(
+        "classify", help="the emotion of each file, with its probability"
+    )
+    classify.set_defaults(run=_classify)
+    describe = commands.add_parser(
+        "describe", help="style, content and emotion of each file, in words"
+    )
+    describe.set_defaults(run=_describe)
+    for command in (classify, describe):
+        command.add_argument("files", nargs="+", metavar="FILE")
+        _add_model(command, "C2SER folder or hub id")
+        command.add_argument(
+            "--language", help="language of the answers (en, zh)"
+        )
+        command.add_argument(
+            "--window",
+            type=float,
+            default=30.0,
+            metavar="S",
+            help="cut longer recordings into windows of so many seconds",
+        )
+        command.add_argument(
+            "--hop", type=float, metavar="S", help="seconds between windows"
+        )
+        command.add_argument(
+            "--json", action="store_true", help="one JSON object per file"
+        )
+    classify.add_argument("--batch-size", type=int, default=8)
+    describe.add_argument("--beams", type=int, default=1)
+
+    features = commands.add_parser(
+        "features", help="Emotion2Vec-S features of a corpus, as .npy files"
+    )
+    features.set_defaults(run=_features)
+    features.add_argument("list", help="wav.scp or manifest (JSON)")
+    features.add_argument("output", help="folder of the .npy files")
+    _add_model(features, "Emotion2Vec-S folder or hub id")
+    features.add_argument(
+        "--granularity",
+        choices=("frame", "utterance", "mean"),
+        default="frame",
+    )
+    features.add_argument("--batch-size", type=int, default=8)
+
+    convert = commands.add_parser(
+        "convert", help="published checkpoints to folders"
+    )
+    kinds = convert.add_subparsers(required=True, metavar="KIND")
+    c2ser = kinds.add_parser("c2ser", help="the whole published system")
+    c2ser.set_defaults(run=_convert_c2ser)
+    c2ser.add_argument("--c2ser-checkpoint", required=True, metavar="FILE")
+    c2ser.add_argument("--llm", required=True, metavar="FOLDER")
+    c2ser.add_argument("--emotion2vec-s", required=True, metavar="FILE")
+    c2ser.add_argument("--output", required=True, metavar="FOLDER")
+    c2ser.add_argument(
+        "--utterance-source",
+        choices=("tokens", "first_frames"),
+        default="first_frames",
+        help="what the checkpoint was trained on (published: first_frames)",
+    )
+    emotion2vec = kinds.add_parser(
+        "emotion2vec", help="an emotion2vec, emotion2vec+ or Emotion2Vec-S"
+    )
+    emotion2vec.set_defaults(run=_convert_emotion2vec)
+    emotion2vec.add_argument("--checkpoint", required=True, metavar="FILE")
+    emotion2vec.add_argument("--output", required=True, metavar="FOLDER")
+    return parser
+
+
+def _add_model(command, what):
+    command.add_argument("--model", required=True, help=what)
+    command.add_argument("--device", help="cpu, cuda, cuda:1 ...")
+
+
+def _load(interface, options):
+    """A model, without the libraries' own progress bars."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    run_opts = {"device": options.device} if options.device else None
+    return interface.from_hparams(options.model, run_opts=run_opts)
+
+
+def _classify(options):
+    from speechbrain_c2ser.inference import C2SER
+
+    c2ser = _load(C2SER, options)
+    rows = c2ser.classify_files(
+        options.files,
+        batch_size=options.batch_size,
+        window=options.window,
+        hop=options.hop,
+        progress=len(options.files) > options.batch_size,
+        language=options.language,
+    )
+    for row in rows:
+        if row.error is not None:
+            print(f"c2ser: {row.error}", file=sys.stderr)
+        elif options.json:
+            print(json.dumps(_as_dict(row, c2ser.labels)))
+        else:
+            print(f"{row.path}\t{row.label}\t{row.score:.3f}")
+            for window in row.classification.windows[1:] and (
+                row.classification.windows
+            ):
+                print(
+                    f"  {window.start:.1f}-{window.stop:.1f} s\t"
+                    f"{window.label or '(silent)'}"
+                )
+    return int(any(row.error is not None for row in rows))
+
+
+def _as_dict(row, labels):
+    found = row.classification
+    return {
+        "path": row.path,
+        "label": row.label,
+        "score": row.score,
+        "probabilities": dict(
+            zip(labels, found.probabilities.tolist(), strict=True)
+        ),
+        "windows": [
+            {"start": w.start, "stop": w.stop, "label": w.label}
+            for w in found.windows
+        ],
+    }
+
+
+def _describe(options):
+    from speechbrain_c2ser.inference import C2SER
+
+    c2ser = _load(C2SER, options)
+    failed = 0
+    for path in options.files:
+        try:
+            said = c2ser.describe_file(
+                path,
+                window=options.window,
+                hop=options.hop,
+                language=options.language,
+                num_beams=options.beams,
+            )
+        except ValueError as error:
+            print(f"c2ser: {error}", file=sys.stderr)
+            failed = 1
+            continue
+        if options.json:
+            print(
+                json.dumps(
+                    {
+                        "path": path,
+                        "text": said.text,
+                        "style": said.style,
+                        "content": said.content,
+                        "emotion": said.emotion,
+                        "probabilities": said.probabilities,
+                    },
+                    ensure_ascii=False,
+                )
+            )
+        else:
+            score = said.probabilities[said.emotion]
+            print(f"{path}\t{said.emotion}\t{score:.3f}\n{said.text}")
+    return failed
+
+
+def _features(options):
+    from speechbrain_c2ser.inference import Emotion2VecSEncoder
+
+    if not Path(options.list).is_file():
+        raise FileNotFoundError(f"There is no list {options.list}.")
+    encoder = _load(Emotion2VecSEncoder, options)
+    failures = encoder.write_features(
+        options.list,
+        options.output,
+        granularity=options.granularity,
+        batch_size=options.batch_size,
+    )
+    for key, message in failures.items():
+        print(f"c2ser: {key}: {message}", file=sys.stderr)
+    return int(bool(failures))
+
+
+def _convert_c2ser(options):
+    from speechbrain_c2ser.checkpoints.c2ser import convert_c2ser
+
+    folder = convert_c2ser(
+        options.c2ser_checkpoint,
+        options.llm,
+        options.emotion2vec_s,
+        options.output,
+        utterance_source=options.utterance_source,
+    )
+    print(f"written: {folder}")
+
+
+def _convert_emotion2vec(options):
+    from speechbrain_c2ser.checkpoints.emotion2vec import convert
+
+    found = convert(options.checkpoint, options.output)
+    print(f"written: {options.output} ({len(found.unused)} keys unused)")
