@@ -137,3 +137,48 @@ def test_hidden_state_loss_by_hand():
     assert same == pytest.approx(0, abs=1e-5)
     other = hidden_state_loss(student, -student).item()
     assert other == pytest.approx(4, abs=1e-3)
+
+
+def pair_loss_batch():
+    """Five items whose only positives for label 1 lie on two ranks."""
+    torch.manual_seed(3)
+    return torch.randn(5, 4), torch.tensor([0, 1, 0, 1, -1])
+
+
+def pair_loss_on_a_rank(rank, folder):
+    torch.distributed.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/meeting",
+        rank=rank,
+        world_size=2,
+    )
+    vectors, labels = pair_loss_batch()
+    # two items here, three there: dynamic batches differ in size
+    own = slice(0, 2) if rank == 0 else slice(2, 5)
+    vectors = vectors[own].requires_grad_()
+    loss = PairLoss(temperature=0.5)(vectors, labels[own])
+    loss.backward()
+    result = {"loss": loss.detach(), "gradient": vectors.grad}
+    torch.save(result, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_pair_loss_over_two_ranks_is_that_of_one(tmp_path):
+    vectors, labels = pair_loss_batch()
+    vectors.requires_grad_()
+    loss = PairLoss(temperature=0.5)(vectors, labels)
+    loss.backward()
+    context = torch.multiprocessing.get_context("fork")
+    ranks = [
+        context.Process(target=pair_loss_on_a_rank, args=(rank, tmp_path))
+        for rank in range(2)
+    ]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(60)
+    found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    assert all(torch.allclose(x["loss"], loss) for x in found)
+    # DDP then averages over ranks, which takes the factor of two away
+    gradient = torch.cat([x["gradient"] for x in found]) / 2
+    assert torch.allclose(gradient, vectors.grad, atol=1e-6)

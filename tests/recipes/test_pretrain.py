@@ -1,0 +1,179 @@
+"""The pre-training recipe: debug runs, a kill in mid-epoch, two processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "recipes" / "Emotion2VecS" / "pretrain.py"
+TINY = ROOT / "hparams" / "emotion2vec_s" / "tiny.yaml"
+BASE = ROOT / "hparams" / "emotion2vec_s" / "base.yaml"
+TAPT = ROOT / "hparams" / "emotion2vec_s" / "tapt.yaml"
+
+# Runs the recipe and kills it, as an outage would, after so many batches.
+KILLED = """
+import importlib.util, os, signal, sys
+spec = importlib.util.spec_from_file_location("pretrain", sys.argv[1])
+pretrain = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pretrain)
+batches = int(sys.argv[2])
+fit_batch = pretrain.PretrainingBrain.fit_batch
+def counted(self, batch):
+    global batches
+    if batches == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    batches -= 1
+    return fit_batch(self, batch)
+pretrain.PretrainingBrain.fit_batch = counted
+sys.argv = sys.argv[2:]
+pretrain.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Tones in noise; the pitch tells the emotion, one in three has none."""
+    folder = tmp_path_factory.mktemp("corpus")
+    random = np.random.default_rng(0)
+    items = {}
+    for i in range(24):
+        time = np.arange(int(16000 * random.uniform(0.3, 0.8))) / 16000
+        wave = 0.1 * random.standard_normal(len(time))
+        wave += np.sin(2 * np.pi * (200 + 200 * (i % 2)) * time)
+        path = folder / f"{i}.wav"
+        soundfile.write(path, wave.astype(np.float32) * 0.5, 16000)
+        items[str(i)] = {"wav": str(path), "duration": len(time) / 16000}
+        if i % 3:
+            items[str(i)]["emotion"] = ("angry", "sad")[i % 2]
+    splits = {"train": list(items)[:18], "valid": list(items)[18:]}
+    for split, ids in splits.items():
+        content = {name: items[name] for name in ids}
+        (folder / f"{split}.json").write_text(json.dumps(content))
+    return folder
+
+
+def arguments(corpus, output, yaml=TINY):
+    return [
+        str(yaml),
+        f"--train_manifest={corpus}/train.json",
+        f"--valid_manifest={corpus}/valid.json",
+        f"--output_folder={output}",
+        "--labelled_fraction=1.0",
+        "--number_of_epochs=2",
+        "--max_batch_seconds=2.0",
+        "--num_buckets=2",
+        "--ckpt_interval_minutes=0",
+        "--ckpt_interval_steps=2",
+        "--device=cpu",
+        "--noprogressbar",
+    ]
+
+
+def start(command):
+    """Start Python on one thread: sums are then the same in every run."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process):
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output[-3000:]
+    return output
+
+
+def read_log(output):
+    lines = (output / "train_log.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.slow
+def test_killed_in_mid_epoch_it_resumes_exactly(corpus, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    # two batches per update: the kill falls into an accumulation window
+    accumulate = ["--grad_accumulation_factor=2"]
+    whole_run = start([RECIPE, *arguments(corpus, whole), *accumulate])
+    interrupted = [*arguments(corpus, broken), *accumulate]
+    killed_run = start(["-c", KILLED, RECIPE, 9, *interrupted])
+    killed_run.communicate(timeout=300)
+    assert killed_run.returncode == -9
+    assert len(read_log(broken)) == 1  # killed in the second epoch
+    # the remains of a kill while saving must not be taken for a checkpoint
+    (broken / "save" / "partial+CKPT+x").mkdir()
+    finish(start([RECIPE, *interrupted]))
+    finish(whole_run)
+    assert read_log(broken) == read_log(whole)
+    ours, theirs = (
+        load_file(folder / "encoder" / "model.safetensors")
+        for folder in (broken, whole)
+    )
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
+    assert not list((broken / "save").glob("partial*"))
+
+
+@pytest.mark.slow
+def test_two_processes_and_the_other_yamls(corpus, tmp_path):
+    launch = ["-m", "torch.distributed.run", "--standalone"]
+    launch += ["--nproc_per_node=2", RECIPE]
+    ddp = start(
+        [
+            *launch,
+            *arguments(corpus, tmp_path / "ddp"),
+            "--distributed_backend=gloo",
+        ]
+    )
+    # the published settings around a small encoder
+    base = start(
+        [
+            RECIPE,
+            *arguments(corpus, tmp_path / "base", BASE),
+            "--encoder=!include:../blocks/emotion2vec_s_tiny.yaml",
+            "--model={average_top_k_layers: 3}",
+            "--emotions=[angry, sad]",
+            "--num_classes=2",
+            "--debug",
+        ]
+    )
+    finish(ddp)
+    assert [line["epoch"] for line in read_log(tmp_path / "ddp")] == [1, 2]
+    encoder = tmp_path / "ddp" / "encoder"
+    continued = start(
+        [
+            RECIPE,
+            *arguments(corpus, tmp_path / "tapt"),
+            f"--overlay={TAPT}",
+            f"--start_from={encoder}",
+            "--debug",
+        ]
+    )
+    finish(base)
+    finish(continued)
+    for name in ("base", "tapt"):
+        (line,) = read_log(tmp_path / name)[:1]
+        assert np.isfinite(line["valid_loss"])
+    assert read_log(tmp_path / "base")[0]["valid_head_loss"] > 0
+
+
+def test_an_unknown_emotion_is_named(corpus, tmp_path):
+    output = tmp_path / "unknown"
+    run = start([RECIPE, *arguments(corpus, output), "--emotions=[angry]"])
+    message = run.communicate(timeout=300)[0]
+    assert run.returncode != 0
+    assert "'sad', which is none of angry" in message
