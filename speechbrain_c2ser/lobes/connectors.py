@@ -97,7 +97,8 @@ class ConnectorTransformer(nn.Module):
     output_size : int
         Width of the language model's embeddings.
     utterance_size : int
-        Width of the utterance vectors, at most ``input_size``.
+        Width of the utterance vectors. Wider ones than ``input_size``
+        (smaller encoders than the published) are projected to it.
     downsample_rate : int
         1, 2, 4 or 8.
     left_padding : int
@@ -133,17 +134,15 @@ class ConnectorTransformer(nn.Module):
         dropout=0.1,
     ):
         super().__init__()
-        if utterance_size > input_size:
-            raise ValueError(
-                f"Utterance vectors of width {utterance_size} do not fit into "
-                f"the connector's width {input_size}."
-            )
         self.input_size = input_size
         self.output_size = output_size
         self.utterance_size = utterance_size
         self.downsampler = Downsampler(
             downsample_rate, input_size, left_padding
         )
+        self.utterance_projection = None
+        if utterance_size > input_size:
+            self.utterance_projection = nn.Linear(utterance_size, input_size)
         self.input_layer = nn.Sequential(
             nn.Linear(input_size, input_size),
             nn.LayerNorm(input_size),
@@ -197,7 +196,9 @@ class ConnectorTransformer(nn.Module):
             _check_width(
                 utterance_vectors, self.utterance_size, "Utterance vectors"
             )
-            missing = self.input_size - self.utterance_size
+            if self.utterance_projection is not None:
+                utterance_vectors = self.utterance_projection(utterance_vectors)
+            missing = self.input_size - utterance_vectors.shape[-1]
             utterance_vectors = pad(utterance_vectors, (0, missing))
         x, lengths = _join(utterance_vectors, frames, lengths)
 

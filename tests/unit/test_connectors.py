@@ -134,9 +134,16 @@ def test_wrong_widths_are_named(build):
         connector(frames, lengths, vectors[..., :8])
 
 
+def test_utterance_vectors_wider_than_the_frames():
+    connector = ConnectorTransformer(16, 24, utterance_size=17, num_layers=1)
+    embeddings, lengths = connector(
+        torch.randn(2, 8, 16), torch.tensor([8, 4]), torch.randn(2, 10, 17)
+    )
+    assert embeddings.shape == (2, 12, 24)
+    assert lengths.tolist() == [12, 11]
+
+
 def test_sizes_that_cannot_be():
-    with pytest.raises(ValueError, match="do not fit"):
-        ConnectorTransformer(16, 24, utterance_size=17)
     with pytest.raises(ValueError, match="rate is one of"):
         transformer(downsample_rate=3)
 
