@@ -284,6 +284,8 @@ class RunningMeans:
         """Count one value per name; names may come and go."""
         for name, value in numbers.items():
             total, count = self._sums.get(name, (0.0, 0))
+            if isinstance(value, torch.Tensor):
+                value = value.detach()
             self._sums[name] = (total + float(value), count + 1)
 
     def take(self):

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""What a linear classifier finds in frozen utterance embeddings.
+
+> python recipes/Emotion2VecS/probe.py results/emotion2vec_s_tiny/1986/encoder \
+    --train train.json --test test.json --picture map.png
+
+Embeddings are the mean of the utterance tokens. The encoder is a folder that
+pretrain.py wrote, an official checkpoint, or `random:BLOCK.yaml`. Prints one
+line of JSON: UA and WA on the test set (logistic regression on standardised
+embeddings), and the mean cosine of two test utterances of the same emotion
+and of different ones (embeddings centred).
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
+
+from speechbrain_c2ser.audio import read_audio
+from speechbrain_c2ser.checkpoints.emotion2vec import load_official
+from speechbrain_c2ser.checkpoints.folder import load_emotion2vec
+from speechbrain_c2ser.corpora.manifest import check_manifest, read_manifest
+from speechbrain_c2ser.report.pictures import embedding_maps
+
+
+def load_encoder(source):
+    """The encoder of a folder, an official file or ``random:BLOCK.yaml``."""
+    if source.startswith("random:"):
+        torch.manual_seed(0)
+        block = Path(source.removeprefix("random:"))
+        text = f"encoder: !include:{block.resolve()}\n"
+        return load_hyperpyyaml(text)["encoder"].eval()
+    if Path(source).is_dir():
+        return load_emotion2vec(source)["model"].eval()
+    return load_official(source).encoder
+
+
+@torch.no_grad()
+def embed(encoder, manifest):
+    """Utterance embeddings [N, C] and emotions [N] of a manifest."""
+    items = read_manifest(manifest)
+    check_manifest(items)
+    vectors = []
+    for row in tqdm(items.values(), desc=Path(manifest).name):
+        wav = read_audio(row["wav"], row.get("start"), row.get("stop"))
+        _, tokens, _ = encoder.extract(wav.unsqueeze(0))
+        vectors.append(tokens[0].mean(0).numpy())
+    return np.stack(vectors), [row["emotion"] for row in items.values()]
+
+
+def cosines(vectors, emotions):
+    """Mean cosine of pairs of one emotion and of pairs of two."""
+    vectors = vectors - vectors.mean(0)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    similarity = vectors @ vectors.T
+    emotions = np.asarray(emotions)
+    same = emotions[:, None] == emotions[None]
+    pairs = ~np.eye(len(emotions), dtype=bool)
+    return similarity[same & pairs].mean(), similarity[~same].mean()
+
+
+def main():
+    """Embed, fit, score, and draw on request."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("encoder")
+    parser.add_argument("--train", required=True, help="manifest to fit on")
+    parser.add_argument("--test", required=True, help="manifest to score")
+    parser.add_argument("--picture", help="PNG: a map of the test set")
+    arguments = parser.parse_args()
+    encoder = load_encoder(arguments.encoder)
+    vectors, emotions = embed(encoder, arguments.train)
+    probe = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.1, max_iter=5000)
+    ).fit(vectors, emotions)
+    vectors, emotions = embed(encoder, arguments.test)
+    answers = probe.predict(vectors)
+    same, other = cosines(vectors, emotions)
+    figures = {
+        "ua": balanced_accuracy_score(emotions, answers),
+        "wa": accuracy_score(emotions, answers),
+        "cosine_same_emotion": float(same),
+        "cosine_other_emotion": float(other),
+    }
+    if arguments.picture:
+        title = Path(arguments.encoder).name
+        embedding_maps({title: (vectors, emotions)}, arguments.picture)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
