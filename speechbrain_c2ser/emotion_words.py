@@ -194,9 +194,7 @@ SPACES = {
     "iemocap5": "angry frustrated happy neutral sad",
     "casia": "angry fearful happy neutral sad surprised",
     "esd": "angry happy neutral sad surprised",
-    "ravdess": (
-        "angry calm disgusted fearful happy neutral sad surprised"
-    ),
+    "ravdess": ("angry calm disgusted fearful happy neutral sad surprised"),
 }
 
 

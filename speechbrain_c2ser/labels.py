@@ -263,9 +263,7 @@ class LabelSpace:
         >>> space.parse("cheerful", synonyms=False) is None
         True
         """
-        found = {
-            name for name, *_ in self.mentions(text, language, synonyms)
-        }
+        found = {name for name, *_ in self.mentions(text, language, synonyms)}
         specific = {n for n in found if self._concepts[n] not in CATCH_ALL}
         found = specific or found
         return found.pop() if len(found) == 1 else None

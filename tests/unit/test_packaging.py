@@ -17,6 +17,7 @@ PACKAGE = ROOT / "speechbrain_c2ser"
 OURS = "speechbrain_c2ser."
 FLOORS = {
     "arguments": 0,
+    "emotion_words": 0,
     "labels": 1,
     "audio": 1,
     "losses": 1,

@@ -1,0 +1,1 @@
+"""Chain of thought data: style words, prompts, answers and their schedule."""

@@ -1,0 +1,228 @@
+"""Reading style, content and emotion back out of any answer.
+
+Written for free text: the templates' own phrasings, others, lower-cased ones,
+answers that break off. What is missing or contradicts itself is None.
+"""
+
+import functools
+import re
+from dataclasses import dataclass
+
+from speechbrain_c2ser.chain_of_thought.templates import FINISH
+from speechbrain_c2ser.emotion_words import CONCEPTS
+from speechbrain_c2ser.labels import LabelSpace
+
+ATTRIBUTES = ("speed", "pitch", "volume")
+CHINESE = re.compile("[\u4e00-\u9fff]")
+LETTER = re.compile(r"[^\W\d_]")
+
+OPENING, CLOSING = '"“「『«', '"”」』»'
+SINGLE_QUOTES = re.compile(r"(?<!\w)['‘].+['’](?!\w)", re.DOTALL)
+
+# What stands right before the emotion.
+CARRIER = re.compile(
+    r"\b(?:sound(?:s|ed|ing)?|seem(?:s|ed)?|feel(?:s|ing)?"
+    r"|emotion(?:al state)? is)\b|听起来|情绪是|语气显得",
+    re.IGNORECASE,
+)
+
+NORMAL = "normal|medium|moderate|average|regular"
+STYLE_EN = {
+    "speed": (
+        "speaking rate|speech rate|pace|speed|tempo|rate|speech",
+        {"low": "slow|low", "normal": NORMAL, "high": "fast|quick|rapid|high"},
+    ),
+    "pitch": (
+        "pitch",
+        {"low": "low|deep", "normal": NORMAL, "high": "high"},
+    ),
+    "volume": (
+        "volume|energy|loudness",
+        {"low": "low|quiet|soft", "normal": NORMAL, "high": "high|loud"},
+    ),
+}
+NORMAL_ZH = "正常|适中|中等|一般"
+STYLE_ZH = {
+    "speed": (
+        "语速|速度",
+        {"low": "缓慢|慢|低", "normal": NORMAL_ZH, "high": "快|高"},
+    ),
+    "pitch": (
+        "音调|音高|声调",
+        {"low": "低", "normal": NORMAL_ZH, "high": "高"},
+    ),
+    "volume": (
+        "音量|声音|响度|能量",
+        {"low": "低|小|轻", "normal": NORMAL_ZH, "high": "高|大|响"},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ParsedAnswer:
+    """What an answer says.
+
+    Arguments
+    ---------
+    style : dict or None
+        speed, pitch, volume -> "low", "normal", "high" or None; None if the
+        answer tells nothing of the style.
+    content : str or None
+        The quoted words.
+    emotion : str or None
+        A label; None is unparsed.
+    language : str or None
+        "en" or "zh", of the answer around the quotation.
+    """
+
+    style: dict | None
+    content: str | None
+    emotion: str | None
+    language: str | None
+
+
+def parse_answer(text, label_space):
+    """Read an answer.
+
+    The emotion is looked for outside of the quotation and beside the style
+    words, by :meth:`LabelSpace.parse`.
+
+    Arguments
+    ---------
+    text : str or None
+        Explicit or implicit answer, as written by a model.
+    label_space : LabelSpace
+        The labels it may name.
+
+    Returns
+    -------
+    ParsedAnswer
+
+    Example
+    -------
+    >>> space = LabelSpace(["happy", "sad"])
+    >>> parse_answer('a slow pace. "so sad!" sounds happy', space)
+    ParsedAnswer(style={'speed': 'low', 'pitch': None, 'volume': None}, \
+content='so sad!', emotion='happy', language='en')
+    >>> parse_answer("", space)
+    ParsedAnswer(style=None, content=None, emotion=None, language=None)
+    """
+    text = text or ""
+    start, end, closed = _quotation(text)
+    outside = text[:start] + "\n" + text[end:]
+    content = text[start + 1 : end - 1].strip() if closed else None
+    found, rest = _style(outside)
+    return ParsedAnswer(
+        style=found if any(found.values()) else None,
+        content=content or None,
+        emotion=label_space.parse(rest),
+        language=_language(outside) or _language(text),
+    )
+
+
+def split_before_emotion(text):
+    """The part of an explicit answer that comes before the emotion's word.
+
+    Appending what ``label_answers(space, "explicit", language)`` holds for a
+    label gives the answer that names it.
+
+    Arguments
+    ---------
+    text : str
+        An explicit answer, or a model's attempt at one.
+
+    Returns
+    -------
+    str
+        Up to what introduces the emotion, after the quotation if there is
+        something, else before it; failing that, up to the first word for an
+        emotion. A text that never comes to the emotion is continued to that
+        point: an open quotation is closed, and an introduction added.
+
+    Example
+    -------
+    >>> split_before_emotion('A fast pace. "I sound sad." sounds happy.')
+    'A fast pace. "I sound sad." sounds'
+    >>> split_before_emotion('A fast pace, and the words "I am')
+    'A fast pace, and the words "I am" sound'
+    """
+    text = (text or "").strip()
+    start, end, closed = _quotation(text)
+    quoted = start < len(text)
+    for begin, stop in ((end, len(text)), (0, start)):
+        match = CARRIER.search(text, begin, stop)
+        if match:
+            return text[: match.end()]
+    for begin, stop in ((end, len(text)), (0, start)):
+        mentions = _any_emotion().mentions(text[begin:stop])
+        if mentions:
+            return text[: begin + mentions[0][1]].rstrip()
+    language = _language(text[:start] + text[end:]) or _language(text) or "en"
+    after_text, after_quotation = FINISH[language]
+    if quoted and not closed:
+        return text + after_quotation
+    finished = text.rstrip(" .,，。")
+    return (finished + after_text) if finished else after_text.lstrip(" .。")
+
+
+@functools.cache
+def _any_emotion():
+    return LabelSpace([c for c in CONCEPTS if c not in ("other", "unknown")])
+
+
+def _quotation(text):
+    """Start, end and whether it is closed; start = len(text) if none."""
+    places = [i for i, c in enumerate(text) if c in OPENING]
+    if places:
+        start = places[0]
+        last = max(text.rfind(c, start + 1) for c in CLOSING)
+        if last > start:
+            return start, last + 1, True
+        return start, len(text), False
+    single = SINGLE_QUOTES.search(text)
+    if single:
+        return single.start(), single.end(), True
+    return len(text), len(text), False
+
+
+def _language(text):
+    if CHINESE.search(text):
+        return "zh"
+    return "en" if LETTER.search(text) else None
+
+
+@functools.cache
+def _style_patterns():
+    """[(attribute, value, pattern)]; nouns before and after the word."""
+    patterns = []
+    for attribute in ATTRIBUTES:
+        nouns, words = STYLE_EN[attribute]
+        for value, word in words.items():
+            forms = (
+                rf"\b(?:{word})[ -](?:{nouns})\b"
+                rf"|\b(?:{nouns})(?: is| was|:)? (?:very )?(?:{word})\b"
+            )
+            patterns.append((attribute, value, forms))
+        nouns, words = STYLE_ZH[attribute]
+        for value, word in words.items():
+            forms = (
+                f"(?:{nouns})(?:比较|较为|偏|较|很|为|是)?(?:{word})"
+                f"|(?:{word})的?(?:{nouns})"
+            )
+            patterns.append((attribute, value, forms))
+    return [(a, v, re.compile(f, re.IGNORECASE)) for a, v, f in patterns]
+
+
+def _style(text):
+    """Style words, and the text without them."""
+    found = {attribute: set() for attribute in ATTRIBUTES}
+    rest = text
+    for attribute, value, pattern in _style_patterns():
+        if pattern.search(text):
+            found[attribute].add(value)
+            rest = pattern.sub(" ", rest)
+    style = {
+        attribute: values.pop() if len(values) == 1 else None
+        for attribute, values in found.items()
+    }
+    return style, rest
