@@ -10,14 +10,12 @@ Killed and started again with the same arguments, it goes on where it was.
 Source: C2SER (arXiv 2502.18186), section 3.1.
 """
 
-from pathlib import Path
 
 import speechbrain as sb
 import torch.nn.functional as F
 
-from speechbrain_c2ser.checkpoints.emotion2vec import load_official
+from speechbrain_c2ser.checkpoints.emotion2vec import load_encoder
 from speechbrain_c2ser.checkpoints.folder import (
-    load_emotion2vec,
     load_strict,
     save_emotion2vec,
 )
@@ -151,10 +149,7 @@ def label_of(row, emotions):
 
 def start_from(encoder, source):
     """Fill the encoder from a folder of ours or an official checkpoint."""
-    if Path(source).is_dir():
-        loaded = load_emotion2vec(source)["model"]
-    else:
-        loaded = load_official(source).encoder
+    loaded = load_encoder(source)
     fresh = set()
     if loaded.num_utterance_tokens == 0:
         fresh = {"utterance_tokens"}  # data2vec 2.0 has none

@@ -17,7 +17,11 @@ from speechbrain_c2ser.checkpoints.emotion2vec_architecture import (
     architecture,
     architecture_of_shapes,
 )
-from speechbrain_c2ser.checkpoints.folder import load_strict, save_emotion2vec
+from speechbrain_c2ser.checkpoints.folder import (
+    load_emotion2vec,
+    load_strict,
+    save_emotion2vec,
+)
 from speechbrain_c2ser.checkpoints.safe_pickle import load_checkpoint, plain
 from speechbrain_c2ser.lobes.emotion2vec import Emotion2VecS
 from speechbrain_c2ser.lobes.heads import EncoderClassifier, MeanPoolClassifier
@@ -306,6 +310,36 @@ def _config(content, path):
             if isinstance(model, dict) and "modalities" in model:
                 return found
     return None
+
+
+def load_encoder(source, freeze=False):
+    """The encoder of a folder of ours or of a published file.
+
+    Arguments
+    ---------
+    source : str | Path
+        Folder written by :func:`convert` or by the pre-training recipe, or a
+        published file as for :func:`load_official`.
+    freeze : bool
+        Whether the encoder takes no gradients and stays in eval.
+
+    Returns
+    -------
+    Emotion2VecS
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing of that name.
+    """
+    if Path(source).is_dir():
+        found = load_emotion2vec(source)["model"]
+        found = getattr(found, "encoder", found)
+    else:
+        found = load_official(source).encoder
+    encoder = Emotion2VecS(**{**found.constructor_arguments, "freeze": freeze})
+    encoder.load_state_dict(found.state_dict())
+    return encoder
 
 
 def convert(source, output_folder, labels=None, arguments=None, unused_keys=()):

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""C2SER stage 1: explicit chain of thought (style → content → emotion).
+
+> python recipes/C2SER/train_explicit.py hparams/c2ser/tiny.yaml
+
+The Whisper encoder, the connector and the language model (or its LoRA) learn
+to write how an utterance is spoken, what is said, and the emotion that
+follows. Emotion2Vec-S is frozen: its utterance vectors are computed once.
+"""
+
+import speechbrain as sb
+from speechbrain.utils.distributed import run_on_main
+
+from speechbrain_c2ser.chain_of_thought.answers import (
+    label_answers,
+    split_before_emotion,
+)
+from speechbrain_c2ser.checkpoints.folder import (
+    fingerprint,
+    load_weights,
+    save_c2ser,
+)
+from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
+from speechbrain_c2ser.experiment import load_experiment
+from speechbrain_c2ser.feature_cache import UtteranceVectorCache
+from speechbrain_c2ser.metrics import classification_metrics
+from speechbrain_c2ser.training import TrainingBrain
+
+
+class ExplicitBrain(TrainingBrain):
+    """Cross-entropy on explicit answers."""
+
+    mode = "explicit"
+
+    def modes(self, batch, stage):
+        """Which kind of answer each utterance of the batch is asked for."""
+        return [self.mode] * len(batch.id)
+
+    def compute_forward(self, batch, stage):
+        """Waveforms, prompts and answers → the answers' cross-entropy."""
+        batch = batch.to(self.device)
+        # in training every epoch phrases anew; validation is canonical
+        moment = self.optimizer_step if stage == sb.Stage.TRAIN else None
+        prompts, answers = self.hparams.answers(
+            batch.item, self.modes(batch, stage), moment
+        )
+        inputs = (*batch.sig, prompts)
+        vectors = self.utterance_vectors(batch)
+        if stage != sb.Stage.TRAIN:
+            self.listen(batch, inputs, answers, vectors)
+        return self.modules.model(*inputs, answers, utterance_vectors=vectors)
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Mean over the answer tokens of the batch."""
+        return predictions.loss
+
+    def utterance_vectors(self, batch):
+        """Cached vectors of the frozen acoustic encoder [B, N, C], or None."""
+        if self.cache is None:
+            return None
+        return self.cache.lookup(batch.item).to(self.device)
+
+    def listen(self, batch, inputs, answers, vectors):
+        """Collect the best-scored label of each utterance of a valid batch.
+
+        In an explicit answer the emotion is scored after its true rationale:
+        what is measured is whether the voice decides, at little cost.
+        """
+        space = self.hparams.label_space
+        continuations = [
+            label_answers(space, self.mode, item["language"])
+            for item in batch.item
+        ]
+        prefixes = None
+        if self.mode == "explicit":
+            prefixes = [split_before_emotion(answer) for answer in answers]
+        probabilities = self.hparams.model.score_labels(
+            *inputs,
+            continuations,
+            answer_prefixes=prefixes,
+            utterance_vectors=vectors,
+        )
+        best = probabilities.argmax(-1).tolist()
+        self.heard += [space.names[index] for index in best]
+        self.true += [item["emotion"] for item in batch.item]
+
+    def on_stage_start(self, stage, epoch=None):
+        """Nothing heard yet."""
+        self.heard, self.true = [], []
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Log the epoch; keep the newest checkpoint and the best."""
+        if stage == sb.Stage.TRAIN:
+            self.train_loss = stage_loss
+            return
+        labels = self.hparams.label_space.names
+        metrics = classification_metrics(self.true, self.heard, labels)
+        figures = {
+            "train_loss": self.train_loss,
+            "valid_loss": stage_loss,
+            "valid_ua": metrics["ua"],
+        }
+        self.hparams.epoch_log.write(epoch, **figures)
+        self.hparams.train_logger.log_stats(
+            {"epoch": epoch}, valid_stats=figures
+        )
+        self.checkpointer.save_and_keep_only(meta=figures, max_keys=["valid_ua"])
+
+    def fill_cache(self, *datasets):
+        """Compute the frozen acoustic encoder's utterance vectors, once."""
+        perception = self.hparams.model.perception
+        encoder = perception.acoustic_encoder
+        self.cache = None
+        if encoder is None or self.hparams.feature_folder is None:
+            return
+        cache = UtteranceVectorCache(
+            perception.utterance_vectors,
+            fingerprint(encoder),
+            self.hparams.feature_folder,
+        )
+        for dataset in datasets:
+            rows = {key: data["row"] for key, data in dataset.data.items()}
+            run_on_main(cache.fill, args=[rows], kwargs={"device": self.device})
+        self.cache = cache
+
+
+def train(brain_class, hparams, run_opts):
+    """Fit a stage on its manifests and write the C2SER folder."""
+    need = ["emotion", "transcript", "language", "style"]
+    train_set, valid_set = (
+        speech_dataset(hparams[name], need, hparams["label_space"])
+        for name in ("train_manifest", "valid_manifest")
+    )
+    brain = brain_class(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    if hparams["start_from"] is not None:
+        load_weights(hparams["model"], hparams["start_from"])
+    brain.fill_cache(train_set, valid_set)
+    brain.fit(
+        hparams["epoch_counter"],
+        train_set,
+        valid_set,
+        train_loader_kwargs=loader_options(
+            train_set, **hparams["batching"], seed=hparams["seed"]
+        ),
+        valid_loader_kwargs=loader_options(
+            valid_set, **hparams["batching"], shuffle=False
+        ),
+    )
+    brain.on_evaluate_start(max_key="valid_ua")
+    run_on_main(
+        save_c2ser,
+        args=[hparams["model"], hparams["c2ser_folder"], hparams["label_space"]],
+        kwargs={"languages": hparams["languages"]},
+    )
+
+
+if __name__ == "__main__":
+    train(ExplicitBrain, *load_experiment())

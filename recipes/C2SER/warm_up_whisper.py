@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Teach a small Whisper encoder to hear words, by CTC on characters.
+
+> python recipes/C2SER/warm_up_whisper.py hparams/c2ser/warm_up_tiny.yaml
+
+A published Whisper comes pre-trained on speech recognition; an encoder made
+on the spot has heard nothing. This step stands in for that pre-training and
+writes a Whisper folder like any other, which the C2SER yamls name as their
+source. It uses transcripts only, never emotions.
+"""
+
+import speechbrain as sb
+import torch
+from speechbrain.dataio.encoder import CTCTextEncoder
+from speechbrain.decoders import ctc_greedy_decode
+from speechbrain.utils.metric_stats import ErrorRateStats
+
+from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
+from speechbrain_c2ser.experiment import load_experiment
+from speechbrain_c2ser.training import TrainingBrain
+
+
+class RecognitionBrain(TrainingBrain):
+    """Characters by connectionist temporal classification."""
+
+    def compute_forward(self, batch, stage):
+        """Waveforms → character log-probabilities [B, T, V], lengths [B]."""
+        wavs, wav_lens = batch.to(self.device).sig
+        frames, lengths = self.modules.encoder.extract(wavs, wav_lens)
+        return self.modules.head(frames).float().log_softmax(-1), lengths
+
+    def compute_objectives(self, predictions, batch, stage):
+        """CTC loss; on unseen speakers also the character error rate."""
+        log_probs, lengths = predictions
+        texts = [list(item["transcript"].lower()) for item in batch.item]
+        targets = [self.characters.encode_sequence(text) for text in texts]
+        loss = torch.nn.functional.ctc_loss(
+            log_probs.transpose(0, 1),
+            torch.tensor(sum(targets, [])),
+            lengths.cpu(),
+            torch.tensor([len(target) for target in targets]),
+            blank=self.characters.get_blank_index(),
+            zero_infinity=True,
+        )
+        if stage != sb.Stage.TRAIN:
+            heard = ctc_greedy_decode(
+                log_probs,
+                lengths / log_probs.shape[1],
+                self.characters.get_blank_index(),
+            )
+            self.error_rate.append(
+                batch.id, self.characters.decode_ndim(heard), texts
+            )
+        return loss
+
+    def on_stage_start(self, stage, epoch=None):
+        """A fresh error rate for each evaluation."""
+        if stage != sb.Stage.TRAIN:
+            self.error_rate = ErrorRateStats()
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Log, and keep the newest checkpoint."""
+        if stage == sb.Stage.TRAIN:
+            self.train_loss = stage_loss
+            return
+        error_rate = self.error_rate.summarize("error_rate") / 100
+        figures = {
+            "train_loss": self.train_loss,
+            "valid_loss": stage_loss,
+            "valid_character_error_rate": error_rate,
+        }
+        self.hparams.epoch_log.write(epoch, **figures)
+        self.hparams.train_logger.log_stats({"epoch": epoch}, valid_stats=figures)
+        self.checkpointer.save_and_keep_only(meta=figures)
+
+
+def train(hparams, run_opts):
+    """Fit on the training speakers and write the Whisper folder."""
+    train_set = speech_dataset(hparams["train_manifest"], need=["transcript"])
+    valid_set = speech_dataset(hparams["valid_manifest"], need=["transcript"])
+    brain = RecognitionBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.characters = characters_of(train_set)
+    brain.fit(
+        hparams["epoch_counter"],
+        train_set,
+        valid_set,
+        train_loader_kwargs=loader_options(
+            train_set, **hparams["batching"], seed=hparams["seed"]
+        ),
+        valid_loader_kwargs=loader_options(
+            valid_set, **hparams["batching"], shuffle=False
+        ),
+    )
+    hparams["encoder"].save_pretrained(hparams["whisper_folder"])
+
+
+def characters_of(dataset):
+    """Label encoder over the characters of a dataset's transcripts."""
+    texts = {d["row"]["transcript"].lower() for d in dataset.data.values()}
+    encoder = CTCTextEncoder()
+    encoder.insert_blank()
+    encoder.add_unk()
+    encoder.update_from_iterable(sorted(texts))
+    return encoder
+
+
+if __name__ == "__main__":
+    train(*load_experiment())
