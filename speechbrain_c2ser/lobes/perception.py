@@ -5,7 +5,6 @@ from torch import nn
 from torch.nn.functional import pad
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.lengths import frame_mask
 
 UTTERANCE_SOURCES = ("tokens", "first_frames", "mean")
 
@@ -24,7 +23,8 @@ class ContextualPerception(nn.Module):
     semantic_encoder : torch.nn.Module or None
         ``extract(wavs, wav_lens) -> (frames, lengths)``.
     acoustic_encoder : torch.nn.Module or None
-        ``extract(wavs, wav_lens) -> (frames, tokens, lengths)``.
+        ``extract(wavs, wav_lens) -> (frames, tokens, lengths)``, padded
+        frames zero.
     connector : torch.nn.Module
         ``(frames, lengths, utterance_vectors) -> (embeddings, lengths)``.
     utterance_source : str
@@ -132,8 +132,6 @@ class ContextualPerception(nn.Module):
             frames, tokens, lengths = encoder.extract(wavs, wav_lens)[:3]
             if self.utterance_source == "tokens":
                 return tokens
-            mask = frame_mask(lengths, frames.shape[1]).unsqueeze(2)
-            frames = frames.masked_fill(~mask, 0.0)
             if self.utterance_source == "mean":
                 return frames.sum(1, keepdim=True) / lengths.view(-1, 1, 1)
             number = tokens.shape[1]

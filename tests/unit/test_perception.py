@@ -133,6 +133,8 @@ def test_a_frozen_acoustic_encoder_gets_no_gradient_the_rest_does():
     model = perception().train()
     assert not any(m.training for m in model.acoustic_encoder.modules())
     wavs, wav_lens = waveforms((0.5, 1), (0.3, 1))
+    # Not even for the waveform's sake: nothing is kept for a backward pass.
+    wavs.requires_grad_()
     assert not model.utterance_vectors(wavs, wav_lens).requires_grad
     model(wavs, wav_lens)[0].square().mean().backward()
     for name, parameter in model.named_parameters():
