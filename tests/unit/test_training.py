@@ -1,0 +1,169 @@
+"""The shared Brain, checkpoints, schedules, samplers."""
+
+import pytest
+import speechbrain as sb
+import torch
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.dataset import DynamicItemDataset
+
+from speechbrain_c2ser.sampling import PairedBatchSampler, hide_labels
+from speechbrain_c2ser.training import (
+    NonFiniteLossError,
+    SafeCheckpointer,
+    TrainingBrain,
+    WarmupCosine,
+)
+
+
+class ToyBrain(TrainingBrain):
+    """Least squares on one number per item; notes what it saw."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.draws, self.rates, self.steps = [], [], []
+
+    def compute_forward(self, batch, stage):
+        self.draws.append((stage.name, torch.rand(()).item()))
+        return self.modules.model(batch.value.float().unsqueeze(1))
+
+    def compute_objectives(self, predictions, batch, stage):
+        return (predictions - 1).square().mean()
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+        self.steps.append(should_step)
+        self.rates.append(self.optimizer.param_groups[0]["lr"])
+
+
+def toy(values, run_opts=None, **hparams):
+    torch.manual_seed(0)
+    data = {str(i): {"value": v} for i, v in enumerate(values)}
+    dataset = DynamicItemDataset(data, output_keys=["id", "value"])
+    brain = ToyBrain(
+        {"model": torch.nn.Linear(1, 1)},
+        opt_class=lambda p: torch.optim.SGD(p, lr=0.1),
+        hparams={"seed": 5, **hparams},
+        run_opts={"noprogressbar": True, "device": "cpu", **(run_opts or {})},
+    )
+    loader = {"batch_size": 1, "collate_fn": PaddedBatch}
+    return brain, dataset, loader
+
+
+def fit(brain, dataset, loader, epochs=1, valid=None):
+    brain.fit(
+        sb.utils.epoch_loop.EpochCounter(epochs),
+        dataset,
+        valid,
+        train_loader_kwargs=loader,
+        valid_loader_kwargs=loader,
+    )
+
+
+def test_the_last_window_is_smaller_not_dropped():
+    values = [1.0, 2.0, 3.0, 4.0, 5.0]
+    brain, dataset, loader = toy(values, {"grad_accumulation_factor": 2})
+    fit(brain, dataset, loader)
+    assert brain.steps == [False, True, False, True, True]
+    assert brain.optimizer_step == brain.total_updates == 3
+    assert brain.progress == 1.0
+    # the same three updates by hand: the means of each window
+    torch.manual_seed(0)
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for window in ([1.0, 2.0], [3.0, 4.0], [5.0]):
+        optimizer.zero_grad()
+        x = torch.tensor(window).unsqueeze(1)
+        (model(x) - 1).square().mean().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+    weight = brain.modules.model.weight
+    assert torch.allclose(weight, model.weight, atol=1e-6)
+
+
+def test_draws_depend_on_the_position_alone():
+    brain, dataset, loader = toy([1.0, 2.0, 3.0])
+    fit(brain, dataset, loader, epochs=2, valid=dataset)
+    train = [x for stage, x in brain.draws if stage == "TRAIN"]
+    valid = [x for stage, x in brain.draws if stage == "VALID"]
+    assert len(set(train)) == 6
+    assert valid[:3] == valid[3:]  # every evaluation draws the same
+    again, dataset, loader = toy([1.0, 2.0, 3.0])
+    torch.rand(17)
+    fit(again, dataset, loader, epochs=2, valid=dataset)
+    assert again.draws == brain.draws
+
+
+def test_the_schedule_sets_the_rate_of_each_update():
+    brain, dataset, loader = toy(
+        [1.0] * 4, lr_schedule=WarmupCosine(0.1, warmup=0.5)
+    )
+    fit(brain, dataset, loader)
+    assert brain.rates == pytest.approx([0.05, 0.1, 0.05, 0.0])
+
+
+def test_a_nan_stops_and_names_the_batch():
+    brain, dataset, loader = toy([1.0, float("nan"), 2.0])
+    with pytest.raises(NonFiniteLossError, match=r"nan at update 1 .*'1'"):
+        fit(brain, dataset, loader)
+
+
+def test_a_kill_while_saving_leaves_the_older_checkpoint(tmp_path):
+    class Fragile(torch.nn.Linear):
+        broken = False
+
+        def state_dict(self, *args, **kwargs):
+            if self.broken:
+                raise KeyboardInterrupt
+            return super().state_dict(*args, **kwargs)
+
+    model, second = torch.nn.Linear(1, 1), Fragile(1, 1)
+    checkpointer = SafeCheckpointer(tmp_path, {"a": model, "b": second})
+    checkpointer.save_checkpoint(meta={"number": 1})
+    second.broken = True
+    with pytest.raises(KeyboardInterrupt):
+        checkpointer.save_checkpoint(meta={"number": 2})
+    assert len(list(tmp_path.glob("partial+*"))) == 1
+    assert checkpointer.find_checkpoint().meta["number"] == 1
+    second.broken = False
+    checkpointer.save_and_keep_only(meta={"number": 3})
+    assert checkpointer.recover_if_possible().meta["number"] == 3
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_paired_batches_hold_every_item_and_a_pair():
+    generator = torch.Generator().manual_seed(0)
+    lengths = (1 + torch.rand(60, generator=generator)).tolist()
+    labels = torch.randint(-1, 7, (60,), generator=generator).tolist()
+    sampler = PairedBatchSampler(lengths, labels, 8.0, num_buckets=3)
+    for epoch in (1, 2):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert sorted(sum(batches, [])) == list(range(60))
+        assert all(len(b) * max(lengths[i] for i in b) <= 8.0 for b in batches)
+        for batch in batches:
+            known = [labels[i] for i in batch if labels[i] >= 0]
+            assert len(batch) == 1 or len(set(known)) < len(known)
+        # entered again, as on a restart, the epoch is the same
+        assert list(sampler) == batches
+    sampler.set_epoch(1)
+    assert list(sampler) != batches
+
+
+def test_short_clips_fill_their_batches():
+    sampler = PairedBatchSampler([1.0] * 100, [0] * 100, 20.0, num_buckets=10)
+    assert {len(batch) for batch in sampler} == {20}
+
+
+def test_hidden_labels_do_not_depend_on_the_other_items():
+    ids = [f"utterance{i}" for i in range(2000)]
+    labels = [0] * len(ids)
+    kept = hide_labels(ids, labels, 0.3, seed=1)
+    assert kept[:10] == hide_labels(ids[:10], labels[:10], 0.3, seed=1)
+    assert kept.count(0) / len(ids) == pytest.approx(0.3, abs=0.03)
+    assert kept != hide_labels(ids, labels, 0.3, seed=2)
+    with pytest.raises(ValueError, match="labelled_fraction"):
+        hide_labels(ids, labels, 1.3)
+
+
+def test_an_empty_manifest_is_named():
+    with pytest.raises(ValueError, match="is the manifest empty"):
+        PairedBatchSampler([], [], 20.0)
