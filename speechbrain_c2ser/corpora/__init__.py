@@ -1,0 +1,1 @@
+"""Corpora: each file turns one kind of source into our manifests."""

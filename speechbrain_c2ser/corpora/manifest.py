@@ -1,0 +1,317 @@
+"""The one manifest format: read, write, check.
+
+A manifest is a JSON object, one object per utterance id, in SpeechBrain's
+form. ``wav`` and ``duration`` (s) are required, any other field is kept.
+``{data_root}`` in a wav path stands for the manifest's own folder, so that a
+corpus can be moved.
+"""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import soundfile
+
+DATA_ROOT = "{data_root}"
+SPLITS = ("train", "valid", "test")
+FIELDS = ("emotion", "language", "speaker", "gender", "transcript", "dataset")
+
+
+class ManifestError(ValueError):
+    """A manifest, or what it points at, is not usable."""
+
+
+def write_atomic(text, path):
+    """Write a text file whole or not at all.
+
+    Arguments
+    ---------
+    text : str
+        The content.
+    path : str or Path
+        Replaced if it exists; its folder is made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_manifest(items, path):
+    """Write a manifest, whole or not at all.
+
+    Wav files below the manifest's folder are written relative to it.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id -> fields.
+    path : str or Path
+        The JSON file.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> item = {"a": {"wav": "/data/a.wav", "duration": 1.0}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_manifest(item, folder + "/train.json")
+    ...     read_manifest(folder + "/train.json") == item
+    True
+    """
+    prefix = os.path.abspath(Path(path).parent) + os.sep
+    rows = {}
+    for key, item in items.items():
+        wav = str(item["wav"])
+        if wav.startswith(prefix):
+            wav = f"{DATA_ROOT}/{Path(wav[len(prefix) :]).as_posix()}"
+        rows[key] = {**item, "wav": wav}
+    # One line an item: quick to read, and to look at.
+    lines = (
+        f"{json.dumps(key)}: {json.dumps(row, ensure_ascii=False)}"
+        for key, row in rows.items()
+    )
+    write_atomic("{\n" + ",\n".join(lines) + "\n}\n", path)
+
+
+def read_manifest(path, data_root=None):
+    """Read a manifest; ``{data_root}`` becomes a real folder.
+
+    Arguments
+    ---------
+    path : str or Path
+        A JSON file, one object per utterance id.
+    data_root : str or Path
+        What ``{data_root}`` stands for; default: the manifest's folder.
+
+    Returns
+    -------
+    dict
+        Utterance id -> fields.
+
+    Raises
+    ------
+    ManifestError
+        If the file is missing, not JSON, empty, or an item has no wav.
+    """
+    path = Path(path)
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ManifestError(f"There is no manifest {path}.") from error
+    except (ValueError, OSError) as error:
+        raise ManifestError(
+            f"The manifest {path} cannot be read: {error}."
+        ) from error
+    if not isinstance(rows, dict):
+        raise ManifestError(
+            f"The manifest {path} is not a JSON object of utterances."
+        )
+    if not rows:
+        raise ManifestError(f"The manifest {path} is empty.")
+    root = os.path.abspath(data_root or path.parent)
+    for key, item in rows.items():
+        if not isinstance(item, dict) or not isinstance(item.get("wav"), str):
+            raise ManifestError(
+                f"Item {key!r} of the manifest {path} names no wav."
+            )
+        item["wav"] = item["wav"].replace(DATA_ROOT, root)
+    return rows
+
+
+def audio_duration(path, key="wav"):
+    """Duration of an audio file from its header alone.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file.
+    key : str
+        The item's name for the error's sentence.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    ManifestError
+        If the file is missing, unreadable, or holds no samples.
+    """
+    if not os.path.isfile(path):
+        raise ManifestError(f"Item {key!r}: the audio file {path} is missing.")
+    if os.path.getsize(path) == 0:
+        raise ManifestError(
+            f"Item {key!r}: the audio file {path} is empty (0 bytes)."
+        )
+    try:
+        info = soundfile.info(str(path))
+    except (RuntimeError, OSError) as error:
+        raise ManifestError(
+            f"Item {key!r}: the audio file {path} cannot be read."
+        ) from error
+    if info.frames == 0:
+        raise ManifestError(
+            f"Item {key!r}: the audio file {path} has zero length."
+        )
+    return info.frames / info.samplerate
+
+
+def check_manifest(
+    items, need=("emotion",), label_space=None, check_audio=True
+):
+    """Check that all a recipe needs is there; name the first bad item.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id -> fields.
+    need : sequence of str
+        Fields that each item must have, beside wav and duration.
+    label_space : LabelSpace or sequence of str or None
+        The emotions that may occur; anything with ``.names``.
+    check_audio : bool
+        Open the header of every audio file.
+
+    Raises
+    ------
+    ManifestError
+        One sentence that names the item and what is wrong.
+
+    Example
+    -------
+    >>> item = {"wav": "a.wav", "duration": 1.0, "emotion": "bored"}
+    >>> check_manifest({"a": item}, check_audio=False)
+    >>> check_manifest({"a": item}, ("emotion",), ["sad"], False)
+    Traceback (most recent call last):
+    speechbrain_c2ser.corpora.manifest.ManifestError: Item 'a': unknown \
+emotion 'bored' (known: sad).
+    """
+    if not items:
+        raise ManifestError("The manifest is empty.")
+    names = getattr(label_space, "names", label_space)
+    known = None if names is None else set(names)
+    for key, item in items.items():
+        for field in ("wav", "duration", *need):
+            if item.get(field) in (None, ""):
+                raise ManifestError(f"Item {key!r} has no {field!r}.")
+        duration = item["duration"]
+        is_number = isinstance(duration, (int, float))
+        if not is_number or not 0 < duration < float("inf"):
+            raise ManifestError(
+                f"Item {key!r}: the duration {duration!r} is not a positive "
+                "number of seconds."
+            )
+        emotion = item.get("emotion")
+        if known is not None and emotion is not None and emotion not in known:
+            raise ManifestError(
+                f"Item {key!r}: unknown emotion {emotion!r} "
+                f"(known: {', '.join(names)})."
+            )
+        if check_audio:
+            _check_audio(key, item)
+
+
+def _check_audio(key, item):
+    length = audio_duration(item["wav"], key)
+    start = item.get("start") or 0.0
+    stop = length if item.get("stop") is None else item["stop"]
+    # A header counts samples, a manifest rounds seconds.
+    if not 0 <= start < stop <= length + 0.01:
+        raise ManifestError(
+            f"Item {key!r}: the segment {start} to {stop} s is not within "
+            f"its audio file of {length:.3f} s."
+        )
+
+
+def check_leakage(splits, by=("wav", "speaker")):
+    """Refuse that train, valid and test share what must be apart.
+
+    Two segments of one file are no overlap unless the file is shared between
+    splits, which is one. A speaker counts within a data set.
+
+    Arguments
+    ---------
+    splits : dict
+        Split name -> items.
+    by : sequence of str
+        "wav", "speaker" and/or "dataset" (for a test corpus that must be
+        foreign to the training set); items without the field are passed over.
+
+    Raises
+    ------
+    ManifestError
+        Names the two splits and the shared value.
+
+    Example
+    -------
+    >>> items = {"a": {"wav": "a.wav", "speaker": "1", "duration": 1.0}}
+    >>> check_leakage({"train": items, "test": {}})
+    """
+    for field in by:
+        owner = {}
+        for split, items in splits.items():
+            for key, item in items.items():
+                value = item.get(field)
+                if value is None:
+                    continue
+                if field == "speaker":
+                    value = (item.get("dataset"), value)
+                first = owner.setdefault(value, split)
+                if first != split:
+                    shown = value[1] if field == "speaker" else value
+                    raise ManifestError(
+                        f"Leakage: the {field} {shown!r} of item {key!r} is "
+                        f"in both {first} and {split}."
+                    )
+
+
+def read_table(path):
+    """Rows of a JSONL or CSV file as dictionaries.
+
+    Arguments
+    ---------
+    path : str or Path
+        One JSON object a line (.jsonl), or a CSV file with a header.
+
+    Returns
+    -------
+    list of dict
+
+    Raises
+    ------
+    ManifestError
+        Names the file and line that cannot be read, or an empty file.
+    """
+    path = Path(path)
+    rows = []
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            if path.suffix == ".csv":
+                rows = [dict(row) for row in csv.DictReader(file)]
+            else:
+                for number, line in enumerate(file, 1):
+                    if line.strip():
+                        rows.append(_json_row(line, path, number))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path} cannot be read: {error}.") from error
+    if not rows:
+        raise ManifestError(f"The manifest {path} is empty.")
+    return rows
+
+
+def _json_row(line, path, number):
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ManifestError(
+            f"Line {number} of {path} is not JSON."
+        ) from error
+    if not isinstance(row, dict):
+        raise ManifestError(f"Line {number} of {path} is no JSON object.")
+    return row
