@@ -15,13 +15,12 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
-    DynamicCache,
     GenerationConfig,
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.merging import IGNORED
+from speechbrain_c2ser.lobes.merging import IGNORED, add_branches
 
 # C2SER's choice: all projections of a layer but ``up_proj``.
 LORA_TARGETS = (
@@ -176,7 +175,7 @@ class LanguageModel(torch.nn.Module):
             [N] integers, on the model's device.
         """
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return torch.tensor(ids, dtype=torch.long, device=self.device)
+        return self._integers(ids)
 
     @property
     def device(self):
@@ -202,7 +201,7 @@ class LanguageModel(torch.nn.Module):
         items, positions = merged.answer_positions
         if len(items) == 0:
             raise ValueError("The batch has no answer token to learn from.")
-        states = self.decode(merged).last_hidden_state
+        states = self.decode(merged)
         hidden = states[items, positions - 1]
         targets = merged.labels[items, positions]
         logits = self._project(hidden)
@@ -272,14 +271,14 @@ class LanguageModel(torch.nn.Module):
     def score(self, merged, endings):
         """Log-probability of several endings of each sequence.
 
-        The sequences, with the answer tokens that all endings share, are
-        read once; their KV cache is repeated and all endings of the batch
-        go through the model together.
+        What the endings share is read once: they stand side by side behind
+        it as branches that see the shared part and themselves, but not each
+        other. One pass gives all endings of a batch.
 
         Arguments
         ---------
         merged : speechbrain_c2ser.lobes.merging.Merged
-            Sequences padded on the left. Labelled positions at their ends
+            Sequences padded on the right. Labelled positions at their ends
             (shared answer tokens) count towards every ending.
         endings : list[list[list[int]]]
             B lists of K token sequences of at least one token.
@@ -289,76 +288,71 @@ class LanguageModel(torch.nn.Module):
         torch.Tensor
             [B, K] summed log-probabilities, shared tokens included.
         """
-        cache = DynamicCache(config=self.model.config)
-        states = self.decode(merged, cache).last_hidden_state
-        items, positions = merged.answer_positions
         batch, count = len(endings), len(endings[0])
+        start = merged.embeddings.shape[1]
+        last = (merged.attention_mask.sum(1) - 1).tolist()
+        # Each ending's first token is predicted at the sequence's end, the
+        # others at the one before them in their branch; the last one is not
+        # an input.
+        rows, columns, targets, owners = [], [], [], []
+        inputs, branches = [], []
+        for item, candidates in enumerate(endings):
+            tokens, numbers = [], []
+            for number, ending in enumerate(candidates):
+                first = start + len(tokens)
+                columns += [last[item]]
+                columns += range(first, first + len(ending) - 1)
+                rows += [item] * len(ending)
+                owners += [item * count + number] * len(ending)
+                targets += ending
+                tokens += ending[:-1]
+                numbers += [number] * (len(ending) - 1)
+            inputs.append(self.embed(self._integers(tokens)))
+            branches.append(self._integers(numbers))
 
-        rows = [torch.tensor(e) for ending in endings for e in ending]
-        tokens = torch.nn.utils.rnn.pad_sequence(
-            rows, batch_first=True, padding_value=IGNORED
-        ).to(self.device)
-        valid = tokens != IGNORED
-        tokens = tokens.clamp(min=0)
-
-        # One projection for the shared tokens and the first of each ending.
-        logits = self._project(
-            torch.cat((states[items, positions - 1], states[:, -1]))
-        ).log_softmax(-1)
-        shared, first = logits.split((len(items), batch))
-        targets = merged.labels[items, positions]
-        total = shared.new_zeros(batch).index_add(
-            0, items, shared.gather(1, targets[:, None])[:, 0]
+        states = self.decode(add_branches(merged, inputs, branches))
+        items, positions = merged.answer_positions
+        rows, columns, targets, owners = map(
+            self._integers, (rows, columns, targets, owners)
         )
-        first = first.gather(1, tokens[:, 0].view(batch, count))
-        total = (total[:, None] + first).flatten()
+        # One projection for what the endings share and for themselves.
+        logits = self._project(
+            states[
+                torch.cat((items, rows)), torch.cat((positions - 1, columns))
+            ]
+        )
+        losses = torch.nn.functional.cross_entropy(
+            logits,
+            torch.cat((merged.labels[items, positions], targets)),
+            reduction="none",
+        )
+        shared, own = losses.split((len(items), len(rows)))
+        shared = losses.new_zeros(batch).index_add(0, items, shared)
+        own = losses.new_zeros(batch * count).index_add(0, owners, own)
+        return -(shared[:, None] + own.view(batch, count))
 
-        if tokens.shape[1] > 1:
-            cache.batch_repeat_interleave(count)
-            mask = merged.attention_mask.repeat_interleave(count, 0)
-            start = merged.position_ids[:, -1:].repeat_interleave(count, 0)
-            steps = torch.arange(1, tokens.shape[1], device=self.device)
-            states = self._base(
-                inputs_embeds=self.embed(tokens[:, :-1]),
-                attention_mask=torch.cat((mask, valid[:, :-1].long()), 1),
-                position_ids=start + steps,
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state
-            valid = valid[:, 1:]
-            logits = self._project(states[valid]).log_softmax(-1)
-            rows = valid.nonzero(as_tuple=True)[0]
-            rest = logits.gather(1, tokens[:, 1:][valid][:, None])[:, 0]
-            total = total.index_add(0, rows, rest)
-        return total.view(batch, count)
-
-    def decode(self, merged, cache=None):
-        """Read whole sequences.
+    def decode(self, merged):
+        """States [B, S, D] of whole sequences, without the projection.
 
         Arguments
         ---------
         merged : speechbrain_c2ser.lobes.merging.Merged
             The sequences.
-        cache : transformers.Cache | None
-            Filled with their keys and values.
 
         Returns
         -------
-        transformers.modeling_outputs.BaseModelOutputWithPast
-            ``last_hidden_state`` is [B, S, D].
+        torch.Tensor
         """
-        return self._base(
+        decoder = self.model.get_decoder()
+        return decoder(
             inputs_embeds=merged.embeddings,
             attention_mask=merged.attention_mask,
             position_ids=merged.position_ids,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        )
+            use_cache=False,
+        ).last_hidden_state
 
-    @property
-    def _base(self):
-        """The model without its vocabulary projection."""
-        return self.model.get_decoder()
+    def _integers(self, numbers):
+        return torch.tensor(numbers, dtype=torch.long, device=self.device)
 
     def _project(self, hidden):
         """Logits [N, V] in float32 of states [N, D]."""

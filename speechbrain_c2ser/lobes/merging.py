@@ -1,4 +1,4 @@
-"""Where speech meets text: one pure function builds the LLM's input."""
+"""Where speech meets text: pure functions that build the LLM's input."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,8 @@ class Merged:
     embeddings : torch.Tensor
         [B, S, D], zeros where padded.
     attention_mask : torch.Tensor
-        [B, S] integers, 1 = a real position. Without holes.
+        [B, S] integers, 1 = a real position, without holes; or what
+        :func:`add_branches` makes of it.
     position_ids : torch.Tensor
         [B, S] integers, 0, 1, 2... from the first real position.
     labels : torch.Tensor
@@ -135,4 +136,67 @@ def merge(
         attention_mask=attention_mask,
         position_ids=(attention_mask.cumsum(-1) - 1).clamp(min=0),
         labels=pad_sequence(labels, padding_value=IGNORED, **pad),
+    )
+
+
+def add_branches(merged, embeddings, branches):
+    """Put several continuations side by side behind each sequence.
+
+    A branch sees the sequence and itself, not the other branches, and its
+    positions count on from the sequence's end: as if it were alone there.
+
+    Arguments
+    ---------
+    merged : Merged
+        Sequences padded on the right.
+    embeddings : list[torch.Tensor]
+        B tensors [Q_i, D]: the branches' embeddings, one branch after
+        another.
+    branches : list[torch.Tensor]
+        B tensors [Q_i]: the branch (0, 1...) that each position belongs to.
+
+    Returns
+    -------
+    Merged
+        S + Q positions. The mask is additive, [B, 1, S + Q, S + Q]: 0 where
+        a position (row) sees another (column). Branches carry no labels.
+
+    Example
+    -------
+    >>> merged = Merged(
+    ...     embeddings=torch.ones(1, 2, 4),
+    ...     attention_mask=torch.tensor([[1, 1]]),
+    ...     position_ids=torch.tensor([[0, 1]]),
+    ...     labels=torch.tensor([[-100, 5]]),
+    ... )
+    >>> tree = add_branches(
+    ...     merged, [torch.ones(3, 4)], [torch.tensor([0, 0, 1])]
+    ... )
+    >>> tree.position_ids.tolist()
+    [[0, 1, 2, 3, 2]]
+    >>> (tree.attention_mask[0, 0] == 0).int().tolist()[2:]
+    [[1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]
+    """
+    mask = merged.attention_mask
+    length = mask.shape[1]
+    added = pad_sequence(embeddings, batch_first=True)
+    # Padding is a branch of its own.
+    branch = pad_sequence(branches, batch_first=True, padding_value=-1)
+    own = torch.cat((torch.full_like(mask, -2), branch), 1)
+    seen = torch.cat((mask.bool(), torch.zeros_like(branch).bool()), 1)
+    total = own.shape[1]
+    causal = torch.ones(total, total, dtype=torch.bool, device=mask.device)
+    same = (own[:, :, None] == own[:, None]) & (own[:, None] != -2)
+    allowed = (seen[:, None] | same) & causal.tril()
+    lowest = torch.finfo(added.dtype).min
+    additive = added.new_zeros(allowed.shape).masked_fill(~allowed, lowest)
+
+    depth = (same[:, length:] & causal.tril()[length:]).sum(-1)
+    positions = mask.sum(1, keepdim=True) - 1 + depth
+    unlabelled = torch.full_like(branch, IGNORED)
+    return Merged(
+        embeddings=torch.cat((merged.embeddings, added), 1),
+        attention_mask=additive[:, None],
+        position_ids=torch.cat((merged.position_ids, positions), 1),
+        labels=torch.cat((merged.labels, unlabelled), 1),
     )

@@ -285,7 +285,6 @@ class SpeechEmotionLLM(torch.nn.Module):
             prompts,
             [c["shared"] for c in candidates],
             [c["labels"] for c in candidates],
-            padding_side="left",
             utterance_vectors=utterance_vectors,
         )
         # Items may differ in the number of answers: fill up, then ignore.

@@ -65,7 +65,7 @@ def test_scores_are_those_of_whole_sequences(lm):
     shared = [[5], [6, 7]]
     endings = [[[8, 9, 10], [11]], [[9], [12, 13]]]
     torch.manual_seed(0)
-    scores = lm.score(make_merged(lm, shared, "left"), endings)
+    scores = lm.score(make_merged(lm, shared), endings)
     for column in range(2):
         torch.manual_seed(0)
         whole = [shared[i] + endings[i][column] for i in range(2)]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from speechbrain_c2ser.lobes.merging import merge
+from speechbrain_c2ser.lobes.merging import Merged, add_branches, merge
 
 
 def vectors(*numbers):
@@ -116,3 +116,36 @@ def test_parts_that_do_not_belong_together(change, message):
     }
     with pytest.raises(ValueError, match=message):
         merge(**{**arguments, **change})
+
+
+def test_branches_see_their_sequence_and_themselves():
+    merged = Merged(
+        embeddings=torch.stack((vectors(1, 2), vectors(3, 0))),
+        attention_mask=torch.tensor([[1, 1], [1, 0]]),
+        position_ids=torch.tensor([[0, 1], [0, 0]]),
+        labels=torch.tensor([[-100, 7], [-100, -100]]),
+    )
+    tree = add_branches(
+        merged,
+        [vectors(4, 5, 6), vectors(8)],
+        [torch.tensor([0, 1, 1]), torch.tensor([0])],
+    )
+    assert tree.embeddings[..., 0].tolist() == [
+        [1, 2, 4, 5, 6],
+        [3, 0, 8, 0, 0],
+    ]
+    assert tree.position_ids[0].tolist() == [0, 1, 2, 2, 3]
+    assert tree.position_ids[1, :3].tolist() == [0, 0, 1]
+    assert tree.labels.tolist() == [[-100, 7] + [-100] * 3, [-100] * 5]
+    sees = (tree.attention_mask[:, 0] == 0).int().tolist()
+    assert sees[0] == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 0, 1, 0],
+        [1, 1, 0, 1, 1],
+    ]
+    # What is padding is seen by no real position; no row sees nothing.
+    assert sees[1][0] == [1, 0, 0, 0, 0]
+    assert sees[1][2] == [1, 0, 1, 0, 0]
+    assert all(any(row) for item in sees for row in item)
