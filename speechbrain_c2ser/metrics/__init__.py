@@ -1,0 +1,31 @@
+"""How good answers are: labels, calibration, content, style, diarisation.
+
+Rates are fractions.
+"""
+
+from speechbrain_c2ser.metrics.answers import edit_rate, style_accuracy
+from speechbrain_c2ser.metrics.calibration import (
+    expected_calibration_error,
+    reliability_bins,
+    selective_accuracy,
+)
+from speechbrain_c2ser.metrics.classification import (
+    bootstrap_interval,
+    classification_metrics,
+    paired_bootstrap,
+)
+from speechbrain_c2ser.metrics.diarisation import (
+    emotion_diarisation_error_rate,
+)
+
+__all__ = [
+    "bootstrap_interval",
+    "classification_metrics",
+    "edit_rate",
+    "emotion_diarisation_error_rate",
+    "expected_calibration_error",
+    "paired_bootstrap",
+    "reliability_bins",
+    "selective_accuracy",
+    "style_accuracy",
+]

@@ -1,0 +1,112 @@
+"""Whether explicit answers tell content and style rightly."""
+
+import unicodedata
+
+from speechbrain.utils.edit_distance import accumulatable_wer_stats
+
+STYLE_ATTRIBUTES = ("speed", "pitch", "volume")
+# Languages written without spaces are compared by character.
+BY_CHARACTER = ("zh", "cmn", "yue", "ja", "th")
+
+
+def edit_rate(references, hypotheses, language="en"):
+    """Content error rate: edits per unit of the references.
+
+    Case, punctuation and the width of characters do not count.
+
+    Arguments
+    ---------
+    references : sequence of str
+        Transcripts.
+    hypotheses : sequence of str or None
+        What was quoted; None counts as nothing.
+    language : str or sequence of str or None
+        Of all, or of each item; units are characters in Chinese and other
+        languages without spaces, else words.
+
+    Returns
+    -------
+    float
+        Substitutions, deletions and insertions over reference units; may
+        exceed 1.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or the references hold no unit.
+
+    Example
+    -------
+    >>> edit_rate(["He opened the window."], ["he opened a window"])
+    0.25
+    >>> edit_rate(["你好。"], ["你们好"], "zh")
+    0.5
+    """
+    references, hypotheses = list(references), list(hypotheses)
+    if language is None or isinstance(language, str):
+        language = [language] * len(references)
+    units = [
+        (_units(reference, each), _units(hypothesis, each))
+        for reference, hypothesis, each in zip(
+            references, hypotheses, language, strict=True
+        )
+    ]
+    if not any(reference for reference, _ in units):
+        raise ValueError("There are no reference words to compare with.")
+    stats = accumulatable_wer_stats(*zip(*units, strict=True))
+    edits = stats["insertions"] + stats["deletions"] + stats["substitutions"]
+    return edits / stats["num_ref_tokens"]
+
+
+def style_accuracy(true, said):
+    """How often the style words are right.
+
+    Arguments
+    ---------
+    true : sequence of dict
+        Item -> speed, pitch, volume as measured.
+    said : sequence of dict or None
+        As read from the answers; what is missing counts as wrong.
+
+    Returns
+    -------
+    dict
+        speed, pitch, volume, and mean: their mean.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or there is nothing to score.
+
+    Example
+    -------
+    >>> style = {"speed": "low", "pitch": "high", "volume": "normal"}
+    >>> style_accuracy([style, style], [style, None])["mean"]
+    0.5
+    """
+    pairs = list(zip(true, said, strict=True))
+    if not pairs:
+        raise ValueError("There are no styles to score.")
+    scores = {
+        attribute: sum(
+            told is not None and told.get(attribute) == own[attribute]
+            for own, told in pairs
+        )
+        / len(pairs)
+        for attribute in STYLE_ATTRIBUTES
+    }
+    return {**scores, "mean": sum(scores.values()) / len(scores)}
+
+
+def _units(text, language):
+    """Words or characters that count."""
+    text = unicodedata.normalize("NFKC", text or "").lower()
+    # An apostrophe joins: "it's" is one word, whatever its shape.
+    text = text.replace("’", "'").replace("'", "")
+    plain = "".join(
+        c if unicodedata.category(c)[0] in "LMN" else " " for c in text
+    )
+    code = (language or "en").lower().replace("_", "-").split("-")[0]
+    if code in BY_CHARACTER:
+        return list(plain.replace(" ", ""))
+    return plain.split()

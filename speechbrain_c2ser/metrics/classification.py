@@ -1,0 +1,244 @@
+"""Scores of predicted labels, and their uncertainty.
+
+Rates are fractions. A prediction of None is an answer that named no label:
+it counts as wrong, and apart.
+"""
+
+import numpy as np
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    precision_recall_fscore_support,
+)
+
+
+def classification_metrics(targets, predictions, labels):
+    """Scores of predicted labels.
+
+    Arguments
+    ---------
+    targets : sequence of str
+        True labels.
+    predictions : sequence of str or None
+        Predicted labels; None is unparsed.
+    labels : sequence of str
+        The closed set.
+
+    Returns
+    -------
+    dict
+        wa (accuracy), ua (mean recall of the classes that occur among the
+        targets), macro_f1 (over the classes that occur among targets or
+        predictions) and weighted_f1, as scikit-learn's; unparsed_rate, n,
+        per_class (label -> precision, recall, f1, n), labels, confusion
+        (rows: targets; columns: labels, then "unparsed").
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to score, the lengths differ or a label is
+        outside the set.
+
+    Example
+    -------
+    >>> scores = classification_metrics(
+    ...     ["sad", "sad", "happy"], ["sad", None, "happy"], ["happy", "sad"]
+    ... )
+    >>> scores["ua"], round(scores["wa"], 3), scores["confusion"]
+    (0.75, 0.667, [[1, 0, 0], [0, 1, 1]])
+    """
+    labels = list(labels)
+    true, guess = _indices(targets, predictions, labels)
+    classes = range(len(labels))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        true, guess, labels=classes, zero_division=0
+    )
+    present = support > 0
+    seen = present | np.isin(classes, guess)
+    confusion = confusion_matrix(true, guess, labels=range(len(labels) + 1))
+    return {
+        "wa": float(accuracy_score(true, guess)),
+        "ua": float(recall[present].mean()),
+        "macro_f1": float(f1[seen].mean()),
+        "weighted_f1": float(np.average(f1, weights=support)),
+        "unparsed_rate": float((guess == len(labels)).mean()),
+        "n": len(true),
+        "per_class": {
+            label: {
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "n": int(support[i]),
+            }
+            for i, label in enumerate(labels)
+        },
+        "labels": labels,
+        "confusion": confusion[:-1].tolist(),
+    }
+
+
+def bootstrap_interval(
+    targets,
+    predictions,
+    labels,
+    metric="ua",
+    confidence=0.95,
+    samples=1000,
+    seed=0,
+):
+    """Interval of a score by resampling utterances with replacement.
+
+    Arguments
+    ---------
+    targets, predictions, labels
+        As in :func:`classification_metrics`.
+    metric : str
+        "ua", "wa", "macro_f1" or "weighted_f1".
+    confidence : float
+        Probability inside the interval.
+    samples : int
+        Resamples.
+    seed : int
+        Of the resampling.
+
+    Returns
+    -------
+    low, high : float
+
+    Raises
+    ------
+    ValueError
+        As :func:`classification_metrics`, or for an unknown metric.
+
+    Example
+    -------
+    >>> bootstrap_interval(["a", "b"] * 9, ["a", "b"] * 9, ["a", "b"])
+    (1.0, 1.0)
+    """
+    true, guess = _indices(targets, predictions, labels)
+    scores = _resampled(true, [guess], len(labels), metric, samples, seed)[0]
+    return _interval(scores, confidence)
+
+
+def paired_bootstrap(
+    targets,
+    first,
+    second,
+    labels,
+    metric="ua",
+    confidence=0.95,
+    samples=1000,
+    seed=0,
+):
+    """Whether a second system differs from a first on the same utterances.
+
+    Arguments
+    ---------
+    targets, labels
+        As in :func:`classification_metrics`.
+    first, second : sequence of str or None
+        Predictions of the two systems.
+    metric, confidence, samples, seed
+        As in :func:`bootstrap_interval`.
+
+    Returns
+    -------
+    dict
+        difference (second - first), interval (low, high) of it, p_value
+        (two-sided: how often resampling turns the sign round or levels it).
+
+    Example
+    -------
+    >>> targets = ["a", "b"] * 20
+    >>> wrong = ["b", "b"] * 20
+    >>> paired_bootstrap(targets, wrong, targets, ["a", "b"])["difference"]
+    0.5
+    """
+    true, one = _indices(targets, first, labels)
+    _, two = _indices(targets, second, labels)
+    scores = _resampled(true, [one, two], len(labels), metric, samples, seed)
+    differences = scores[1] - scores[0]
+    both = [
+        _score(_confusions(true[None], guess[None], len(labels)), metric)[0]
+        for guess in (one, two)
+    ]
+    # Plus one: a p-value of zero cannot be told from finite resamples.
+    tails = [(differences <= 0).sum() + 1, (differences >= 0).sum() + 1]
+    return {
+        "difference": float(both[1] - both[0]),
+        "interval": _interval(differences, confidence),
+        "p_value": float(min(1.0, 2 * min(tails) / (samples + 1))),
+    }
+
+
+def _indices(targets, predictions, labels):
+    """Targets and predictions as indices; unparsed is len(labels)."""
+    targets, predictions = list(targets), list(predictions)
+    if not targets or len(targets) != len(predictions):
+        raise ValueError(
+            f"There are {len(targets)} targets and {len(predictions)} "
+            "predictions; give equally many, at least one."
+        )
+    places = {label: i for i, label in enumerate(labels)}
+    for name in (*targets, *predictions):
+        if name not in places and name is not None:
+            raise ValueError(
+                f"Unknown label {name!r} (known: {', '.join(labels)})."
+            )
+    if None in targets:
+        raise ValueError("A target has no label.")
+    true = np.array([places[name] for name in targets])
+    guess = np.array([places.get(p, len(places)) for p in predictions])
+    return true, guess
+
+
+def _confusions(true, guess, size):
+    """[S, N] indices, twice -> counts [S, L, L + 1]."""
+    runs, width = len(true), size * (size + 1)
+    cells = true * (size + 1) + guess + np.arange(runs)[:, None] * width
+    counts = np.bincount(cells.ravel(), minlength=runs * width)
+    return counts.reshape(runs, size, size + 1)
+
+
+def _score(confusions, metric):
+    """A score of each confusion matrix, as in classification_metrics."""
+    size = confusions.shape[1]
+    hits = np.diagonal(confusions[:, :, :size], axis1=1, axis2=2)
+    support = confusions.sum(axis=2)
+    claimed = confusions[:, :, :size].sum(axis=1)
+    if metric == "wa":
+        return hits.sum(axis=1) / support.sum(axis=1)
+    if metric == "ua":
+        values = hits / np.maximum(support, 1)
+        weights = support > 0
+    elif metric in ("macro_f1", "weighted_f1"):
+        values = 2 * hits / np.maximum(support + claimed, 1)
+        seen = (support + claimed) > 0
+        weights = seen if metric == "macro_f1" else support
+    else:
+        raise ValueError(
+            f"There is no metric {metric!r} (known: ua, wa, macro_f1, "
+            "weighted_f1)."
+        )
+    return (values * weights).sum(axis=1) / weights.sum(axis=1)
+
+
+def _resampled(true, guesses, size, metric, samples, seed):
+    """Scores of each system over the same resamples: [systems, samples]."""
+    rng = np.random.default_rng(seed)
+    scores = [[] for _ in guesses]
+    # A block of resamples at a time bounds the memory.
+    block = max(1, 2_000_000 // len(true))
+    for begin in range(0, samples, block):
+        count = min(block, samples - begin)
+        rows = rng.integers(0, len(true), (count, len(true)))
+        for system, guess in zip(scores, guesses, strict=True):
+            counts = _confusions(true[rows], guess[rows], size)
+            system.append(_score(counts, metric))
+    return np.array([np.concatenate(system) for system in scores])
+
+
+def _interval(scores, confidence):
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(scores, [tail, 1.0 - tail])
+    return float(low), float(high)

@@ -1,0 +1,72 @@
+"""Whether emotions are found when they happen."""
+
+
+def emotion_diarisation_error_rate(
+    references, hypotheses, durations, neutral="neutral"
+):
+    """Share of the time with a wrong emotion (EDER, of the ZED benchmark).
+
+    Time outside of all segments is neutral. Missed emotion, false alarm and
+    confusion add up; where a recording's own segments overlap, each unit of
+    the excess counts as an error too.
+
+    Arguments
+    ---------
+    references, hypotheses : sequence
+        For each recording a list of (start, end, emotion), in seconds.
+    durations : sequence of float
+        Seconds.
+    neutral : str
+        Segments of it are as good as none.
+
+    Returns
+    -------
+    dict
+        eder, and its parts missed, false_alarm and confusion, over the total
+        duration.
+
+    Raises
+    ------
+    ValueError
+        For a segment outside of its recording, or no duration.
+
+    Example
+    -------
+    >>> emotion_diarisation_error_rate(
+    ...     [[(0, 2, "sad")]], [[(1, 3, "sad")]], [4.0]
+    ... )
+    {'missed': 0.25, 'false_alarm': 0.25, 'confusion': 0.0, 'eder': 0.5}
+    """
+    parts = {"missed": 0.0, "false_alarm": 0.0, "confusion": 0.0}
+    total = 0.0
+    for number, (reference, hypothesis, duration) in enumerate(
+        zip(references, hypotheses, durations, strict=True)
+    ):
+        total += duration
+        cuts = {0.0, duration}
+        for start, end, _ in (*reference, *hypothesis):
+            # Segment times are rounded; a hundredth past the end is the end.
+            if not 0 <= start <= end <= duration + 0.01:
+                raise ValueError(
+                    f"Recording {number}: the segment {start} to {end} s is "
+                    f"not within its {duration} s."
+                )
+            cuts |= {min(start, duration), min(end, duration)}
+        cuts = sorted(cuts)
+        for start, end in zip(cuts, cuts[1:], strict=False):
+            own = _emotions_at((start + end) / 2, reference, neutral)
+            told = _emotions_at((start + end) / 2, hypothesis, neutral)
+            right = len(own & told)
+            wrong = min(len(own), len(told)) - right
+            parts["confusion"] += wrong * (end - start)
+            parts["missed"] += max(0, len(own) - len(told)) * (end - start)
+            more = max(0, len(told) - len(own))
+            parts["false_alarm"] += more * (end - start)
+    if total <= 0:
+        raise ValueError("The recordings have no duration.")
+    parts = {name: seconds / total for name, seconds in parts.items()}
+    return {**parts, "eder": sum(parts.values())}
+
+
+def _emotions_at(time, segments, neutral):
+    return {e for s, t, e in segments if s <= time < t and e != neutral}
