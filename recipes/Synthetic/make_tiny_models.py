@@ -10,12 +10,20 @@ answers of the training manifest.
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 from random import Random
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    pre_tokenizers,
+    trainers,
+)
 from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -25,10 +33,16 @@ from transformers import (
     WhisperModel,
 )
 
+from speechbrain_c2ser.chain_of_thought import answers
+from speechbrain_c2ser.labels import LabelSpace
+
 END = "<|endoftext|>"
+# Bytes: a word of nine letters and its space, or three Chinese characters.
+# Longer ones would learn the corpus's sentences by heart.
+LONGEST_TOKEN = 10
 
 
-def train_tokenizer(texts, vocab_size=2000):
+def train_tokenizer(texts, vocab_size=2000, words=()):
     """Byte-level BPE: any text can be written, frequent words are one token.
 
     Arguments
@@ -37,6 +51,9 @@ def train_tokenizer(texts, vocab_size=2000):
         What the model will read and write.
     vocab_size : int
         Upper limit of the vocabulary, 257 at least.
+    words : sequence of str
+        Tokens of their own. For scripts without spaces, where BPE would
+        learn a whole clause as one token.
 
     Returns
     -------
@@ -46,13 +63,19 @@ def train_tokenizer(texts, vocab_size=2000):
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
+        vocab_size=vocab_size - len(set(words)),
         special_tokens=[END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         min_frequency=2,
+        max_token_length=LONGEST_TOKEN,
         show_progress=False,
     )
+    words = sorted(set(words), key=lambda word: (-len(word), word))
+    if words:
+        between = re.compile("|".join(map(re.escape, words)))
+        texts = [part for text in texts for part in between.split(text)]
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens([AddedToken(w, normalized=False) for w in words])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, pad_token=END
     )
@@ -62,6 +85,7 @@ def make_llm(
     folder,
     texts,
     vocab_size=2000,
+    words=(),
     hidden_size=192,
     layers=3,
     heads=4,
@@ -77,6 +101,8 @@ def make_llm(
         What the tokenizer is trained on.
     vocab_size : int
         Upper limit of the vocabulary.
+    words : sequence of str
+        Words that are tokens of their own.
     hidden_size : int
         Width; the MLP is 4 times as wide.
     layers : int
@@ -91,7 +117,7 @@ def make_llm(
     Path
         The folder.
     """
-    tokenizer = train_tokenizer(texts, vocab_size)
+    tokenizer = train_tokenizer(texts, vocab_size, words)
     end = tokenizer.eos_token_id
     torch.manual_seed(seed)
     model = Qwen2ForCausalLM(
@@ -188,10 +214,8 @@ def manifest_texts(manifest, languages, seed=0, phrasings=4):
     -------
     list[str]
     """
-    from speechbrain_c2ser.chain_of_thought import answers
-
     rng = Random(seed)
-    items = json.loads(Path(manifest).read_text(encoding="utf-8"))
+    items = _read(manifest)
     texts = []
     for item in items.values():
         for _ in range(phrasings):
@@ -206,6 +230,26 @@ def manifest_texts(manifest, languages, seed=0, phrasings=4):
                 answers.prompt(mode, language, rng=rng) for _ in range(50)
             ]
     return texts
+
+
+def unspaced_words(manifest):
+    """Chinese words of the emotions that a manifest holds.
+
+    Arguments
+    ---------
+    manifest : str | Path
+        Training manifest (JSON).
+
+    Returns
+    -------
+    list[str]
+    """
+    space = LabelSpace.from_items(_read(manifest))
+    return [space.surface(name, "zh") for name in space.names]
+
+
+def _read(manifest):
+    return json.loads(Path(manifest).read_text(encoding="utf-8"))
 
 
 def main():
@@ -228,6 +272,7 @@ def main():
         output / "tiny_llm",
         manifest_texts(options.manifest, options.languages, options.seed),
         vocab_size=options.vocab_size,
+        words=unspaced_words(options.manifest),
         hidden_size=options.llm_width,
         layers=options.llm_layers,
         seed=options.seed,
