@@ -37,9 +37,10 @@ from speechbrain_c2ser.chain_of_thought import answers
 from speechbrain_c2ser.labels import LabelSpace
 
 END = "<|endoftext|>"
-# Bytes: a word of nine letters and its space, or three Chinese characters.
-# Longer ones would learn the corpus's sentences by heart.
-LONGEST_TOKEN = 10
+# Bytes, less than: a word of nine letters and its space, or three Chinese
+# characters.
+# Longer tokens would hold the corpus's sentences by heart.
+LONGEST_TOKEN = 11
 
 
 def train_tokenizer(texts, vocab_size=2000, words=()):
