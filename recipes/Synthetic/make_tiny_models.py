@@ -37,9 +37,8 @@ from speechbrain_c2ser.chain_of_thought import answers
 from speechbrain_c2ser.labels import LabelSpace
 
 END = "<|endoftext|>"
-# Bytes, less than: a word of nine letters and its space, or three Chinese
-# characters.
-# Longer tokens would hold the corpus's sentences by heart.
+# A token has fewer bytes: a word of nine letters with its space fits, or three
+# Chinese characters. Longer ones would hold the corpus's sentences by heart.
 LONGEST_TOKEN = 11
 
 

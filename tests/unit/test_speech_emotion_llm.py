@@ -184,6 +184,17 @@ def test_widths_must_agree(build_model, tiny_llm, make_tiny_models, tmp_path):
         SpeechEmotionLLM(perception, LanguageModel(wide))
 
 
+def test_bfloat16_autocast_stays_near(model, clips):
+    exact = model.score_labels(*clips, PROMPTS, LABELS)
+    with torch.autocast("cpu", torch.bfloat16):
+        near = model.score_labels(*clips, PROMPTS, LABELS)
+        loss = model(*clips, PROMPTS, ANSWERS).loss
+        texts = model.generate(*clips, PROMPTS, max_new_tokens=3)
+    assert near.dtype == loss.dtype == torch.float32
+    assert torch.isfinite(loss) and len(texts) == 3
+    torch.testing.assert_close(near, exact, atol=0.1, rtol=0)
+
+
 def test_learns_two_clips_by_heart(build_model):
     model = build_model(acoustic=False).train()
     wavs = torch.stack([torch.randn(4000), torch.sin(torch.arange(4000) / 5.0)])
