@@ -2,7 +2,6 @@
 
 import os
 
-import numpy as np
 import soundfile
 import torch
 import torchaudio.functional
@@ -41,7 +40,7 @@ def as_waveform(audio, sample_rate, target_rate=16000, name="The audio"):
 
     Example
     -------
-    >>> as_waveform(np.zeros((800, 2), dtype="int16"), 8000).shape
+    >>> as_waveform(torch.zeros(800, 2, dtype=torch.int16), 8000).shape
     torch.Size([1600])
     """
     wave = torch.as_tensor(audio)
@@ -132,13 +131,11 @@ def _segment(name, start, stop, frames, rate):
 
 
 def _scale_integers(wave, name):
-    info = np.iinfo(str(wave.dtype).removeprefix("torch.")) if (
-        wave.dtype != torch.bool
-    ) else None
-    if info is None:
+    if wave.dtype == torch.bool:
         raise AudioError(f"{name} holds truth values, not samples.")
-    scale = float(max(info.max, 1)) + 1.0
+    info = torch.iinfo(wave.dtype)
+    wave = wave.to(torch.float32)
     if info.min == 0:
         # Unsigned formats put silence in the middle.
-        return wave.to(torch.float32) / (scale / 2.0) - 1.0
-    return wave.to(torch.float32) / scale
+        return wave / ((info.max + 1) / 2) - 1.0
+    return wave / (info.max + 1)

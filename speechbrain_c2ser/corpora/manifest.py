@@ -143,9 +143,13 @@ def audio_duration(path, key="wav"):
     ManifestError
         If the file is missing, unreadable, or holds no samples.
     """
-    if not os.path.isfile(path):
-        raise ManifestError(f"Item {key!r}: the audio file {path} is missing.")
-    if os.path.getsize(path) == 0:
+    try:
+        size = os.stat(path).st_size
+    except OSError as error:
+        raise ManifestError(
+            f"Item {key!r}: the audio file {path} is missing."
+        ) from error
+    if size == 0:
         raise ManifestError(
             f"Item {key!r}: the audio file {path} is empty (0 bytes)."
         )
@@ -214,11 +218,26 @@ emotion 'bored' (known: sad).
                 f"(known: {', '.join(names)})."
             )
         if check_audio:
-            _check_audio(key, item)
+            check_segment(key, item, audio_duration(item["wav"], key))
 
 
-def _check_audio(key, item):
-    length = audio_duration(item["wav"], key)
+def check_segment(key, item, length):
+    """Check that "start" and "stop" lie within the audio.
+
+    Arguments
+    ---------
+    key : str
+        The item's name.
+    item : dict
+        Its fields; without start and stop it is the whole file.
+    length : float
+        Of the audio file (s).
+
+    Raises
+    ------
+    ManifestError
+        If the segment is empty or leaves the file.
+    """
     start = item.get("start") or 0.0
     stop = length if item.get("stop") is None else item["stop"]
     # A header counts samples, a manifest rounds seconds.
@@ -232,8 +251,8 @@ def _check_audio(key, item):
 def check_leakage(splits, by=("wav", "speaker")):
     """Refuse that train, valid and test share what must be apart.
 
-    Two segments of one file are no overlap unless the file is shared between
-    splits, which is one. A speaker counts within a data set.
+    Segments of one file count as different, a speaker counts within a data
+    set.
 
     Arguments
     ---------
@@ -260,13 +279,15 @@ def check_leakage(splits, by=("wav", "speaker")):
                 value = item.get(field)
                 if value is None:
                     continue
+                owned = value
                 if field == "speaker":
-                    value = (item.get("dataset"), value)
-                first = owner.setdefault(value, split)
+                    owned = (item.get("dataset"), value)
+                elif field == "wav":
+                    owned = (value, item.get("start"), item.get("stop"))
+                first = owner.setdefault(owned, split)
                 if first != split:
-                    shown = value[1] if field == "speaker" else value
                     raise ManifestError(
-                        f"Leakage: the {field} {shown!r} of item {key!r} is "
+                        f"Leakage: the {field} {value!r} of item {key!r} is "
                         f"in both {first} and {split}."
                     )
 
@@ -309,9 +330,7 @@ def _json_row(line, path, number):
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise ManifestError(
-            f"Line {number} of {path} is not JSON."
-        ) from error
+        raise ManifestError(f"Line {number} of {path} is not JSON.") from error
     if not isinstance(row, dict):
         raise ManifestError(f"Line {number} of {path} is no JSON object.")
     return row

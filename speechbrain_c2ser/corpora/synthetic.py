@@ -38,6 +38,7 @@ from speechbrain_c2ser.corpora.synthetic_voice import (
 
 VERSION = 1
 SETTINGS_FILE = "settings.json"
+DESCRIPTION_FILE = "corpus.json"
 WAV_FOLDER = "wav"
 
 # Variants of espeak-ng 1.52. Left out by measurement: without voice (whisper,
@@ -63,27 +64,27 @@ FAMILIES = ("Gene", "iven", "klatt", "robosoft", "steph")
 
 # Cue: (mean, spread) in natural units; one unit of EMOTIONS is one spread.
 CUES = {
-    "rate": (1.0, 0.13),  # exponent base e: factor of the speaking rate
-    "pitch": (0.0, 1.8),  # semitones from the voice's own
+    "rate": (1.0, 0.16),  # exponent base e: factor of the speaking rate
+    "pitch": (0.0, 2.2),  # semitones from the voice's own
     "range": (1.0, 0.22),  # exponent base e: factor of the pitch range
     "loudness": (-29.0, 3.2),  # dBFS, root mean square
-    "tilt": (0.0, 2.2),  # dB per octave
-    "breath": (-24.0, 5.0),  # dB of noise under the voice
-    "tremor": (3.0, 1.5),  # dB, 5 to 7.5 Hz
+    "tilt": (0.0, 3.2),  # dB per octave
+    "breath": (-22.0, 6.0),  # dB of noise under the voice
+    "tremor": (3.5, 2.2),  # dB, 8.5 to 11 Hz
     "roughness": (0.4, 0.2),  # depth at 35 to 50 Hz
-    "crescendo": (0.0, 4.0),  # dB from start to end
+    "crescendo": (0.0, 8.0),  # dB from start to end
 }
 FACTORS = ("rate", "range")
-LIMITS = {"tremor": (0.0, 9.0), "roughness": (0.0, 0.95)}
+LIMITS = {"tremor": (0.0, 10.0), "roughness": (0.0, 0.95)}
 # rate, pitch, range, loudness, tilt, breath, tremor, roughness, crescendo
 EMOTIONS = {
-    "angry": (1.0, 0.4, 0.8, 1.6, 1.5, -0.8, -0.5, 1.4, -0.3),
-    "happy": (1.0, 1.1, 1.2, 0.8, 0.6, -0.4, -0.4, -0.8, 0.3),
-    "fearful": (1.2, 0.9, -0.6, -0.8, 0.2, 0.8, 2.0, 0.0, 0.0),
-    "surprised": (-0.3, 1.3, 1.4, 0.8, 0.3, 1.0, -0.4, -0.6, 1.8),
-    "neutral": (0.0, 0.0, 0.0, 0.0, 0.0, -0.6, -0.8, -0.6, 0.0),
-    "sad": (-1.4, -0.8, -1.0, -1.4, -1.5, 0.8, 0.3, -0.3, -1.0),
-    "disgusted": (-1.0, -0.6, 0.0, 0.0, 0.8, -0.6, -0.4, 1.4, -0.8),
+    "angry": (0.9, 0.5, 0.8, 1.8, 1.4, -0.9, -0.5, 1.4, -0.3),
+    "happy": (0.9, 1.1, 1.2, 1.0, 1.0, -0.3, -0.5, -0.9, 0.1),
+    "fearful": (1.1, 0.9, -0.6, -0.8, 0.5, 1.3, 1.9, 0.1, 0.0),
+    "surprised": (-0.3, 1.2, 1.3, 0.6, -0.2, 1.4, -0.4, -0.6, 1.7),
+    "neutral": (0.0, 0.0, 0.0, 0.0, -0.5, -1.2, -0.7, -0.6, 0.0),
+    "sad": (-1.3, -0.8, -1.0, -1.5, -1.5, 0.6, 0.3, -0.3, -0.9),
+    "disgusted": (-1.0, -0.6, 0.0, -0.2, 0.3, -0.6, -0.4, 1.4, -0.8),
 }
 
 
@@ -97,7 +98,7 @@ def prepare(
     valid_repeats=2,
     test_repeats=4,
     languages=("en", "zh"),
-    separation=1.5,
+    separation=1.4,
     num_workers=2,
 ):
     """Make the corpus, or complete it, or find it finished.
@@ -109,7 +110,8 @@ def prepare(
     Arguments
     ---------
     save_folder : str or Path
-        Gets wav/, train.json, valid.json, test.json and settings.json.
+        Gets wav/, train.json, valid.json, test.json, corpus.json (what the
+        report says of it) and settings.json.
     seed : int
         Of everything that is drawn.
     train_voices, valid_voices, test_voices : int
@@ -133,8 +135,15 @@ def prepare(
     ManifestError
         If the folder holds audio that this function has not made.
     ValueError
-        If more voices are asked for than there are.
+        If more voices are asked for than there are, or too few utterances.
     """
+    if min(valid_voices, test_voices, valid_repeats, test_repeats) < 1 or (
+        train_voices * train_repeats * len(languages) < 2
+    ):
+        raise ValueError(
+            "Every split needs a voice and an utterance, and the training "
+            "set two utterances per emotion."
+        )
     folder = Path(save_folder).resolve()
     settings = {
         "version": VERSION,
@@ -160,12 +169,17 @@ def prepare(
         for item in items[split].values()
         if not (folder / item["wav"]).is_file()
     ]
-    if state == "complete" and not todo and all(map(_is_file, paths.values())):
+    written = (*paths.values(), folder / DESCRIPTION_FILE)
+    if state == "complete" and not todo and all(map(_is_file, written)):
         return paths
     _save_settings(folder, settings, complete=False)
+    # What a killed run was writing; whole files have their last name.
+    for part in folder.glob(f"{WAV_FOLDER}/*/*.part"):
+        part.unlink()
     _make(todo, num_workers)
     for split in SPLITS:
         write_manifest(_rows(items[split], folder), paths[split])
+    _describe(folder, {split: len(items[split]) for split in SPLITS}, paths)
     _save_settings(folder, settings, complete=True)
     return paths
 
@@ -202,7 +216,9 @@ def split_voices(seed, train, valid, test):
     # Women spread evenly, so that a small training set has some as well.
     rest = women + men
     place = [
-        (i + 0.5) / len(group) for group in (women, men) for i in range(len(group))
+        (i + 0.5) / len(group)
+        for group in (women, men)
+        for i in range(len(group))
     ]
     order = np.argsort(place, kind="stable")
     voices["train"] = [str(rest[i]) for i in order[:train]]
@@ -234,9 +250,7 @@ def ceiling(train_manifest, test_manifest):
         cues.append([_cue_vector(item["condition"]) for item in items])
         emotions.append([item["emotion"] for item in items])
     model = LinearDiscriminantAnalysis().fit(cues[0], emotions[0])
-    return float(
-        balanced_accuracy_score(emotions[1], model.predict(cues[1]))
-    )
+    return float(balanced_accuracy_score(emotions[1], model.predict(cues[1])))
 
 
 def _cue_vector(condition):
@@ -274,14 +288,12 @@ def _plan(split, voices, repeats, settings):
                         "transcript": str(rng.choice(SENTENCES[language])),
                         "dataset": "synthetic",
                         "voice": voice,
-                        "condition": draw(
-                            emotion, rng, settings["separation"]
-                        ),
+                        "condition": draw(emotion, rng, settings["separation"]),
                     }
     return items
 
 
-def draw(emotion, rng, separation=1.5):
+def draw(emotion, rng, separation=1.4):
     """Draw the generation parameters of one utterance.
 
     Arguments
@@ -305,7 +317,7 @@ def draw(emotion, rng, separation=1.5):
     ['breath', 'channel', 'crescendo']
     """
     condition = {}
-    chance = np.clip(rng.standard_normal(len(CUES)), -2.5, 2.5)
+    chance = np.clip(rng.standard_normal(len(CUES)), -2.2, 2.2)
     units = separation * np.asarray(EMOTIONS[emotion]) + chance
     for (cue, (mean, spread)), unit in zip(CUES.items(), units, strict=True):
         value = mean + spread * unit
@@ -313,7 +325,7 @@ def draw(emotion, rng, separation=1.5):
             value = mean * np.exp(spread * unit)
         value = np.clip(value, *LIMITS.get(cue, (None, None)))
         condition[cue] = round(float(value), 4)
-    condition["tremor_rate"] = round(rng.uniform(5.0, 7.5), 4)
+    condition["tremor_rate"] = round(rng.uniform(8.5, 11.0), 4)
     condition["noise"] = int(rng.integers(len(NOISES)))
     condition["noise_level"] = round(rng.uniform(-68.0, -52.0), 4)
     condition["channel"] = round(rng.uniform(-0.7, 0.7), 4)
@@ -380,6 +392,21 @@ def _rows(items, folder):
         duration = round(audio_duration(wav, key), 4)
         rows[key] = {**item, "wav": wav, "duration": duration}
     return rows
+
+
+def _describe(folder, counts, paths):
+    """What the report says of the corpus."""
+    description = {
+        "corpus": "synthetic",
+        "synthetic": True,
+        "labels": list(EMOTIONS),
+        "split": "speaker-independent",
+        "counts": counts,
+        "ceiling": ceiling(paths["train"], paths["test"]),
+        "notes": [],
+    }
+    text = json.dumps(description, indent=1)
+    write_atomic(text + "\n", folder / DESCRIPTION_FILE)
 
 
 def _rng(seed, *names):
