@@ -1,7 +1,5 @@
 """The closed set of emotions that a model tells apart, and their words."""
 
-import re
-
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.emotion_words import (
     CATCH_ALL,
@@ -10,23 +8,7 @@ from speechbrain_c2ser.emotion_words import (
     concept_of,
     words_of,
 )
-
-# A word of a script without spaces may stand inside anything.
-UNSPACED = re.compile("[\u2e80-\u9fff\uf900-\ufaff]")
-# Up to three words between a negation and what it denies, none of which
-# turns the sentence round.
-NEGATED_BEFORE = re.compile(
-    r"(?:\b(?:not|never|no|neither|nor|without|hardly|cannot"
-    r"|nicht|kein|keine|keinen|keiner|nie|ohne|weder)|n['’]t)"
-    r"(?:\s+(?!but\b|rather\b|instead\b|yet\b|sondern\b|aber\b)"
-    r"[^\W\d_]+){0,3}\s+$",
-    re.IGNORECASE,
-)
-NEGATED_BEFORE_ZH = re.compile(
-    "(?:不|没有|没|并非|毫无|未|别)"
-    "(?:是|太|很|那么|怎么|再|觉得|感到|显得|任何|什么)*$"
-)
-NEGATED_AFTER_ZH = re.compile("^不起来")
+from speechbrain_c2ser.lexicon import Lexicon
 
 
 @remember_arguments
@@ -86,7 +68,6 @@ class LabelSpace:
             if concept and CONCEPTS[concept][0]
         } | dict(parents or {})
         self._lexicons = [self._lexicon(synonyms=s) for s in (False, True)]
-        self._patterns = [_pattern(lexicon) for lexicon in self._lexicons]
 
     @classmethod
     def from_name(cls, name):
@@ -287,17 +268,7 @@ class LabelSpace:
         >>> LabelSpace(["happy", "sad"]).mentions("sad, not happy")
         [('sad', 0, 3)]
         """
-        if not text:
-            return []
-        lexicon = self._lexicons[synonyms]
-        found = []
-        for match in self._patterns[synonyms].finditer(text):
-            name, languages = lexicon[match[0].lower()]
-            if language and languages and language not in languages:
-                continue
-            if not _is_negated(text, match.start(), match.end()):
-                found.append((name, match.start(), match.end()))
-        return found
+        return self._lexicons[synonyms].find(text or "", language)
 
     def map(self, raw):
         """The label that a corpus's own label means.
@@ -360,8 +331,9 @@ class LabelSpace:
         for name in self.names:
             if plain == name.lower().replace("_", " "):
                 return name
-        if plain in self._lexicons[True]:
-            return self._lexicons[True][plain][0]
+        owner = self._lexicons[True].owner(plain)
+        if owner:
+            return owner
         concept = concept_of(plain)
         while concept:
             for name, own in self._concepts.items():
@@ -371,12 +343,7 @@ class LabelSpace:
         return None
 
     def _lexicon(self, synonyms):
-        """Word -> (label, languages); () where it holds in any language.
-
-        Earlier claims win: names, then the given aliases, then surface
-        words, then synonyms. A word that two labels claim at one level is
-        no one's.
-        """
+        """Words by precedence: names, given aliases, surface words, rest."""
         levels = [
             [(name.lower(), name, None) for name in self.names]
             + [(n.lower().replace("_", " "), n, None) for n in self.names],
@@ -404,22 +371,7 @@ class LabelSpace:
             )
             if not synonyms:
                 break
-        lexicon, taken = {}, set()
-        for level in levels:
-            claims = {}
-            for word, name, language in level:
-                if word not in taken:
-                    claims.setdefault(word, []).append((name, language))
-            for word, owners in claims.items():
-                taken.add(word)
-                if len({name for name, _ in owners}) == 1:
-                    languages = {language for _, language in owners}
-                    anywhere = None in languages
-                    lexicon[word] = (
-                        owners[0][0],
-                        () if anywhere else tuple(sorted(languages)),
-                    )
-        return lexicon
+        return Lexicon(levels)
 
     def _broader_label(self, concept):
         """The label that stands for a concept outside the set, or None."""
@@ -431,24 +383,3 @@ class LabelSpace:
                 if own == concept:
                     return name
         return None
-
-
-def _pattern(lexicon):
-    """One pattern for all words, longest first."""
-    forms = []
-    for word in sorted(lexicon, key=len, reverse=True):
-        form = re.escape(word)
-        if not UNSPACED.search(word):
-            form = rf"(?<![^\W_\u2e80-\uffff])(?<!-){form}"
-            form += r"(?![^\W_\u2e80-\uffff])"
-        forms.append(form)
-    return re.compile("|".join(forms), re.IGNORECASE)
-
-
-def _is_negated(text, start, end):
-    if UNSPACED.search(text[start:end]):
-        return bool(
-            NEGATED_BEFORE_ZH.search(text[:start])
-            or NEGATED_AFTER_ZH.search(text[end:])
-        )
-    return bool(NEGATED_BEFORE.search(text[:start]))

@@ -101,6 +101,17 @@ def measure_items(items, workers=None, progress=True):
     ------
     ValueError
         Names the item whose audio cannot be read; then no item is changed.
+
+    Example
+    -------
+    >>> import tempfile, soundfile
+    >>> tone = 0.1 * np.sin(2 * np.pi * 200 / 16000 * np.arange(8000))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", tone, 16000)
+    ...     items = {"a": {"wav": f"{folder}/a.wav"}}
+    ...     measure_items(items, progress=False)
+    >>> round(items["a"]["prosody"]["f0"])
+    200
     """
     todo = [key for key, item in items.items() if "prosody" not in item]
     texts = [_text_of(items[key]) for key in todo]
@@ -152,6 +163,14 @@ def annotate(items, thresholds=None, workers=None, progress=True):
     ------
     ValueError
         Names the item whose audio cannot be read.
+
+    Example
+    -------
+    >>> measured = {"f0": 200.0, "loudness": -20.0, "rate": 12.0}
+    >>> items = {"a": {"wav": "a.wav", "prosody": measured}}
+    >>> thresholds = annotate(items, progress=False)
+    >>> items["a"]["style"]
+    {'speed': 'normal', 'pitch': 'normal', 'volume': 'normal'}
     """
     measure_items(items, workers, progress)
     if thresholds is None:

@@ -18,6 +18,7 @@ OURS = "speechbrain_c2ser."
 FLOORS = {
     "arguments": 0,
     "emotion_words": 0,
+    "lexicon": 0,
     "labels": 1,
     "audio": 1,
     "losses": 1,

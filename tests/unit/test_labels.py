@@ -1,0 +1,174 @@
+"""LabelSpace: names, words, strict reading, mapping."""
+
+import json
+
+import pytest
+
+from speechbrain_c2ser.emotion_words import CONCEPTS, SPACES, words_of
+from speechbrain_c2ser.labels import LabelSpace
+
+SEVEN = LabelSpace.from_name("emo_emilia")
+
+
+@pytest.mark.parametrize(
+    "text, label",
+    [
+        ("happy", "happy"),
+        ("The speaker sounds HAPPY.", "happy"),
+        ("the emotion is sadness", "sad"),
+        ("他听起来非常开心", "happy"),
+        ("说话人的情绪是难过。", "sad"),
+        ("Sie klingt sehr wütend", "angry"),
+        ("this is happy的语气", "happy"),
+        ("happy, joyful, cheerful", "happy"),
+        ("excited", "happy"),
+        ("not happy but sad", "sad"),
+        ("nicht traurig, sondern fröhlich", "happy"),
+        # Unparsed, never a guess.
+        ("", None),
+        (None, None),
+        ("happy or sad", None),
+        ("又高兴又难过", None),
+        ("unhappy", None),
+        ("sadistic", None),
+        ("\u017fad", None),
+        ("not happy", None),
+        ("doesn't sound happy", None),
+        ("isn’t very angry", None),
+        ("neither happy", None),
+        ("不高兴", None),
+        ("一点也不太高兴", None),
+        ("高兴不起来", None),
+        ("kein Ärger", None),
+        ("non-angry", None),
+        ("bored", None),
+        ("I cannot tell.", None),
+    ],
+)
+def test_parse(text, label):
+    assert SEVEN.parse(text) == label
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_word_of_a_space_names_its_label(name):
+    space = LabelSpace.from_name(name)
+    for label in space:
+        assert space.parse(label) == label
+        for word in words_of(label):
+            assert space.parse(f"… {word}.") == label
+        for language in ("en", "zh", "de", "sv"):
+            assert space.parse(space.surface(label, language)) == label
+
+
+def test_no_word_stands_under_two_concepts():
+    owners = {}
+    for concept in CONCEPTS:
+        for word in set(words_of(concept)):
+            assert owners.setdefault(word, concept) == concept, word
+
+
+def test_catch_all_labels_give_way_to_named_emotions():
+    space = LabelSpace.from_name("emotion2vec")
+    assert space.parse("other") == "other"
+    assert space.parse("the other speaker is sad") == "sad"
+    assert space.parse("unknown or other") is None
+
+
+def test_a_label_of_the_set_is_no_synonym_of_another():
+    ravdess = LabelSpace.from_name("ravdess")
+    assert ravdess.parse("calm") == "calm"
+    assert SEVEN.parse("calm") == "neutral"
+    assert SEVEN.parse("calm", synonyms=False) is None
+    both = LabelSpace(
+        ["a", "b"], aliases={"a": {"en": ["x"]}, "b": {"en": ["x"]}}
+    )
+    assert both.parse("x") is None
+
+
+def test_language_restricts_words_but_not_names():
+    assert SEVEN.parse("froh", "de") == "happy"
+    assert SEVEN.parse("froh", "en") is None
+    assert SEVEN.parse("happy", "zh") == "happy"
+
+
+def test_own_labels_and_words():
+    space = LabelSpace(
+        ["boredom", "Very_Odd"],
+        aliases={"Very_Odd": {"en": ["weird", "strange"]}},
+        definitions={"Very_Odd": "Like nothing else."},
+        parents={"Very_Odd": "boredom"},
+    )
+    assert space.surface("boredom") == "bored"
+    assert space.surface("Very_Odd") == "weird"
+    assert space.surface("Very_Odd", "zh") == "Very Odd"
+    assert space.parse("it is strange") == "Very_Odd"
+    assert space.parse("very odd indeed") == "Very_Odd"
+    assert space.parse("gelangweilt") == "boredom"
+    assert space.definitions["Very_Odd"] == "Like nothing else."
+    again = LabelSpace.from_dict(json.loads(json.dumps(space.to_dict())))
+    assert again == space
+    assert again.parse("weird") == "Very_Odd"
+    assert LabelSpace(**space.constructor_arguments) == space
+
+
+@pytest.mark.parametrize(
+    "raw, label",
+    [
+        ("Anger", "angry"),
+        ("boredem", "bored"),
+        ("Neutral", "neutral"),
+        ("exc", "happy"),
+        ("fear", "fearful"),
+        ("生气/angry", "angry"),
+        ("happy/sad", None),
+        ("pleasure", "happy"),
+        ("pain, groan", None),
+        (None, None),
+    ],
+)
+def test_map(raw, label):
+    assert LabelSpace.from_name("emodb").map(raw) == label
+
+
+def test_mapping_between_sets():
+    nine = LabelSpace.from_name("emotion2vec")
+    four = LabelSpace.from_name("iemocap4")
+    assert nine.mapping_to(four) == {
+        "angry": "angry",
+        "disgusted": None,
+        "fearful": None,
+        "happy": "happy",
+        "neutral": "neutral",
+        "other": None,
+        "sad": "sad",
+        "surprised": None,
+        "unknown": None,
+    }
+    eight = LabelSpace.from_name("ravdess")
+    assert eight.mapping_to(SEVEN)["calm"] == "neutral"
+
+
+def test_from_items():
+    items = {"a": {"emotion": "sad"}, "b": {"emotion": "angry"}, "c": {}}
+    assert LabelSpace.from_items(items).names == ["angry", "sad"]
+    with pytest.raises(ValueError, match="No item"):
+        LabelSpace.from_items({"a": {}})
+
+
+def test_errors_name_what_is_wrong_and_what_is_known():
+    with pytest.raises(ValueError, match="'plutchik'.*emo_emilia"):
+        LabelSpace.from_name("plutchik")
+    with pytest.raises(ValueError, match="'bored'.*known: angry, happy"):
+        SEVEN.index("bored")
+    with pytest.raises(ValueError, match="'glad'"):
+        LabelSpace(["happy"], aliases={"glad": {"en": ["glad"]}})
+    with pytest.raises(ValueError, match="twice"):
+        LabelSpace(["happy", "Happy"])
+    with pytest.raises(ValueError, match="empty"):
+        LabelSpace([])
+
+
+def test_mentions_give_positions():
+    text = "一点也不难过，很高兴"
+    [(label, start, end)] = SEVEN.mentions(text)
+    assert (label, text[start:end]) == ("happy", "高兴")
