@@ -261,6 +261,9 @@ class C2SER(Pretrained):
                 p.language or language or self.hparams.languages[0]
                 for p in parsed
             ]
+            candidates = {
+                each: self._answers(mode, each) for each in set(languages)
+            }
             prefixes = None
             if mode == "explicit":
                 prefixes = [
@@ -270,7 +273,7 @@ class C2SER(Pretrained):
                 wavs,
                 wav_lens,
                 prompts,
-                [self._answers(mode, each) for each in languages],
+                [candidates[each] for each in languages],
                 answer_prefixes=prefixes,
                 utterance_vectors=vectors,
                 **self._calibration(),

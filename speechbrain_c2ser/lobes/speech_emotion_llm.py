@@ -307,6 +307,37 @@ class SpeechEmotionLLM(torch.nn.Module):
             scores = scores - torch.as_tensor(prior).to(scores).log()
         return (scores / temperature).softmax(-1)
 
+    def rows_behind(self, output, answers, prefixes):
+        """Where each item's answer continues a prefix of it.
+
+        For distillation: the rows of ``output.logits`` and ``output.hidden``
+        at which the first token behind the prefix (the emotion) is
+        predicted.
+
+        Arguments
+        ---------
+        output : speechbrain_c2ser.lobes.language_model.AnswerOutput
+            What :meth:`forward` gave for the answers.
+        answers : list[str]
+            The B answers.
+        prefixes : list[str]
+            A text that each of them starts with.
+
+        Returns
+        -------
+        torch.Tensor
+            [B] row indices.
+        """
+        starts = output.num_tokens.cumsum(0) - output.num_tokens
+        lengths = [
+            _common_length(
+                self.answer_ids(prefix, end=False).tolist(),
+                self.answer_ids(answer).tolist(),
+            )
+            for answer, prefix in zip(answers, prefixes, strict=True)
+        ]
+        return starts + starts.new_tensor(lengths)
+
     def _candidates(self, label_answers, prefix):
         """Split one item's label answers into what they share and the rest.
 
@@ -324,12 +355,7 @@ class SpeechEmotionLLM(torch.nn.Module):
         shared = 0
         while shared < limit and len({a[shared] for a in answers}) == 1:
             shared += 1
-        # A prefix's last token may merge with what follows: it then counts.
-        told = 0
-        while told < min(len(known), shared):
-            if known[told] != answers[0][told]:
-                break
-            told += 1
+        told = min(_common_length(known, answers[0]), shared)
         device = self.language_model.device
         ids = torch.tensor(answers[0][:shared], device=device).long()
         labels = ids.clone()
@@ -341,3 +367,16 @@ class SpeechEmotionLLM(torch.nn.Module):
             "counts": [len(a) - told for a in answers],
             "forms": forms,
         }
+
+
+def _common_length(prefix, ids):
+    """Number of tokens that a text and a prefix of it begin with.
+
+    The prefix's last token may merge with what follows: it is not common.
+    """
+    length = 0
+    for ours, theirs in zip(prefix, ids, strict=False):
+        if ours != theirs:
+            break
+        length += 1
+    return length

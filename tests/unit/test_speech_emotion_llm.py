@@ -150,6 +150,19 @@ def test_token_ids_instead_of_text(model, clips):
     close(as_ids.loss, model(*clips, PROMPTS, ANSWERS).loss)
 
 
+def test_rows_behind_a_prefix_predict_the_emotion(model, clips):
+    output = model(*clips, PROMPTS, ANSWERS)
+    prefixes = ["The speaker sounds", "", "The speaker sounds"]
+    rows = model.rows_behind(output, ANSWERS, prefixes)
+    words = [
+        model.language_model.tokenizer.decode([token])
+        for token in output.targets[rows].tolist()
+    ]
+    assert output.items[rows].tolist() == [0, 1, 2]
+    for word, label in zip(words, ("happy", "sad", "angry"), strict=True):
+        assert word.strip() and label.startswith(word.strip())
+
+
 def test_published_text_form(build_model):
     model = build_model(lower_case=True, end_token_id=7)
     ids = model.answer_ids("SAD").tolist()
