@@ -228,7 +228,7 @@ class Espeak:
                 None,
             )
             chunks, library.chunks = library.chunks, []
-        if status != 0 or not chunks:
+        if status != 0 or not any(chunk.any() for chunk in chunks):
             raise EspeakError(
                 f"espeak-ng spoke nothing for {text!r} with voice {voice!r}."
             )

@@ -1,0 +1,112 @@
+"""Reading audio: one form out of many, and errors that name the file."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from speechbrain_c2ser.audio import AudioError, as_waveform, read_audio
+
+
+def tone(rate, seconds=0.5, hertz=440.0):
+    return 0.5 * np.sin(
+        2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate
+    )
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 48000])
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_any_rate_becomes_16_khz(tmp_path, rate, suffix):
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, tone(rate), rate)
+    wave = read_audio(path)
+    assert wave.dtype == torch.float32 and wave.shape == (8000,)
+    # The tone is the same one, away from the filter's edges.
+    expected = torch.tensor(tone(16000), dtype=torch.float32)
+    assert (wave - expected)[500:-500].abs().max() < 0.02
+
+
+@pytest.mark.parametrize("channels", [2, 6])
+def test_channels_are_averaged(tmp_path, channels):
+    path = tmp_path / "a.wav"
+    samples = np.stack([tone(16000)] + [np.zeros(8000)] * (channels - 1), 1)
+    soundfile.write(path, samples, 16000, "FLOAT")
+    expected = torch.tensor(tone(16000) / channels, dtype=torch.float32)
+    torch.testing.assert_close(read_audio(path), expected)
+    torch.testing.assert_close(as_waveform(samples, 16000), expected)
+    torch.testing.assert_close(as_waveform(samples.T, 16000), expected)
+
+
+def test_few_samples_of_many_channels_are_not_transposed(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.ones((2, 6)), 16000, "FLOAT")
+    assert read_audio(path).tolist() == [1.0, 1.0]
+
+
+def test_segment(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.arange(16000) / 16000, 16000, "FLOAT")
+    wave = read_audio(path, start=0.25, stop=0.5)
+    torch.testing.assert_close(wave, torch.arange(4000, 8000) / 16000)
+    assert len(read_audio(path, start=0.25)) == 12000
+    # Rounded seconds of a manifest.
+    assert len(read_audio(path, stop=1.004)) == 16000
+
+
+@pytest.mark.parametrize("segment", [(2.0, 3.0), (0.5, 0.5), (0, 1.5), (-1, 1)])
+def test_segment_outside_is_an_error(tmp_path, segment):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(16000), 16000)
+    with pytest.raises(AudioError, match="no segment"):
+        read_audio(path, *segment)
+
+
+def test_integers_are_scaled():
+    assert as_waveform(np.array([-32768, 0], "int16"), 16000).tolist() == [
+        -1,
+        0,
+    ]
+    assert as_waveform(np.array([0, 128], "uint8"), 16000).tolist() == [-1, 0]
+
+
+@pytest.mark.parametrize(
+    "name, write, message",
+    [
+        ("missing", lambda path: None, "is missing"),
+        ("bytes", lambda path: path.write_bytes(b""), "is empty"),
+        (
+            "header",
+            lambda path: soundfile.write(path, np.zeros(0), 16000),
+            "is empty",
+        ),
+        ("text", lambda path: path.write_text("no audio"), "cannot be read"),
+        (
+            "nan",
+            lambda path: soundfile.write(
+                path, np.array([0, np.nan]), 16000, "FLOAT"
+            ),
+            "NaN",
+        ),
+    ],
+)
+def test_bad_files_are_named(tmp_path, name, write, message):
+    path = tmp_path / f"{name}.wav"
+    write(path)
+    with pytest.raises(AudioError, match=message) as caught:
+        read_audio(path)
+    assert f"{name}.wav" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [[], [float("inf")], np.zeros((2, 2, 2)), np.zeros((0, 2)), [True]],
+)
+def test_bad_arrays(audio):
+    with pytest.raises(AudioError):
+        as_waveform(audio, 16000)
+
+
+def test_bad_rate():
+    with pytest.raises(AudioError, match="rate"):
+        as_waveform([0.0], 0)

@@ -1,0 +1,218 @@
+"""Folders of recordings become manifests, whole or not at all."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechbrain_c2ser.corpora.generic import prepare
+from speechbrain_c2ser.corpora.manifest import (
+    ManifestError,
+    check_leakage,
+    read_manifest,
+)
+from speechbrain_c2ser.labels import LabelSpace
+
+SHARED = Path(__file__).resolve().parents[3] / "shared/data/emodb_2s"
+
+
+def make_rows(folder, speakers=6, takes=4):
+    (folder / "wav").mkdir(parents=True, exist_ok=True)
+    rows = []
+    for speaker in range(speakers):
+        for take in range(takes):
+            wav = f"wav/{speaker}_{take}.wav"
+            soundfile.write(folder / wav, np.zeros(1600 * (take + 1)), 16000)
+            rows.append(
+                {
+                    "index": f"EN_{speaker}_{take}",
+                    "emotion": "Happy" if take % 2 else "sad",
+                    "wav": f"./{wav}",
+                    "speaker": speaker,
+                    "gender": "F",
+                    "text": "Hello.",
+                }
+            )
+    return rows
+
+
+def write_rows(folder, rows, name="corpus.jsonl"):
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / name).write_text(text)
+
+
+def run(folder, target, **options):
+    paths = prepare(folder, target, **options)
+    splits = {split: read_manifest(path) for split, path in paths.items()}
+    return splits, json.loads((target / "corpus.json").read_text())
+
+
+def test_jsonl_is_split_by_speaker(tmp_path):
+    write_rows(tmp_path, make_rows(tmp_path))
+    splits, corpus = run(tmp_path, tmp_path / "out")
+    check_leakage(splits)
+    assert sum(map(len, splits.values())) == 24
+    assert min(map(len, splits.values())) >= 4
+    assert corpus["split"] == "drawn, speaker-independent"
+    assert corpus["labels"] == ["happy", "sad"] and not corpus["synthetic"]
+    item = next(v for s in splits.values() for v in s.values())
+    assert item["language"] == "en" and item["gender"] == "female"
+    assert item["transcript"] == "Hello."
+    again, _ = run(tmp_path, tmp_path / "again")
+    assert again == splits
+    other, _ = run(tmp_path, tmp_path / "other", seed=2)
+    assert other != splits
+
+
+def test_durations_come_from_the_audio(tmp_path):
+    write_rows(tmp_path, make_rows(tmp_path))
+    splits, _ = run(tmp_path, tmp_path / "out")
+    durations = {
+        k: v["duration"] for s in splits.values() for k, v in s.items()
+    }
+    assert durations["EN_0_3"] == 0.4
+
+
+def test_unknown_speakers_are_said_and_files_kept_apart(tmp_path):
+    rows = make_rows(tmp_path)
+    for row in rows:
+        del row["speaker"]
+    # Two segments of every file.
+    rows = [
+        {**row, "index": f"{row['index']}_{part}", "start": 0.05 * part,
+         "stop": 0.05 * (part + 1)}
+        for row in rows
+        for part in (0, 1)
+    ]  # fmt: skip
+    write_rows(tmp_path, rows)
+    splits, corpus = run(tmp_path, tmp_path / "out")
+    assert corpus["split"].startswith("random")
+    assert "not known" in corpus["notes"][0]
+    files = [{i["wav"] for i in items.values()} for items in splits.values()]
+    assert not files[0] & files[1] and not files[0] & files[2]
+    assert splits["train"][next(iter(splits["train"]))]["duration"] == 0.05
+
+
+def test_folds(tmp_path):
+    rows = make_rows(tmp_path)
+    write_rows(tmp_path, rows)
+    keys = [row["index"] for row in rows]
+    folds = [
+        {"train": keys[8:], "test": keys[:8]},
+        {"train": keys[:12], "valid": keys[12:16], "test": keys[16:20]},
+    ]
+    (tmp_path / "folds_2.json").write_text(json.dumps(folds))
+    splits, corpus = run(tmp_path, tmp_path / "out")
+    assert set(splits["test"]) == set(keys[:8])
+    assert len(splits["valid"]) == 4
+    check_leakage(splits)
+    splits, corpus = run(tmp_path, tmp_path / "out1", fold=1)
+    assert set(splits["valid"]) == set(keys[12:16])
+    assert corpus["notes"] == ["4 utterances are in no split of the fold."]
+    with pytest.raises(ManifestError, match="no fold 2"):
+        prepare(tmp_path, tmp_path / "out2", fold=2)
+    folds[0]["test"] = ["nobody"]
+    (tmp_path / "folds_2.json").write_text(json.dumps(folds))
+    with pytest.raises(ManifestError, match="'nobody'"):
+        prepare(tmp_path, tmp_path / "out2")
+    folds[0]["test"] = keys[7:9]
+    (tmp_path / "folds_2.json").write_text(json.dumps(folds))
+    with pytest.raises(ManifestError, match="Leakage"):
+        prepare(tmp_path, tmp_path / "out2")
+    assert not (tmp_path / "out2").exists()
+
+
+def test_csv_and_manifests(tmp_path):
+    rows = make_rows(tmp_path / "csv")
+    lines = [
+        ",".join(row)
+        for row in ([*rows[0]], *[map(str, r.values()) for r in rows])
+    ]
+    (tmp_path / "csv/corpus.csv").write_text("\n".join(lines) + "\n")
+    splits, _ = run(tmp_path / "csv", tmp_path / "csv_out")
+    assert sum(map(len, splits.values())) == 24
+    # Its own output is one of the accepted forms.
+    again, corpus = run(tmp_path / "csv_out", tmp_path / "again")
+    assert corpus["split"] == "as the folder gives it"
+    assert {k: list(v) for k, v in again.items()} == {
+        k: list(v) for k, v in splits.items()
+    }
+
+
+def test_label_space_maps(tmp_path):
+    rows = make_rows(tmp_path)
+    rows[0]["emotion"] = "sadness"
+    write_rows(tmp_path, rows)
+    space = LabelSpace(["happy", "sad"])
+    splits, _ = run(tmp_path, tmp_path / "out", label_space=space)
+    first = next(s["EN_0_0"] for s in splits.values() if "EN_0_0" in s)
+    assert first["emotion"] == "sad" and first["emotion_raw"] == "sadness"
+    with pytest.raises(ManifestError, match="unknown emotion 'Happy'"):
+        prepare(tmp_path, tmp_path / "no", label_space=LabelSpace(["sad"]))
+
+
+def damage_wav(rows, folder, content):
+    (folder / rows[5]["wav"]).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda r, f: (f / r[5]["wav"]).unlink(), "'EN_1_1'.*missing"),
+        (lambda r, f: damage_wav(r, f, b""), "'EN_1_1'.*empty"),
+        (lambda r, f: damage_wav(r, f, b"noise"), "'EN_1_1'.*cannot be read"),
+        (
+            lambda r, f: soundfile.write(f / r[5]["wav"], np.zeros(0), 16000),
+            "'EN_1_1'.*zero length",
+        ),
+        (lambda r, f: r[5].pop("emotion"), "'EN_1_1'.*no 'emotion'"),
+        (lambda r, f: r[5].pop("wav"), "'EN_1_1'.*no 'wav'"),
+        (lambda r, f: r[5].update(index="EN_0_0"), "'EN_0_0' twice"),
+        (lambda r, f: r[5].update(start=0.1, stop=9), "'EN_1_1'.*not within"),
+        (lambda r, f: r[5].update(duration="long"), "'EN_1_1'.*no number"),
+        (lambda r, f: r.clear(), "is empty"),
+        (lambda r, f: r.__delitem__(slice(1, None)), "would be empty"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_left(tmp_path, damage, message):
+    rows = make_rows(tmp_path)
+    damage(rows, tmp_path)
+    write_rows(tmp_path, rows)
+    with pytest.raises(ManifestError, match=message) as caught:
+        prepare(tmp_path, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_emotion_that_only_the_test_set_has(tmp_path):
+    rows = make_rows(tmp_path)
+    rows[0]["emotion"] = "bored"
+    write_rows(tmp_path, rows)
+    keys = [row["index"] for row in rows]
+    folds = [{"train": keys[8:], "valid": keys[4:8], "test": keys[:4]}]
+    (tmp_path / "folds.json").write_text(json.dumps(folds))
+    with pytest.raises(
+        ManifestError, match="'EN_0_0': unknown emotion 'bored'"
+    ):
+        prepare(tmp_path, tmp_path / "out")
+
+
+def test_bad_folders(tmp_path):
+    with pytest.raises(ManifestError, match="nowhere is missing"):
+        prepare(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(ManifestError, match="holds no train.json"):
+        prepare(tmp_path, tmp_path / "out")
+    write_rows(tmp_path, [{"a": 1}], "one.jsonl")
+    write_rows(tmp_path, [{"a": 1}], "two.jsonl")
+    with pytest.raises(ManifestError, match="holds 2 files"):
+        prepare(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="EMO-DB copy is not here")
+def test_emodb_copy(tmp_path):
+    splits, corpus = run(SHARED, tmp_path)
+    assert corpus["counts"] == {"train": 292, "valid": 55, "test": 188}
+    assert len(corpus["labels"]) == 7
+    check_leakage(splits)

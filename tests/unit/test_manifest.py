@@ -1,0 +1,145 @@
+"""The manifest: kept whole, moved with its folder, and bad input named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechbrain_c2ser.corpora import manifest
+from speechbrain_c2ser.corpora.manifest import (
+    ManifestError,
+    check_leakage,
+    check_manifest,
+    read_manifest,
+    read_table,
+    write_manifest,
+)
+
+
+@pytest.fixture
+def items(tmp_path):
+    wav = tmp_path / "corpus/wav/a.wav"
+    wav.parent.mkdir(parents=True)
+    soundfile.write(wav, np.zeros(8000), 16000)
+    return {
+        "a": {
+            "wav": str(wav),
+            "duration": 0.5,
+            "emotion": "sad",
+            "transcript": "你好",
+            "extra": {"kept": [1]},
+        }
+    }
+
+
+def test_round_trip_and_move(tmp_path, items):
+    path = tmp_path / "corpus/train.json"
+    write_manifest(items, path)
+    assert read_manifest(path) == items
+    assert json.loads(path.read_text())["a"]["wav"] == "{data_root}/wav/a.wav"
+    shutil.move(tmp_path / "corpus", tmp_path / "moved")
+    moved = read_manifest(tmp_path / "moved/train.json")
+    assert moved["a"]["wav"] == str(tmp_path / "moved/wav/a.wav")
+    check_manifest(moved)
+
+
+def test_failed_write_leaves_the_old_file(tmp_path, items, monkeypatch):
+    path = tmp_path / "train.json"
+    write_manifest(items, path)
+    before = path.read_text()
+
+    def refuse(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(manifest.os, "replace", refuse)
+    with pytest.raises(OSError):
+        write_manifest({}, path)
+    assert path.read_text() == before
+    assert [p.name for p in tmp_path.glob("train*")] == ["train.json"]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (None, "no manifest"),
+        ("{}", "is empty"),
+        ("[]", "not a JSON object"),
+        ('{"a": {', "cannot be read"),
+        ('{"a": {"duration": 1}}', "'a'.*no wav"),
+    ],
+)
+def test_bad_manifest(tmp_path, text, message):
+    path = tmp_path / "train.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ManifestError, match=message) as caught:
+        read_manifest(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"wav": "/nowhere/b.wav"}, "'a'.*b.wav is missing"),
+        ({"duration": 0}, "'a'.*duration 0"),
+        ({"duration": float("nan")}, "'a'.*duration nan"),
+        ({"duration": None}, "'a' has no 'duration'"),
+        ({"transcript": ""}, "'a' has no 'transcript'"),
+        ({"emotion": "bored"}, "'a': unknown emotion 'bored'"),
+        ({"start": 0.2, "stop": 0.9}, "'a'.*0.2 to 0.9 s is not within"),
+    ],
+)
+def test_bad_item_is_named(items, change, message):
+    need = ("emotion", "transcript")
+    check_manifest(items, need, ["sad"])
+    items["a"].update(change)
+    with pytest.raises(ManifestError, match=message):
+        check_manifest(items, need, ["sad"])
+
+
+@pytest.mark.parametrize("content", [b"", b"no audio at all", "zero"])
+def test_bad_audio_is_named(items, content):
+    path = items["a"]["wav"]
+    if content == "zero":
+        soundfile.write(path, np.zeros(0), 16000)
+    else:
+        with open(path, "wb") as file:
+            file.write(content)
+    with pytest.raises(ManifestError, match="Item 'a'.*(empty|zero|read)"):
+        check_manifest(items)
+    check_manifest(items, check_audio=False)
+
+
+def test_leakage():
+    def item(wav, speaker, dataset="x", **more):
+        return {"wav": wav, "speaker": speaker, "dataset": dataset, **more}
+
+    train = {"a": item("a.wav", "1")}
+    check_leakage({"train": train, "test": {"b": item("b.wav", "2")}})
+    # Another data set has another speaker 1; segments are apart.
+    check_leakage({"train": train, "test": {"b": item("b.wav", "1", "y")}})
+    segments = [{s: item("a.wav", s, start=s)} for s in (0, 1)]
+    check_leakage(dict(zip(("train", "test"), segments, strict=True)))
+    with pytest.raises(ManifestError, match="speaker '1' of item 'b'.*train"):
+        check_leakage({"train": train, "test": {"b": item("b.wav", "1")}})
+    with pytest.raises(ManifestError, match="wav 'a.wav' of item 'b'"):
+        check_leakage({"train": train, "test": {"b": item("a.wav", "2")}})
+    with pytest.raises(ManifestError, match="dataset 'x'"):
+        check_leakage(
+            {"train": train, "test": {"b": item("b.wav", "2")}}, ["dataset"]
+        )
+
+
+def test_read_table(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"index": 1}\n\n{"index": 2}\n')
+    assert read_table(tmp_path / "a.jsonl") == [{"index": 1}, {"index": 2}]
+    (tmp_path / "a.csv").write_text("id,wav\nx,a.wav\n")
+    assert read_table(tmp_path / "a.csv") == [{"id": "x", "wav": "a.wav"}]
+    (tmp_path / "bad.jsonl").write_text('{"index": 1}\nno json\n')
+    with pytest.raises(ManifestError, match="Line 2 of .*bad.jsonl"):
+        read_table(tmp_path / "bad.jsonl")
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(ManifestError, match="is empty"):
+        read_table(tmp_path / "empty.jsonl")
