@@ -449,7 +449,7 @@ class Emotion2VecS(nn.Module):
             x = x.gather(1, index.expand(-1, -1, x.shape[2]))
         num = self.num_utterance_tokens
         x = torch.cat([self.utterance_tokens.expand(len(x), -1, -1), x], dim=1)
-        bias = self._attention_bias(places, valid)
+        bias = self._attention_bias(places, valid, _compute_dtype(x))
 
         x = self.prenet_dropout(self.prenet_norm(x))
         for i, block in enumerate(self.prenet):
@@ -473,7 +473,7 @@ class Emotion2VecS(nn.Module):
         """Whether layerdrop skips a block now."""
         return self.training and float(torch.rand(())) < probability
 
-    def _attention_bias(self, places, valid):
+    def _attention_bias(self, places, valid, dtype):
         """Prepares the bias of the attention scores.
 
         Arguments
@@ -482,6 +482,8 @@ class Emotion2VecS(nn.Module):
             Frame positions, [1 or B, T].
         valid : torch.Tensor or None
             [B, T, 1] bool, True on real frames; None when all are.
+        dtype : torch.dtype
+            Of the scores. The bias is computed in float32.
 
         Returns
         -------
@@ -498,7 +500,7 @@ class Emotion2VecS(nn.Module):
             if hidden is None:
                 return lambda block: None
             mask = torch.zeros(hidden.shape, device=places.device)
-            mask = mask.masked_fill(hidden, float("-inf"))
+            mask = mask.masked_fill(hidden, float("-inf")).to(dtype)
             return lambda block: mask
         # Symmetric, between frames only: zero from and to the tokens.
         distance = (places.unsqueeze(2) - places.unsqueeze(1)).abs()
@@ -514,7 +516,7 @@ class Emotion2VecS(nn.Module):
             scores = distance * factor[:, None, None]
             if hidden is not None:
                 scores = scores.masked_fill(hidden, float("-inf"))
-            return scores
+            return scores.to(dtype)
 
         if len(scales) > 1:
             return bias
@@ -547,6 +549,13 @@ def normalise(wavs, samples):
         wav = wavs[i, :count].float()
         normalised[i, :count] = F.layer_norm(wav, wav.shape)
     return normalised
+
+
+def _compute_dtype(x):
+    """What attention computes in: autocast's choice, or the tensor's own."""
+    if torch.is_autocast_enabled(x.device.type):
+        return torch.get_autocast_dtype(x.device.type)
+    return x.dtype
 
 
 def _valid(lengths, size):

@@ -75,6 +75,9 @@ class TimeConv(nn.Module):
         torch.Tensor
             [B, T', out_channels].
         """
+        simple = self.groups == 1 and not self.padding and self.bias is None
+        if simple and x.device.type == "cpu" and not torch.is_grad_enabled():
+            return self._as_matmul(x)
         # A height of one turns both permuted views into channels-last
         # images: neither the input nor the weight is copied.
         y = F.conv2d(
@@ -86,6 +89,17 @@ class TimeConv(nn.Module):
             groups=self.groups,
         )
         return y.permute(0, 2, 3, 1).squeeze(1)
+
+    def _as_matmul(self, x):
+        """The same as one matmul over windows: faster on a CPU, but it would
+        keep every window for the backward pass."""
+        kernel, channels = self.weight.shape[1:]
+        batch, size, _ = x.shape
+        windows = x.contiguous().as_strided(
+            (batch, (size - kernel) // self.stride + 1, kernel * channels),
+            (size * channels, self.stride * channels, 1),
+        )
+        return F.linear(windows, self.weight.flatten(1))
 
 
 class ConvFrontEnd(nn.Module):
@@ -378,7 +392,7 @@ class Block(nn.Module):
             q,
             k,
             v,
-            attn_mask=None if bias is None else bias.to(q.dtype),
+            attn_mask=bias,
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
         x = x.transpose(1, 2).reshape(batch, frames, channels)

@@ -165,7 +165,7 @@ def _alibi_crop(encoder, shape):
     if len(scale) > 1:
         encoder.alibi_scale.fill_(1.0)
     places = torch.arange(shape[-1])[None]
-    bias = encoder._attention_bias(places, None)(0)
+    bias = encoder._attention_bias(places, None, torch.float32)(0)
     encoder.alibi_scale.copy_(scale)
     return bias[:, : shape[1], : shape[2], : shape[3]]
 
