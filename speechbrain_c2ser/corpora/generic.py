@@ -297,13 +297,14 @@ def _speaker_notes(splits):
 
 def _write(splits, target, folder, how, notes):
     paths = {split: target / f"{split}.json" for split in SPLITS}
+    name = folder.resolve().name
     for split, path in paths.items():
         for item in splits[split].values():
-            item.setdefault("dataset", folder.resolve().name)
+            item.setdefault("dataset", name)
         write_manifest(splits[split], path)
     emotions = {i["emotion"] for s in splits.values() for i in s.values()}
     description = {
-        "corpus": folder.resolve().name,
+        "corpus": name,
         "synthetic": False,
         "labels": sorted(emotions),
         "split": how,

@@ -29,63 +29,20 @@ from speechbrain_c2ser.corpora.manifest import (
     write_atomic,
     write_manifest,
 )
-from speechbrain_c2ser.corpora.synthetic_text import SENTENCES
-from speechbrain_c2ser.corpora.synthetic_voice import (
-    NOISES,
-    SAMPLE_RATE,
-    speak,
+from speechbrain_c2ser.corpora.synthetic_emotions import (
+    CUES,
+    EMOTIONS,
+    FACTORS,
+    draw,
 )
+from speechbrain_c2ser.corpora.synthetic_speakers import FEMALE, split_voices
+from speechbrain_c2ser.corpora.synthetic_text import SENTENCES
+from speechbrain_c2ser.corpora.synthetic_voice import SAMPLE_RATE, speak
 
 VERSION = 1
 SETTINGS_FILE = "settings.json"
 DESCRIPTION_FILE = "corpus.json"
 WAV_FOLDER = "wav"
-
-# Variants of espeak-ng 1.52. Left out by measurement: without voice (whisper,
-# whisperf, caleb), too slow (Marco, AnxiousAndy), or the twin of another
-# (RicishayMax, RicishayMax3, steph3, klatt6, anikaRobot, edward2, fast, croak,
-# iven), or crashing at some settings (Demonic, rob). Female: median pitch of
-# 150 Hz or more.
-FEMALE = (
-    "Alicia Andrea Annie anika aunty belinda f1 f2 f3 f4 f5 grandma linda "
-    "shelby steph steph2 zac"
-).split()
-MALE = (
-    "Alex|Andy|Denis|Diogo|Gene|Gene2|Henrique|Hugo|Jacky|Lee|Mario|"
-    "Michael|Mike|Mr serious|Nguyen|Reed|RicishayMax2|Storm|Tweaky|UniRobot|"
-    "adam|announcer|antonio|benjamin|boris|david|ed|edward|grandpa|gustave|"
-    "ian|iven2|iven3|iven4|john|kaukovalta|klatt|klatt2|klatt3|klatt4|klatt5|"
-    "m1|m2|m3|m4|m5|m6|m7|m8|marcelo|max|michel|miguel|mike2|norbert|pablo|"
-    "paul|pedro|quincy|robert|robosoft|robosoft2|robosoft3|robosoft4|"
-    "robosoft5|robosoft6|robosoft7|robosoft8|sandro|travis|victor"
-).split("|")
-# Families of near relatives stay together, in the training set.
-FAMILIES = ("Gene", "iven", "klatt", "robosoft", "steph")
-
-# Cue: (mean, spread) in natural units; one unit of EMOTIONS is one spread.
-CUES = {
-    "rate": (1.0, 0.16),  # exponent base e: factor of the speaking rate
-    "pitch": (0.0, 2.2),  # semitones from the voice's own
-    "range": (1.0, 0.22),  # exponent base e: factor of the pitch range
-    "loudness": (-29.0, 3.2),  # dBFS, root mean square
-    "tilt": (0.0, 3.2),  # dB per octave
-    "breath": (-22.0, 6.0),  # dB of noise under the voice
-    "tremor": (3.5, 2.2),  # dB, 8.5 to 11 Hz
-    "roughness": (0.4, 0.2),  # depth at 35 to 50 Hz
-    "crescendo": (0.0, 8.0),  # dB from start to end
-}
-FACTORS = ("rate", "range")
-LIMITS = {"tremor": (0.0, 10.0), "roughness": (0.0, 0.95)}
-# rate, pitch, range, loudness, tilt, breath, tremor, roughness, crescendo
-EMOTIONS = {
-    "angry": (0.9, 0.5, 0.8, 1.8, 1.4, -0.9, -0.5, 1.4, -0.3),
-    "happy": (0.9, 1.1, 1.2, 1.0, 1.0, -0.3, -0.5, -0.9, 0.1),
-    "fearful": (1.1, 0.9, -0.6, -0.8, 0.5, 1.3, 1.9, 0.1, 0.0),
-    "surprised": (-0.3, 1.2, 1.3, 0.6, -0.2, 1.4, -0.4, -0.6, 1.7),
-    "neutral": (0.0, 0.0, 0.0, 0.0, -0.5, -1.2, -0.7, -0.6, 0.0),
-    "sad": (-1.3, -0.8, -1.0, -1.5, -1.5, 0.6, 0.3, -0.3, -0.9),
-    "disgusted": (-1.0, -0.6, 0.0, -0.2, 0.3, -0.6, -0.4, 1.4, -0.8),
-}
 
 
 def prepare(
@@ -184,47 +141,6 @@ def prepare(
     return paths
 
 
-def split_voices(seed, train, valid, test):
-    """Deal the voices out, women in every split, relatives together.
-
-    Returns
-    -------
-    dict
-        Split -> names of variants.
-
-    Example
-    -------
-    >>> voices = split_voices(1, 4, 2, 2)
-    >>> [len(voices[split]) for split in ("train", "valid", "test")]
-    [4, 2, 2]
-    >>> sorted(set(voices["train"]) & set(voices["test"]))
-    []
-    """
-    total = len(FEMALE) + len(MALE)
-    if train + valid + test > total:
-        raise ValueError(
-            f"{train} + {valid} + {test} voices are asked for, but only "
-            f"{total} are usable."
-        )
-    rng = np.random.default_rng([seed, 0])
-    women, men = ([*rng.permutation(group)] for group in (FEMALE, MALE))
-    voices = {}
-    for split, number in (("test", test), ("valid", valid)):
-        # One in four, rounded up: as many as there are, and never none.
-        female = -(-number // 4)
-        voices[split] = _take(women, female) + _take(men, number - female)
-    # Women spread evenly, so that a small training set has some as well.
-    rest = women + men
-    place = [
-        (i + 0.5) / len(group)
-        for group in (women, men)
-        for i in range(len(group))
-    ]
-    order = np.argsort(place, kind="stable")
-    voices["train"] = [str(rest[i]) for i in order[:train]]
-    return voices
-
-
 def ceiling(train_manifest, test_manifest):
     """Unweighted accuracy reached from the drawn cues alone.
 
@@ -260,15 +176,6 @@ def _cue_vector(condition):
     ]
 
 
-def _take(names, number):
-    """Remove the first of ``names`` that have no relatives."""
-    free = [n for n in names if not n.startswith(FAMILIES)]
-    chosen = (free + [n for n in names if n not in free])[:number]
-    for name in chosen:
-        names.remove(name)
-    return [str(name) for name in chosen]
-
-
 def _plan(split, voices, repeats, settings):
     """Items of a split: all but the audio's duration."""
     items = {}
@@ -291,45 +198,6 @@ def _plan(split, voices, repeats, settings):
                         "condition": draw(emotion, rng, settings["separation"]),
                     }
     return items
-
-
-def draw(emotion, rng, separation=1.4):
-    """Draw the generation parameters of one utterance.
-
-    Arguments
-    ---------
-    emotion : str
-        One of ``EMOTIONS``.
-    rng : numpy.random.Generator
-        Source of chance.
-    separation : float
-        Factor of the emotions' distances.
-
-    Returns
-    -------
-    dict
-        Cue -> value in natural units, and noise and channel.
-
-    Example
-    -------
-    >>> rng = np.random.default_rng(1)
-    >>> sorted(draw("sad", rng))[:3]
-    ['breath', 'channel', 'crescendo']
-    """
-    condition = {}
-    chance = np.clip(rng.standard_normal(len(CUES)), -2.2, 2.2)
-    units = separation * np.asarray(EMOTIONS[emotion]) + chance
-    for (cue, (mean, spread)), unit in zip(CUES.items(), units, strict=True):
-        value = mean + spread * unit
-        if cue in FACTORS:
-            value = mean * np.exp(spread * unit)
-        value = np.clip(value, *LIMITS.get(cue, (None, None)))
-        condition[cue] = round(float(value), 4)
-    condition["tremor_rate"] = round(rng.uniform(8.5, 11.0), 4)
-    condition["noise"] = int(rng.integers(len(NOISES)))
-    condition["noise_level"] = round(rng.uniform(-68.0, -52.0), 4)
-    condition["channel"] = round(rng.uniform(-0.7, 0.7), 4)
-    return condition
 
 
 def _make(todo, num_workers):

@@ -19,6 +19,13 @@ from speechbrain_c2ser.corpora.manifest import (
     check_manifest,
     read_manifest,
 )
+from speechbrain_c2ser.corpora.synthetic_emotions import CUES, EMOTIONS, draw
+from speechbrain_c2ser.corpora.synthetic_speakers import (
+    FAMILIES,
+    FEMALE,
+    split_voices,
+)
+from speechbrain_c2ser.corpora.synthetic_text import SENTENCES
 from speechbrain_c2ser.espeak import Espeak
 
 SMALL = {
@@ -66,12 +73,12 @@ def test_manifests_are_complete(corpus):
     check_leakage(parts)
     need = "emotion language speaker gender transcript dataset condition"
     for split, items in parts.items():
-        check_manifest(items, need.split(), list(synthetic.EMOTIONS))
+        check_manifest(items, need.split(), list(EMOTIONS))
         cells = [(i["emotion"], i["language"]) for i in items.values()]
         assert len(set(cells)) == 14
         assert len(cells) == 14 * SMALL[f"{split}_voices"]
     first = next(iter(parts["train"].values()))
-    assert set(synthetic.CUES) < set(first["condition"])
+    assert set(CUES) < set(first["condition"])
 
 
 def test_audio_is_whole_and_its_loudness_is_the_drawn_one(corpus):
@@ -143,21 +150,21 @@ def test_foreign_audio_is_left_alone(tmp_path):
 
 
 def test_default_voices_are_disjoint_mixed_and_known():
-    voices = synthetic.split_voices(1, 68, 10, 10)
+    voices = split_voices(1, 68, 10, 10)
     flat = [voice for split in voices.values() for voice in split]
     assert len(flat) == len(set(flat)) == 88
     assert set(flat) <= set(Espeak().variants)
     for split in voices.values():
-        assert 2 <= len(set(split) & set(synthetic.FEMALE)) < len(split) / 2
+        assert 2 <= len(set(split) & set(FEMALE)) < len(split) / 2
     # Relatives are not tested on.
     for split in ("valid", "test"):
-        assert not any(v.startswith(synthetic.FAMILIES) for v in voices[split])
+        assert not any(v.startswith(FAMILIES) for v in voices[split])
     with pytest.raises(ValueError, match="only 88"):
-        synthetic.split_voices(1, 80, 10, 10)
+        split_voices(1, 80, 10, 10)
 
 
 def test_text_is_enough_and_none_is_repeated():
-    for texts in synthetic.SENTENCES.values():
+    for texts in SENTENCES.values():
         assert len(texts) == len(set(texts)) >= 20
 
 
@@ -168,9 +175,9 @@ def test_ceiling_is_neither_muddled_nor_trivial(tmp_path):
             f"{emotion}_{i}": {
                 "wav": "a.wav",
                 "emotion": emotion,
-                "condition": synthetic.draw(emotion, rng),
+                "condition": draw(emotion, rng),
             }
-            for emotion in synthetic.EMOTIONS
+            for emotion in EMOTIONS
             for i in range(number)
         }
         (tmp_path / f"{split}.json").write_text(json.dumps(items))
