@@ -202,10 +202,11 @@ def parts(c2ser, paths, batch_size):
     clock.watch(perception.connector, "forward", "connector")
     score = lm.score
 
-    def score_after_prefix(merged, endings):
+    def score_after_prefix(merged, endings, prompt=None):
         """The prefix once more, alone: labels are what it lacks."""
-        clock.timed(lm.decode, "prefix")(merged)
-        return clock.timed(score, "score")(merged, endings)
+        one_token = [[[0]] for _ in endings]
+        clock.timed(score, "prefix")(merged, one_token, prompt)
+        return clock.timed(score, "score")(merged, endings, prompt)
 
     lm.score = score_after_prefix
     total = ours(c2ser, paths, batch_size)

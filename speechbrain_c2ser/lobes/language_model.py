@@ -15,6 +15,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    DynamicCache,
     GenerationConfig,
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -268,12 +269,13 @@ class LanguageModel(torch.nn.Module):
         )
 
     @torch.no_grad()
-    def score(self, merged, endings):
+    def score(self, merged, endings, prompt=None):
         """Log-probability of several endings of each sequence.
 
         What the endings share is read once: they stand side by side behind
         it as branches that see the shared part and themselves, but not each
-        other. One pass gives all endings of a batch.
+        other. One pass gives all endings of a batch. What all sequences
+        begin with is read once for the whole batch, into the KV cache.
 
         Arguments
         ---------
@@ -282,6 +284,8 @@ class LanguageModel(torch.nn.Module):
             (shared answer tokens) count towards every ending.
         endings : list[list[list[int]]]
             B lists of K token sequences of at least one token.
+        prompt : torch.Tensor | None
+            [N] token ids that stand before every sequence.
 
         Returns
         -------
@@ -310,7 +314,10 @@ class LanguageModel(torch.nn.Module):
             inputs.append(self.embed(self._integers(tokens)))
             branches.append(self._integers(numbers))
 
-        states = self.decode(add_branches(merged, inputs, branches))
+        before = 0 if prompt is None else len(prompt)
+        cache = self._read(prompt, batch) if before else None
+        tree = add_branches(merged, inputs, branches, before)
+        states = self.decode(tree, cache)
         items, positions = merged.answer_positions
         rows, columns, targets, owners = map(
             self._integers, (rows, columns, targets, owners)
@@ -331,13 +338,15 @@ class LanguageModel(torch.nn.Module):
         own = losses.new_zeros(batch * count).index_add(0, owners, own)
         return -(shared[:, None] + own.view(batch, count))
 
-    def decode(self, merged):
+    def decode(self, merged, cache=None):
         """States [B, S, D] of whole sequences, without the projection.
 
         Arguments
         ---------
         merged : speechbrain_c2ser.lobes.merging.Merged
             The sequences.
+        cache : transformers.Cache | None
+            What was read before them.
 
         Returns
         -------
@@ -348,8 +357,20 @@ class LanguageModel(torch.nn.Module):
             inputs_embeds=merged.embeddings,
             attention_mask=merged.attention_mask,
             position_ids=merged.position_ids,
-            use_cache=False,
+            past_key_values=cache,
+            use_cache=cache is not None,
         ).last_hidden_state
+
+    def _read(self, prompt, batch):
+        """KV cache of token ids [N], for a batch that begins with them."""
+        cache = DynamicCache(config=self.model.config)
+        self.model.get_decoder()(
+            inputs_embeds=self.embed(prompt)[None],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache.batch_repeat_interleave(batch)
+        return cache
 
     def _integers(self, numbers):
         return torch.tensor(numbers, dtype=torch.long, device=self.device)

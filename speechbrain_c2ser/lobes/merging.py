@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 IGNORED = -100  # the label of a position that is not an answer token
@@ -129,17 +130,17 @@ def merge(
         torch.ones(len(s), dtype=torch.long, device=speech.device)
         for s in sequences
     ]
-    pad = {"batch_first": True, "padding_side": padding_side}
-    attention_mask = pad_sequence(mask, **pad)
+    padding = {"batch_first": True, "padding_side": padding_side}
+    attention_mask = pad_sequence(mask, **padding)
     return Merged(
-        embeddings=pad_sequence(sequences, **pad),
+        embeddings=pad_sequence(sequences, **padding),
         attention_mask=attention_mask,
         position_ids=(attention_mask.cumsum(-1) - 1).clamp(min=0),
-        labels=pad_sequence(labels, padding_value=IGNORED, **pad),
+        labels=pad_sequence(labels, padding_value=IGNORED, **padding),
     )
 
 
-def add_branches(merged, embeddings, branches):
+def add_branches(merged, embeddings, branches, before=0):
     """Put several continuations side by side behind each sequence.
 
     A branch sees the sequence and itself, not the other branches, and its
@@ -154,12 +155,16 @@ def add_branches(merged, embeddings, branches):
         another.
     branches : list[torch.Tensor]
         B tensors [Q_i]: the branch (0, 1...) that each position belongs to.
+    before : int
+        Number N of positions that were read already (a cached prompt): all
+        see them, and positions count on from there.
 
     Returns
     -------
     Merged
-        S + Q positions. The mask is additive, [B, 1, S + Q, S + Q]: 0 where
-        a position (row) sees another (column). Branches carry no labels.
+        S + Q positions. The mask is additive, [B, 1, S + Q, N + S + Q]: 0
+        where a position (row) sees another (column). Branches carry no
+        labels.
 
     Example
     -------
@@ -193,10 +198,11 @@ def add_branches(merged, embeddings, branches):
 
     depth = (same[:, length:] & causal.tril()[length:]).sum(-1)
     positions = mask.sum(1, keepdim=True) - 1 + depth
+    positions = torch.cat((merged.position_ids, positions), 1)
     unlabelled = torch.full_like(branch, IGNORED)
     return Merged(
         embeddings=torch.cat((merged.embeddings, added), 1),
-        attention_mask=additive[:, None],
-        position_ids=torch.cat((merged.position_ids, positions), 1),
+        attention_mask=pad(additive, (before, 0))[:, None],
+        position_ids=positions + before,
         labels=torch.cat((merged.labels, unlabelled), 1),
     )

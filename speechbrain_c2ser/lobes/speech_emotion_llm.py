@@ -279,10 +279,14 @@ class SpeechEmotionLLM(torch.nn.Module):
             if key not in known:
                 known[key] = self._candidates(answers, prefix)
             candidates.append(known[key])
+        # A question that all are asked is read once.
+        prompt = None
+        if batch > 1 and len(set(prompts)) == 1 and isinstance(prompts[0], str):
+            prompt = self.language_model.tokenize(prompts[0])
         merged = self.merge(
             wavs,
             wav_lens,
-            prompts,
+            prompts if prompt is None else [""] * batch,
             [c["shared"] for c in candidates],
             [c["labels"] for c in candidates],
             utterance_vectors=utterance_vectors,
@@ -293,7 +297,7 @@ class SpeechEmotionLLM(torch.nn.Module):
             c["endings"] + [c["endings"][0]] * (most - len(c["endings"]))
             for c in candidates
         ]
-        log_probabilities = self.language_model.score(merged, endings)
+        log_probabilities = self.language_model.score(merged, endings, prompt)
 
         scores = []
         for row, candidate in zip(log_probabilities, candidates, strict=True):

@@ -85,6 +85,15 @@ def test_scores_are_the_naive_ones(model, clips, alone, per_token):
 
 
 @torch.no_grad()
+def test_a_question_that_all_are_asked_changes_nothing(model, clips, alone):
+    for prompt in ("Please describe the speech.", ""):
+        probabilities = model.score_labels(*clips, [prompt] * 3, LABELS)
+        for i in range(3):
+            expected = naive(model, alone(i)[0], prompt, LABELS)
+            close(probabilities[i], expected)
+
+
+@torch.no_grad()
 def test_scores_after_what_was_already_answered(model, clips, alone):
     prefixes = ["The speaker sounds", "", "说话人"]
     labels = {"happy": [" happy."], "sad": [" sad.", " very sad."]}
