@@ -147,14 +147,16 @@ def _classify(options):
             print(json.dumps(_as_dict(row, c2ser.labels)))
         else:
             print(f"{row.path}\t{row.label}\t{row.score:.3f}")
-            for window in row.classification.windows[1:] and (
-                row.classification.windows
-            ):
-                print(
-                    f"  {window.start:.1f}-{window.stop:.1f} s\t"
-                    f"{window.label or '(silent)'}"
-                )
+            _print_windows(row.classification.windows)
     return int(any(row.error is not None for row in rows))
+
+
+def _print_windows(windows):
+    if len(windows) == 1:
+        return
+    for window in windows:
+        label = window.label or "(silent)"
+        print(f"  {window.start:.1f}-{window.stop:.1f} s\t{label}")
 
 
 def _as_dict(row, labels):
