@@ -6,6 +6,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.batching import (
+    normalise,
+    pad_and_join,
+    similar_lengths,
+)
 from speechbrain_c2ser.lobes.emotion2vec_layers import (
     Block,
     ConvFrontEnd,
@@ -146,7 +151,7 @@ class Emotion2VecS(nn.Module):
         prenet_layerdrop=0.05,
         layerdrop=0.05,
         end_of_block_targets=False,
-        max_padding=0.1,
+        max_padding=0.02,
         freeze=False,
     ):
         super().__init__()
@@ -327,10 +332,14 @@ class Emotion2VecS(nn.Module):
         ValueError
             Where an item is too short for one frame and `pad_short` is off.
         """
+        if self.freeze and torch.is_grad_enabled():
+            # Without gradients the front end takes its fast path.
+            with torch.no_grad():
+                return self.extract(wavs, wav_lens, all_layers)
         x, lengths = self.frontend(wavs, wav_lens)
         parts = [slice(None)]
         if x.device.type == "cpu":
-            parts = _similar_lengths(lengths, self.max_padding)
+            parts = similar_lengths(lengths, self.max_padding)
         if len(parts) == 1:
             frames, tokens, layers = self.contextualise(
                 x, lengths, all_layers=all_layers
@@ -346,11 +355,11 @@ class Emotion2VecS(nn.Module):
             ]
             order = torch.cat(parts).argsort()
             frames, tokens, layers = zip(*results, strict=True)
-            frames = _pad_and_join(frames)[order]
+            frames = pad_and_join(frames)[order]
             tokens = torch.cat(tokens)[order]
             if all_layers:
                 layers = [
-                    _pad_and_join(layer)[order]
+                    pad_and_join(layer)[order]
                     for layer in zip(*layers, strict=True)
                 ]
         if all_layers:
@@ -524,33 +533,6 @@ class Emotion2VecS(nn.Module):
         return lambda block: shared
 
 
-def normalise(wavs, samples):
-    """Layer-norms each waveform over its own samples.
-
-    Arguments
-    ---------
-    wavs : torch.Tensor
-        [B, samples].
-    samples : torch.Tensor
-        Valid samples of each item, [B].
-
-    Returns
-    -------
-    torch.Tensor
-        [B, samples], float32, zeros after the valid samples.
-
-    Example
-    -------
-    >>> normalise(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([2]))
-    tensor([[-1.0000,  1.0000,  0.0000]])
-    """
-    normalised = torch.zeros_like(wavs, dtype=torch.float32)
-    for i, count in enumerate(samples.tolist()):
-        wav = wavs[i, :count].float()
-        normalised[i, :count] = F.layer_norm(wav, wav.shape)
-    return normalised
-
-
 def _compute_dtype(x):
     """What attention computes in: autocast's choice, or the tensor's own."""
     if torch.is_autocast_enabled(x.device.type):
@@ -563,39 +545,3 @@ def _valid(lengths, size):
     if int(lengths.min()) >= size:
         return None
     return frame_mask(lengths, size).unsqueeze(-1)
-
-
-def _similar_lengths(lengths, max_padding):
-    """Splits a batch into parts of similar length.
-
-    Arguments
-    ---------
-    lengths : torch.Tensor
-        Lengths, [B].
-    max_padding : float
-        Share of a part that may be padding.
-
-    Returns
-    -------
-    list of torch.Tensor
-        Indices of each part, longest items first.
-    """
-    order = lengths.argsort(descending=True, stable=True)
-    parts, part, total = [], [], 0
-    for index, length in zip(
-        order.tolist(), lengths[order].tolist(), strict=True
-    ):
-        if part:
-            size = int(lengths[part[0]]) * (len(part) + 1)
-            if size - total - length > max_padding * size:
-                parts.append(torch.tensor(part))
-                part, total = [], 0
-        part.append(index)
-        total += length
-    return [*parts, torch.tensor(part)]
-
-
-def _pad_and_join(tensors):
-    """Concatenates [b, T, C] tensors of several T, zeros at the end."""
-    size = max(tensor.shape[1] for tensor in tensors)
-    return torch.cat([F.pad(t, (0, 0, 0, size - t.shape[1])) for t in tensors])

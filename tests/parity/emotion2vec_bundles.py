@@ -4,7 +4,7 @@ import torch
 from result import Result, close
 
 from speechbrain_c2ser.checkpoints.emotion2vec import build
-from speechbrain_c2ser.lobes.emotion2vec import normalise
+from speechbrain_c2ser.lobes.batching import normalise
 from speechbrain_c2ser.lobes.heads import masked_mean
 
 KIND = "emotion2vec"

@@ -137,7 +137,9 @@ def test_frozen_stays_in_eval_without_gradients():
     assert not any(m.training for m in model["encoder"].modules())
     assert not any(p.requires_grad for p in model.parameters())
     wavs = torch.randn(1, 3000)
-    assert torch.equal(model["encoder"](wavs), model["encoder"](wavs))
+    frames = model["encoder"](wavs)
+    assert torch.equal(frames, model["encoder"](wavs))
+    assert not frames.requires_grad
 
 
 def test_training_reaches_every_parameter():
