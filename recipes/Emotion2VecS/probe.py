@@ -74,6 +74,7 @@ def main():
     parser.add_argument("--train", required=True, help="manifest to fit on")
     parser.add_argument("--test", required=True, help="manifest to score")
     parser.add_argument("--picture", help="PNG: a map of the test set")
+    parser.add_argument("--save", help="NPZ: the test set's embeddings")
     arguments = parser.parse_args()
     encoder = load_encoder(arguments.encoder)
     vectors, emotions = embed(encoder, arguments.train)
@@ -89,6 +90,8 @@ def main():
         "cosine_same_emotion": float(same),
         "cosine_other_emotion": float(other),
     }
+    if arguments.save:
+        np.savez(arguments.save, vectors=vectors, emotions=emotions)
     if arguments.picture:
         title = Path(arguments.encoder).name
         embedding_maps({title: (vectors, emotions)}, arguments.picture)

@@ -42,7 +42,7 @@ END = "<|endoftext|>"
 LONGEST_TOKEN = 11
 
 
-def train_tokenizer(texts, vocab_size=2000, words=()):
+def train_tokenizer(texts, vocab_size=1000, words=()):
     """Byte-level BPE: any text can be written, frequent words are one token.
 
     Arguments
@@ -84,10 +84,10 @@ def train_tokenizer(texts, vocab_size=2000, words=()):
 def make_llm(
     folder,
     texts,
-    vocab_size=2000,
+    vocab_size=1000,
     words=(),
-    hidden_size=192,
-    layers=3,
+    hidden_size=128,
+    layers=2,
     heads=4,
     seed=0,
 ):
@@ -258,9 +258,9 @@ def main():
     parser.add_argument("manifest", help="training manifest (JSON)")
     parser.add_argument("output", help="gets tiny_llm/ and tiny_whisper/")
     parser.add_argument("--languages", nargs="+", default=["en", "zh"])
-    parser.add_argument("--vocab-size", type=int, default=2000)
-    parser.add_argument("--llm-width", type=int, default=192)
-    parser.add_argument("--llm-layers", type=int, default=3)
+    parser.add_argument("--vocab-size", type=int, default=1000)
+    parser.add_argument("--llm-width", type=int, default=128)
+    parser.add_argument("--llm-layers", type=int, default=2)
     parser.add_argument("--whisper-width", type=int, default=128)
     parser.add_argument("--whisper-layers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)

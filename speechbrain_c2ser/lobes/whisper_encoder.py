@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub.constants import HF_HUB_CACHE
+from safetensors.torch import save_file
 from speechbrain.integrations.huggingface.whisper import (
     HOP_LENGTH,
     N_FFT,
@@ -251,6 +252,23 @@ class WhisperEncoder(nn.Module):
         WhisperFeatureExtractor(
             self.encoder.config.num_mel_bins
         ).save_pretrained(folder)
+
+    def save_pretrained(self, folder):
+        """Writes a Whisper folder that ``WhisperEncoder(folder)`` reads.
+
+        Arguments
+        ---------
+        folder : str or Path
+            Receives the configuration and ``model.safetensors``.
+        """
+        self.save_config(folder)
+        tensors = {
+            f"encoder.{name}": tensor.detach().cpu().contiguous()
+            for name, tensor in self.encoder.state_dict().items()
+        }
+        save_file(
+            tensors, Path(folder) / "model.safetensors", {"format": "pt"}
+        )
 
     def _check_counts(self, counts):
         if counts.min() < HOP_LENGTH:
