@@ -1,0 +1,1 @@
+"""Neural building blocks: no files, no data, no text templates."""
