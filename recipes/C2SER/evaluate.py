@@ -13,12 +13,11 @@ one JSON file: metrics and every prediction.
 import json
 import time
 
-import torch
+import numpy as np
 from speechbrain.dataio.batch import PaddedBatch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from speechbrain_c2ser.chain_of_thought.answers import parse_answer
 from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
 from speechbrain_c2ser.corpora.manifest import write_atomic
 from speechbrain_c2ser.experiment import load_experiment
@@ -28,47 +27,13 @@ from speechbrain_c2ser.metrics import (
     classification_metrics,
     edit_rate,
     expected_calibration_error,
+    style_accuracy,
 )
 
-ATTRIBUTES = ("speed", "pitch", "volume")
+KNOWN = ("id", "emotion", "transcript", "language", "speaker")
 
 
-def explicit_rows(c2ser, wavs, wav_lens, limit):
-    """Style, content and emotion in words; probabilities given the words."""
-    for said in c2ser.describe_batch(wavs, wav_lens, max_new_tokens=limit):
-        yield {
-            "label": said.text_emotion,
-            "scored_label": said.emotion,
-            "probabilities": said.probabilities,
-            "text": said.text,
-            "content": said.content,
-            "style": said.style,
-        }
-
-
-def implicit_rows(c2ser, wavs, wav_lens, limit):
-    """The emotion at once, in words and as probabilities."""
-    probabilities, _, _, labels = c2ser.classify_batch(wavs, wav_lens)
-    texts = c2ser.mods.model.generate(
-        wavs.to(c2ser.device),
-        wav_lens.to(c2ser.device),
-        [c2ser.prompt("implicit")] * len(wavs),
-        max_new_tokens=limit,
-    )
-    space = c2ser.hparams.label_space
-    for text, label, row in zip(texts, labels, probabilities, strict=True):
-        yield {
-            "label": parse_answer(text, space).emotion,
-            "scored_label": label,
-            "probabilities": dict(zip(space.names, row.tolist(), strict=True)),
-            "text": text,
-        }
-
-
-ROWS = {"explicit": explicit_rows, "implicit": implicit_rows}
-
-
-def predict(c2ser, dataset, mode, batching, limit):
+def predict(c2ser, dataset, mode, batching, max_new_tokens):
     """Predictions of a whole dataset, and seconds spent on each utterance."""
     loader = DataLoader(
         dataset,
@@ -79,80 +44,73 @@ def predict(c2ser, dataset, mode, batching, limit):
     with tqdm(total=len(dataset), desc=f"{mode} answers") as bar:
         for batch in loader:
             started = time.perf_counter()
-            rows = list(ROWS[mode](c2ser, *batch.sig, limit))
+            said = c2ser.describe_batch(
+                *batch.sig, mode=mode, max_new_tokens=max_new_tokens
+            )
             seconds += time.perf_counter() - started
-            for item, row in zip(batch.item, rows, strict=True):
-                known = ("id", "emotion", "transcript", "language", "speaker")
-                facts = {key: item[key] for key in known if key in item}
-                if "style" in item:
-                    facts["true_style"] = item["style"]
-                predictions.append({**facts, **row})
-            bar.update(len(rows))
+            predictions += [
+                prediction(item, description)
+                for item, description in zip(batch.item, said, strict=True)
+            ]
+            bar.update(len(said))
     return predictions, seconds / len(dataset)
 
 
-def summarise(predictions, labels):
+def prediction(item, said):
+    """What is true and what was said of an utterance, as plain data."""
+    return {
+        **{key: item[key] for key in KNOWN if key in item},
+        "true_style": item.get("style"),
+        "label": said.text_emotion,
+        "scored_label": said.emotion,
+        "probabilities": said.probabilities,
+        "text": said.text,
+        "content": said.content,
+        "style": said.style,
+    }
+
+
+def summarise(predictions, labels, mode):
     """Every figure of a list of predictions; fractions, not percent."""
     metrics = classify(predictions, labels)
     true = [row["emotion"] for row in predictions]
-    metrics["interval"] = {"ua": bootstrap_interval(true, said(predictions))}
+    said = [row["label"] for row in predictions]
     scored = [row["scored_label"] for row in predictions]
+    metrics["interval"] = {"ua": bootstrap_interval(true, said, labels)}
     metrics["scored_ua"] = classification_metrics(true, scored, labels)["ua"]
-    agreed = [row["label"] == row["scored_label"] for row in predictions]
-    metrics["agreement"] = sum(agreed) / len(agreed)
-    probabilities = torch.tensor(
-        [[row["probabilities"][name] for name in labels] for row in predictions]
-    )
+    metrics["agreement"] = float(np.mean(np.equal(said, scored)))
+    probabilities = [
+        [row["probabilities"][name] for name in labels] for row in predictions
+    ]
     metrics["ece"] = expected_calibration_error(
-        probabilities.numpy(), [labels.index(name) for name in true]
+        probabilities, [labels.index(name) for name in true]
     )
-    languages = sorted({row.get("language") or "?" for row in predictions})
-    groups = {
-        language: [r for r in predictions if r.get("language", "?") == language]
-        for language in languages
-    }
     metrics["per_language"] = {
-        language: classify(rows, labels) for language, rows in groups.items()
+        language: classify(
+            [row for row in predictions if row.get("language") == language],
+            labels,
+        )
+        for language in sorted({row.get("language", "") for row in predictions})
     }
-    if "content" in predictions[0]:
-        metrics["content_error_rate"] = content_error_rate(groups)
-        metrics["style_accuracy"] = style_accuracy(predictions)
+    if mode == "explicit":
+        spoken = [row for row in predictions if row.get("transcript")]
+        metrics["content_error_rate"] = edit_rate(
+            [row["transcript"] for row in spoken],
+            [row["content"] for row in spoken],
+            [row.get("language", "en") for row in spoken],
+        )
+        metrics["style_accuracy"] = style_accuracy(
+            [row["true_style"] for row in predictions],
+            [row["style"] for row in predictions],
+        )["mean"]
     return metrics
 
 
-def said(predictions):
-    """Labels that the texts name, None where they name none."""
-    return [row["label"] for row in predictions]
-
-
 def classify(rows, labels):
-    """WA, UA, F1 and the like of some predictions."""
-    true = [row["emotion"] for row in rows]
-    return classification_metrics(true, said(rows), labels)
-
-
-def content_error_rate(groups):
-    """Mean over languages' utterances of the edits against the transcript."""
-    errors = total = 0
-    for language, rows in groups.items():
-        rows = [row for row in rows if row.get("transcript")]
-        if rows:
-            truth = [row["transcript"] for row in rows]
-            heard = [row["content"] or "" for row in rows]
-            errors += edit_rate(truth, heard, language) * len(rows)
-            total += len(rows)
-    return errors / total if total else None
-
-
-def style_accuracy(predictions):
-    """Share of style words (speed, pitch, volume) that match the measured."""
-    right = [
-        (row["style"] or {}).get(attribute) == row["true_style"][attribute]
-        for row in predictions
-        if "true_style" in row
-        for attribute in ATTRIBUTES
-    ]
-    return sum(right) / len(right) if right else None
+    """WA, UA, F1 and the like of what the texts name."""
+    return classification_metrics(
+        [row["emotion"] for row in rows], [row["label"] for row in rows], labels
+    )
 
 
 def main():
@@ -168,7 +126,7 @@ def main():
     predictions, seconds = predict(
         c2ser, dataset, mode, hparams["batching"], hparams["max_new_tokens"]
     )
-    metrics = summarise(predictions, c2ser.labels)
+    metrics = summarise(predictions, c2ser.labels, mode)
     metrics["seconds_per_utterance"] = seconds
     result = {"metrics": metrics, "predictions": predictions}
     write_atomic(

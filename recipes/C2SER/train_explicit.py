@@ -104,7 +104,9 @@ class ExplicitBrain(TrainingBrain):
         self.hparams.train_logger.log_stats(
             {"epoch": epoch}, valid_stats=figures
         )
-        self.checkpointer.save_and_keep_only(meta=figures, max_keys=["valid_ua"])
+        self.checkpointer.save_and_keep_only(
+            meta=figures, max_keys=["valid_ua"]
+        )
 
     def fill_cache(self, *datasets):
         """Compute the frozen acoustic encoder's utterance vectors, once."""
@@ -155,8 +157,11 @@ def train(brain_class, hparams, run_opts):
     brain.on_evaluate_start(max_key="valid_ua")
     run_on_main(
         save_c2ser,
-        args=[hparams["model"], hparams["c2ser_folder"], hparams["label_space"]],
-        kwargs={"languages": hparams["languages"]},
+        args=[hparams["model"], hparams["c2ser_folder"]],
+        kwargs={
+            "label_space": hparams["label_space"],
+            "languages": hparams["languages"],
+        },
     )
 
 

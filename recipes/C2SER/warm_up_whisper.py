@@ -70,7 +70,9 @@ class RecognitionBrain(TrainingBrain):
             "valid_character_error_rate": error_rate,
         }
         self.hparams.epoch_log.write(epoch, **figures)
-        self.hparams.train_logger.log_stats({"epoch": epoch}, valid_stats=figures)
+        self.hparams.train_logger.log_stats(
+            {"epoch": epoch}, valid_stats=figures
+        )
         self.checkpointer.save_and_keep_only(meta=figures)
 
 

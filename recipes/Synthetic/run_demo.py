@@ -45,7 +45,9 @@ def model_steps(output):
     """Pre-training, both stages and the evaluation, on a prepared corpus."""
     corpus = json.loads((output / "corpus/corpus.json").read_text())
     items = read_manifest(output / "style/train.json")
-    languages = sorted({answer_language(i.get("language")) for i in items.values()})
+    languages = sorted(
+        {answer_language(item.get("language")) for item in items.values()}
+    )
     models, encoder = output / "models", output / "emotion2vec_s/encoder"
     manifest = {split: output / f"style/{split}.json" for split in SPLITS}
     manifests = [f"--{s}_manifest={manifest[s]}" for s in ("train", "valid")]
@@ -154,8 +156,8 @@ def main():
         )
         report = ["recipes/Synthetic/report.py", output]
         run_steps([Step("report", output / "report", report)], key)
-    except StepFailed as failure:
-        sys.exit(f"make demo: {failure}")
+    except StepFailed:
+        sys.exit(1)  # the script has said what is wrong
     except KeyboardInterrupt:
         sys.exit("\nmake demo: stopped; run it again to go on from here.")
 

@@ -15,7 +15,7 @@ BEGUN = "begun.json"
 
 
 class StepFailed(RuntimeError):
-    """A script ended with an error, which it has printed."""
+    """A script ended with an error, which it has printed; holds its step."""
 
 
 class Step:
@@ -70,9 +70,18 @@ class Step:
             state["seconds"] += time.time() - started
             begun.write_text(json.dumps(state), encoding="utf-8")
         if code != 0:
-            raise StepFailed(f"the step '{self.name}' failed, see above.")
+            self._tidy(begun)
+            raise StepFailed(self.name)
         os.replace(begun, self.folder / STAMP)
         return state["seconds"]
+
+    def _tidy(self, begun):
+        """Leave no trace of a step that refused before it wrote anything."""
+        if list(self.folder.iterdir()) == [begun]:
+            begun.unlink()
+            self.folder.rmdir()
+            if not any(self.folder.parent.iterdir()):
+                self.folder.parent.rmdir()
 
 
 def run_steps(steps, key=""):

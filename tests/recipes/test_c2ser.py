@@ -1,0 +1,245 @@
+"""The C2SER recipes, from a corpus to figures, on models of a few kilobytes."""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from speechbrain_c2ser.checkpoints.folder import save_emotion2vec
+from speechbrain_c2ser.chain_of_thought.prosody import annotate
+from speechbrain_c2ser.corpora import synthetic
+from speechbrain_c2ser.corpora.manifest import read_manifest, write_manifest
+from speechbrain_c2ser.experiment import load_experiment
+from speechbrain_c2ser.training import NonFiniteLossError
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "recipes" / "C2SER"
+TINY = str(ROOT / "hparams" / "c2ser" / "tiny.yaml")
+CONNECTOR = (
+    "{input_size: 32, output_size: 32, utterance_size: 16, "
+    "num_heads: 2, ffn_size: 32}"
+)
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    """recipe(name) -> the script as a module."""
+    sys.path.insert(0, str(RECIPES))
+    yield importlib.import_module
+    sys.path.remove(str(RECIPES))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Four synthetic voices with their speaking styles."""
+    folder = tmp_path_factory.mktemp("corpus")
+    paths = synthetic.prepare(
+        folder,
+        train_voices=2,
+        valid_voices=1,
+        test_voices=1,
+        train_repeats=1,
+        valid_repeats=1,
+        test_repeats=1,
+        num_workers=1,
+    )
+    thresholds = None
+    for path in paths.values():
+        items = read_manifest(path)
+        thresholds = annotate(items, thresholds, workers=1, progress=False)
+        write_manifest(items, path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def models(tiny_llm, tiny_whisper, build_emotion2vec, tmp_path_factory):
+    """Command-line options that name tiny models."""
+    encoder = tmp_path_factory.mktemp("models") / "encoder"
+    save_emotion2vec(build_emotion2vec(), encoder)
+    return [
+        f"--whisper_source={tiny_whisper}",
+        f"--llm_source={tiny_llm}",
+        f"--emotion2vec_source={encoder}",
+        f"--connector={CONNECTOR}",
+    ]
+
+
+def options(corpus, output, *more):
+    """A short run on the processor."""
+    return [
+        f"--output_folder={output}",
+        f"--train_manifest={corpus}/train.json",
+        f"--valid_manifest={corpus}/valid.json",
+        "--batching={batch_seconds: 12.0, num_buckets: 2}",
+        "--number_of_epochs=2",
+        "--precision=fp32",
+        "--device=cpu",
+        "--noprogressbar",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def explicit(recipe, corpus, models, tmp_path_factory):
+    """Output folder of a finished stage 1."""
+    output = tmp_path_factory.mktemp("explicit")
+    stage = recipe("train_explicit")
+    argv = [TINY, *options(corpus, output, *models)]
+    stage.train(stage.ExplicitBrain, *load_experiment(argv))
+    return output
+
+
+def test_explicit_writes_folder_log_and_record(explicit):
+    log = (explicit / "train_log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in log] == [1, 2]
+    assert 0 <= json.loads(log[-1])["valid_ua"] <= 1
+    record = json.loads((explicit / "run.json").read_text())
+    assert record["seed"] == 1986 and record["versions"]["torch"]
+    assert (explicit / "c2ser" / "model.safetensors").is_file()
+
+
+def test_checkpoint_holds_trained_tensors_only(explicit):
+    saved = load_file(next((explicit / "save").glob("CKPT*/trained.ckpt")))
+    assert not [k for k in saved if "acoustic_encoder.blocks" in k]
+    assert [k for k in saved if k.startswith("language_model")]
+
+
+def test_implicit_starts_from_stage_one(
+    recipe, explicit, corpus, models, tmp_path
+):
+    stage = recipe("train_implicit")
+    argv = [TINY, *options(corpus, tmp_path, *models)]
+    argv += [
+        f"--start_from={explicit / 'c2ser'}",
+        f"--llm_source={explicit / 'c2ser' / 'llm'}",
+        "--number_of_epochs=1",
+    ]
+    hparams, run_opts = load_experiment(argv)
+    before = load_file(explicit / "c2ser" / "model.safetensors")
+    stage.train(stage.ImplicitBrain, hparams, run_opts)
+    after = load_file(tmp_path / "c2ser" / "model.safetensors")
+    assert before.keys() == after.keys()
+    frozen = [k for k in before if "acoustic_encoder" in k]
+    assert all(torch.equal(before[k], after[k]) for k in frozen)
+    assert any(not torch.equal(before[k], after[k]) for k in before)
+
+
+@pytest.mark.parametrize("mode", ["explicit", "implicit"])
+def test_evaluation(recipe, explicit, corpus, mode, tmp_path, monkeypatch):
+    argv = [
+        "evaluate.py",
+        str(ROOT / "hparams" / "c2ser" / "evaluate.yaml"),
+        f"--output_folder={tmp_path}",
+        f"--c2ser_folder={explicit / 'c2ser'}",
+        f"--test_manifest={corpus}/test.json",
+        f"--mode={mode}",
+        "--max_new_tokens=8",
+        "--device=cpu",
+    ]
+    monkeypatch.setattr(sys, "argv", argv)
+    recipe("evaluate").main()
+    result = json.loads((tmp_path / f"{mode}.json").read_text())
+    labels = set(synthetic.EMOTIONS)
+    assert len(result["predictions"]) == len(
+        read_manifest(corpus / "test.json")
+    )
+    for row in result["predictions"]:
+        assert row["scored_label"] in labels
+        assert row["label"] is None or row["label"] in labels
+        assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert ("content_error_rate" in result["metrics"]) == (mode == "explicit")
+
+
+def test_warm_up_writes_a_whisper_folder(
+    recipe, corpus, tiny_whisper, tmp_path
+):
+    stage = recipe("warm_up_whisper")
+    yaml = str(ROOT / "hparams" / "c2ser" / "warm_up_tiny.yaml")
+    argv = [
+        yaml,
+        *options(corpus, tmp_path),
+        f"--whisper_source={tiny_whisper}",
+        "--encoder_size=32",
+        "--number_of_epochs=1",
+    ]
+    hparams, run_opts = load_experiment(argv)
+    stage.train(hparams, run_opts)
+    tensors = load_file(tmp_path / "whisper" / "model.safetensors")
+    trained = hparams["encoder"].encoder.state_dict()
+    assert tensors.keys() == {f"encoder.{name}" for name in trained}
+    first = load_file(tiny_whisper / "model.safetensors")
+    key = "encoder.conv1.weight"
+    assert not torch.equal(tensors[key], first[key])
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv.pop(1))
+import train_explicit as stage
+from speechbrain_c2ser.experiment import load_experiment
+batches, fit_batch = int(sys.argv.pop(1)), stage.ExplicitBrain.fit_batch
+def counted(self, batch):
+    global batches
+    if batches == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    batches -= 1
+    return fit_batch(self, batch)
+stage.ExplicitBrain.fit_batch = counted
+stage.train(stage.ExplicitBrain, *load_experiment())
+"""
+
+
+def test_killed_run_ends_with_the_same_weights(
+    explicit, recipe, corpus, models, tmp_path
+):
+    argv = [
+        TINY,
+        *options(corpus, tmp_path, *models),
+        "--ckpt_interval_steps=1",
+        "--ckpt_interval_minutes=0",
+    ]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(RECIPES), "2", *argv],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    stage = recipe("train_explicit")
+    stage.train(stage.ExplicitBrain, *load_experiment(argv))
+    one, two = (
+        load_file(folder / "c2ser" / "model.safetensors")
+        for folder in (explicit, tmp_path)
+    )
+    for key, tensor in one.items():
+        torch.testing.assert_close(two[key], tensor, atol=1e-6, rtol=1e-5)
+
+
+def test_nan_loss_names_the_batch(recipe, corpus, models, tmp_path):
+    stage = recipe("train_explicit")
+    hparams, run_opts = load_experiment(
+        [TINY, *options(corpus, tmp_path, *models)]
+    )
+    with torch.no_grad():
+        hparams["connector"].projection.weight.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match="espeak_"):
+        stage.train(stage.ExplicitBrain, hparams, run_opts)
+
+
+def test_item_without_transcript_is_named(recipe, corpus, models, tmp_path):
+    items = read_manifest(corpus / "train.json")
+    name = sorted(items)[0]
+    del items[name]["transcript"]
+    write_manifest(items, tmp_path / "train.json")
+    stage = recipe("train_explicit")
+    argv = [TINY, *options(corpus, tmp_path / "out", *models)]
+    argv.append(f"--train_manifest={tmp_path / 'train.json'}")
+    hparams, run_opts = load_experiment(argv)
+    with pytest.raises(ValueError, match=name):
+        stage.train(stage.ExplicitBrain, hparams, run_opts)
