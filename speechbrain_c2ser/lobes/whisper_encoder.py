@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.functional import gelu, pad
 from transformers import WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper import modeling_whisper
+from transformers.utils import logging as transformers_logging
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.lengths import frame_mask, sample_counts
@@ -371,9 +372,16 @@ def _from_source(source, pretrained, save_path):
             )
     elif folder.is_absolute() or source.startswith((".", "~")):
         raise FileNotFoundError(f"There is no Whisper folder '{source}'.")
-    whisper = _CheckedWhisper(
-        source, save_path or str(HF_HUB_CACHE), encoder_only=True
-    )
+    # The decoder is not kept, so that its absence is no news; what the
+    # encoder lacks is told by the class above.
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        whisper = _CheckedWhisper(
+            source, save_path or str(HF_HUB_CACHE), encoder_only=True
+        )
+    finally:
+        transformers_logging.set_verbosity(verbosity)
     return whisper.model.encoder
 
 
