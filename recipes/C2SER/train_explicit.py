@@ -68,7 +68,7 @@ class ExplicitBrain(TrainingBrain):
         """
         space = self.hparams.label_space
         continuations = [
-            label_answers(space, self.mode, item["language"])
+            label_answers(space, self.mode, item.get("language"))
             for item in batch.item
         ]
         prefixes = None
@@ -128,7 +128,7 @@ class ExplicitBrain(TrainingBrain):
 
 def train(brain_class, hparams, run_opts):
     """Fit a stage on its manifests and write the C2SER folder."""
-    need = ["emotion", "transcript", "language", "style"]
+    need = ["emotion", "style"] + ["transcript"] * hparams["content"]
     train_set, valid_set = (
         speech_dataset(hparams[name], need, hparams["label_space"])
         for name in ("train_manifest", "valid_manifest")

@@ -215,16 +215,18 @@ def manifest_texts(manifest, languages, seed=0, phrasings=4):
     list[str]
     """
     rng = Random(seed)
-    items = _read(manifest)
+    items = [{**row, "id": key} for key, row in _read(manifest).items()]
+    build = answers.AnswerBuilder(
+        LabelSpace.from_items(items),
+        content=all(item.get("transcript") for item in items),
+        seed=seed,
+    )
     texts = []
-    for item in items.values():
-        for _ in range(phrasings):
-            texts.append(answers.explicit_answer(item, rng=rng))
-            texts.append(
-                answers.implicit_answer(item, item["language"], rng=rng)
-            )
+    for mode in answers.MODES:
+        for moment in range(phrasings):
+            texts += build(items, [mode] * len(items), moment)[1]
     for language in languages:
-        for mode in ("explicit", "implicit"):
+        for mode in answers.MODES:
             # Often enough for the tokenizer to keep their words whole.
             texts += [
                 answers.prompt(mode, language, rng=rng) for _ in range(50)

@@ -16,12 +16,18 @@ import shutil
 import sys
 from pathlib import Path
 
+from ruamel.yaml import YAML
 from steps import ROOT, Step, StepFailed, run_steps
 
 from speechbrain_c2ser.chain_of_thought.answers import answer_language
-from speechbrain_c2ser.corpora.manifest import read_manifest, write_atomic
+from speechbrain_c2ser.corpora.manifest import (
+    SPLITS,
+    read_manifest,
+    write_atomic,
+)
 
-SPLITS = ("train", "valid", "test")
+DEMO_UTTERANCES = 4760
+MOST_REPEATS = 6
 
 
 def corpus_steps(output, data):
@@ -48,13 +54,20 @@ def model_steps(output):
     languages = sorted(
         {answer_language(item.get("language")) for item in items.values()}
     )
+    content = all(item.get("transcript") for item in items.values())
     models, encoder = output / "models", output / "emotion2vec_s/encoder"
     manifest = {split: output / f"style/{split}.json" for split in SPLITS}
     manifests = [f"--{s}_manifest={manifest[s]}" for s in ("train", "valid")]
 
     def train(name, script, yaml, *options):
         folder = output / name
-        command = [script, yaml, f"--output_folder={folder}", *manifests]
+        command = [
+            script,
+            yaml,
+            f"--output_folder={folder}",
+            *manifests,
+            f"--number_of_epochs={epochs(yaml, len(items))}",
+        ]
         return Step(name, folder, [*command, *options])
 
     def stage(name, *options):
@@ -64,7 +77,8 @@ def model_steps(output):
             "hparams/c2ser/tiny.yaml",
             f"--label_names={json.dumps(corpus['labels'])}",
             f"--languages={json.dumps(languages)}",
-            f"--whisper_source={output / 'whisper_warm_up/whisper'}",
+            f"--content={content}",
+            f"--whisper_source={whisper}",
             f"--emotion2vec_source={encoder}",
             f"--feature_folder={output / 'features'}",
             *options,
@@ -99,6 +113,18 @@ def model_steps(output):
             ],
         )
 
+    whisper = models / "tiny_whisper"
+    warm_up = []
+    if content:  # without transcripts there is nothing to warm up on
+        whisper = output / "whisper_warm_up/whisper"
+        warm_up = [
+            train(
+                "whisper_warm_up",
+                "recipes/C2SER/warm_up_whisper.py",
+                "hparams/c2ser/warm_up_tiny.yaml",
+                f"--whisper_source={models / 'tiny_whisper'}",
+            )
+        ]
     make = ["recipes/Synthetic/make_tiny_models.py", manifest["train"], models]
     return [
         Step("models", models, [*make, "--languages", *languages]),
@@ -109,12 +135,7 @@ def model_steps(output):
         ),
         embed("before", "random:hparams/blocks/emotion2vec_s_tiny.yaml"),
         embed("after", encoder),
-        train(
-            "whisper_warm_up",
-            "recipes/C2SER/warm_up_whisper.py",
-            "hparams/c2ser/warm_up_tiny.yaml",
-            f"--whisper_source={models / 'tiny_whisper'}",
-        ),
+        *warm_up,
         stage("explicit", f"--llm_source={models / 'tiny_llm'}"),
         stage(
             "implicit",
@@ -124,6 +145,17 @@ def model_steps(output):
         evaluate("explicit"),
         evaluate("implicit"),
     ]
+
+
+def epochs(yaml, utterances):
+    """Epochs of a tiny yaml, more of them on a corpus smaller than the demo's.
+
+    The yamls are made for the synthetic corpus; a small one would else see
+    too few updates to learn anything.
+    """
+    settings = YAML().load((ROOT / yaml).read_text(encoding="utf-8"))
+    more = min(max(DEMO_UTTERANCES / utterances, 1), MOST_REPEATS)
+    return round(settings["number_of_epochs"] * more)
 
 
 def describe_run(output, times):

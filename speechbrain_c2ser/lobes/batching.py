@@ -86,3 +86,48 @@ def pad_and_join(tensors):
     """
     size = max(tensor.shape[1] for tensor in tensors)
     return torch.cat([F.pad(t, (0, 0, 0, size - t.shape[1])) for t in tensors])
+
+
+def in_similar_parts(function, x, lengths, max_padding):
+    """Runs a batch in parts of similar length, and puts it together again.
+
+    Arguments
+    ---------
+    function : callable
+        (x, lengths) → three results of the batch: [b, T, C]; [b, ...]; and a
+        list of [b, T', C], or None.
+    x : torch.Tensor
+        [B, T, C].
+    lengths : torch.Tensor
+        Valid frames of each item, [B].
+    max_padding : float
+        Share of a part that may be padding.
+
+    Returns
+    -------
+    tuple
+        The function's three results for the whole batch.
+
+    Example
+    -------
+    >>> double = lambda x, lengths: (2 * x, lengths, None)
+    >>> x, lengths = torch.ones(2, 3, 1), torch.tensor([1, 3])
+    >>> in_similar_parts(double, x, lengths, 0.1)[0].flatten()
+    tensor([2., 0., 0., 2., 2., 2.])
+    """
+    parts = similar_lengths(lengths, max_padding)
+    if len(parts) == 1:
+        return function(x, lengths)
+    results = [
+        function(x[part, : lengths[part].max()], lengths[part])
+        for part in parts
+    ]
+    order = torch.cat(parts).argsort()
+    frames, vectors, layers = zip(*results, strict=True)
+    if layers[0] is not None:
+        layers = [
+            pad_and_join(layer)[order] for layer in zip(*layers, strict=True)
+        ]
+    else:
+        layers = None
+    return pad_and_join(frames)[order], torch.cat(vectors)[order], layers

@@ -1,27 +1,21 @@
 """Emotion2Vec-S, emotion2vec and data2vec 2.0 audio: frames and utterance
 tokens of an utterance's emotion (C2SER, arXiv 2502.18186, section 3.1)."""
 
+from functools import partial
+
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.batching import (
-    normalise,
-    pad_and_join,
-    similar_lengths,
-)
-from speechbrain_c2ser.lobes.emotion2vec_layers import (
-    Block,
-    ConvFrontEnd,
-    PositionalConvs,
-    alibi_slopes,
-)
-from speechbrain_c2ser.lobes.lengths import frame_mask, sample_counts
+from speechbrain_c2ser.lobes.alibi import alibi_slopes, attention_bias
+from speechbrain_c2ser.lobes.batching import in_similar_parts
+from speechbrain_c2ser.lobes.emotion2vec_layers import Block, PositionalConvs
+from speechbrain_c2ser.lobes.lengths import valid_frames
+from speechbrain_c2ser.lobes.local_features import LocalFeatures
 
 
 @remember_arguments
-class Emotion2VecS(nn.Module):
+class Emotion2VecS(LocalFeatures):
     """Acoustic encoder with utterance tokens in front of the frames.
 
     Waveform → convolutions (50 frames per second) → projection →
@@ -154,28 +148,22 @@ class Emotion2VecS(nn.Module):
         max_padding=0.02,
         freeze=False,
     ):
-        super().__init__()
+        super().__init__(conv_layers, embed_dim, normalize, pad_short)
         if embed_dim % num_heads:
             raise ValueError(
                 f"embed_dim ({embed_dim}) must be a multiple of num_heads "
                 f"({num_heads})."
             )
-        self.embed_dim = embed_dim
         self.num_heads = num_heads
         self.prenet_depth = prenet_depth
         self.depth = depth
         self.num_utterance_tokens = num_utterance_tokens
-        self.normalize = normalize
-        self.pad_short = pad_short
         self.prenet_layerdrop = prenet_layerdrop
         self.layerdrop = layerdrop
         self.end_of_block_targets = end_of_block_targets
         self.max_padding = max_padding
         self.freeze = freeze
 
-        self.front_end = ConvFrontEnd(conv_layers)
-        self.feature_norm = nn.LayerNorm(self.front_end.output_size)
-        self.projection = nn.Linear(self.front_end.output_size, embed_dim)
         self.positions = PositionalConvs(
             embed_dim,
             conv_pos_width,
@@ -256,37 +244,6 @@ class Emotion2VecS(nn.Module):
         """
         return super().train(mode and not self.freeze)
 
-    def frame_lengths(self, sample_lengths):
-        """Frames that so many samples give.
-
-        Arguments
-        ---------
-        sample_lengths : torch.Tensor
-            Samples, [B].
-
-        Returns
-        -------
-        torch.Tensor
-            Frames, [B].
-
-        Raises
-        ------
-        ValueError
-            Where an item is too short for one frame and `pad_short` is off.
-        """
-        shortest = self.front_end.receptive_field
-        if self.pad_short:
-            sample_lengths = sample_lengths.clamp_min(shortest)
-        elif sample_lengths.min() < shortest:
-            item = int(sample_lengths.argmin())
-            raise ValueError(
-                f"Item {item} of the batch has {int(sample_lengths[item])} "
-                f"samples, but one frame needs {shortest} "
-                f"({shortest / 16} ms at 16 kHz): remove it, or set "
-                "pad_short: True to pad such items with zeros."
-            )
-        return self.front_end.frame_lengths(sample_lengths)
-
     def forward(self, wavs, wav_lens=None):
         """Computes the frames.
 
@@ -337,86 +294,16 @@ class Emotion2VecS(nn.Module):
             with torch.no_grad():
                 return self.extract(wavs, wav_lens, all_layers)
         x, lengths = self.frontend(wavs, wav_lens)
-        parts = [slice(None)]
+        contextualise = partial(self.contextualise, all_layers=all_layers)
         if x.device.type == "cpu":
-            parts = similar_lengths(lengths, self.max_padding)
-        if len(parts) == 1:
-            frames, tokens, layers = self.contextualise(
-                x, lengths, all_layers=all_layers
+            frames, tokens, layers = in_similar_parts(
+                contextualise, x, lengths, self.max_padding
             )
         else:
-            results = [
-                self.contextualise(
-                    x[part, : lengths[part].max()],
-                    lengths[part],
-                    all_layers=all_layers,
-                )
-                for part in parts
-            ]
-            order = torch.cat(parts).argsort()
-            frames, tokens, layers = zip(*results, strict=True)
-            frames = pad_and_join(frames)[order]
-            tokens = torch.cat(tokens)[order]
-            if all_layers:
-                layers = [
-                    pad_and_join(layer)[order]
-                    for layer in zip(*layers, strict=True)
-                ]
+            frames, tokens, layers = contextualise(x, lengths)
         if all_layers:
             return frames, tokens, lengths, layers
         return frames, tokens, lengths
-
-    def frontend(self, wavs, wav_lens=None):
-        """Computes the local features: everything before the positions.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
-            Relative lengths, [B]; None when all are full.
-
-        Returns
-        -------
-        torch.Tensor
-            Local features, [B, T, C]; padded frames are zero.
-        torch.Tensor
-            Valid frames of each item, [B].
-
-        Raises
-        ------
-        ValueError
-            Where an item is too short for one frame and `pad_short` is off.
-        """
-        samples = sample_counts(wavs, wav_lens)
-        lengths = self.frame_lengths(samples)
-        if self.normalize:
-            wavs = normalise(wavs, samples)
-        wavs = wavs.to(self.projection.weight.dtype)
-        missing = self.front_end.receptive_field - wavs.shape[1]
-        if missing > 0:
-            wavs = F.pad(wavs, (0, missing))
-        if torch.is_grad_enabled() or wavs.device.type != "cpu":
-            x = self._project(self.front_end(wavs))
-            x = x[:, : lengths.max()]
-            valid = _valid(lengths, x.shape[1])
-            return x if valid is None else x * valid, lengths
-        needed = self.front_end.receptive_field
-        items = [
-            torch.cat(
-                [
-                    self._project(piece)[0]
-                    for piece in self.front_end.in_pieces(
-                        wav[: max(count, needed)]
-                    )
-                ]
-            )
-            for wav, count in zip(wavs, samples.tolist(), strict=True)
-        ]
-        return nn.utils.rnn.pad_sequence(items, batch_first=True), lengths
-
-    def _project(self, x):
-        return self.projection(self.feature_norm(x))
 
     def contextualise(
         self, x, lengths, keep_indices=None, all_layers=False, blocks=None
@@ -448,7 +335,7 @@ class Emotion2VecS(nn.Module):
             With `all_layers`, of every block after the prenet that ran, the
             MLP's output before its residual: [B, tokens + T or K, C].
         """
-        valid = _valid(lengths, x.shape[1])
+        valid = valid_frames(lengths, x.shape[1])
         x = x + self.positions(x, valid)
         places = torch.arange(x.shape[1], device=x.device)[None]
         if keep_indices is not None:
@@ -458,7 +345,14 @@ class Emotion2VecS(nn.Module):
             x = x.gather(1, index.expand(-1, -1, x.shape[2]))
         num = self.num_utterance_tokens
         x = torch.cat([self.utterance_tokens.expand(len(x), -1, -1), x], dim=1)
-        bias = self._attention_bias(places, valid, _compute_dtype(x))
+        bias = attention_bias(
+            places,
+            valid,
+            num,
+            self.alibi_slopes,
+            self.alibi_scale,
+            _compute_dtype(x),
+        )
 
         x = self.prenet_dropout(self.prenet_norm(x))
         for i, block in enumerate(self.prenet):
@@ -482,66 +376,9 @@ class Emotion2VecS(nn.Module):
         """Whether layerdrop skips a block now."""
         return self.training and float(torch.rand(())) < probability
 
-    def _attention_bias(self, places, valid, dtype):
-        """Prepares the bias of the attention scores.
-
-        Arguments
-        ---------
-        places : torch.Tensor
-            Frame positions, [1 or B, T].
-        valid : torch.Tensor or None
-            [B, T, 1] bool, True on real frames; None when all are.
-        dtype : torch.dtype
-            Of the scores. The bias is computed in float32.
-
-        Returns
-        -------
-        callable
-            Block number → bias, broadcastable to [B, heads, N, N] with N =
-            tokens + T, or None. One tensor serves all blocks, unless each has
-            its own scale.
-        """
-        num = self.num_utterance_tokens
-        hidden = None
-        if valid is not None:
-            hidden = F.pad(~valid.squeeze(-1), (num, 0))[:, None, None]
-        if self.alibi_slopes is None:
-            if hidden is None:
-                return lambda block: None
-            mask = torch.zeros(hidden.shape, device=places.device)
-            mask = mask.masked_fill(hidden, float("-inf")).to(dtype)
-            return lambda block: mask
-        # Symmetric, between frames only: zero from and to the tokens.
-        distance = (places.unsqueeze(2) - places.unsqueeze(1)).abs()
-        distance = F.pad(distance.float(), (num, 0, num, 0)).unsqueeze(1)
-        slopes = torch.tensor(self.alibi_slopes, device=places.device)
-        scales = self.alibi_scale.float().clamp_min(0)
-        if scales.shape[1] > 1:
-            # Heads without bias have a slope of zero: any scale will do.
-            scales = F.pad(scales, (0, len(slopes) - scales.shape[1]))
-
-        def bias(block):
-            factor = -(slopes * scales[block if len(scales) > 1 else 0])
-            scores = distance * factor[:, None, None]
-            if hidden is not None:
-                scores = scores.masked_fill(hidden, float("-inf"))
-            return scores.to(dtype)
-
-        if len(scales) > 1:
-            return bias
-        shared = bias(0)
-        return lambda block: shared
-
 
 def _compute_dtype(x):
     """What attention computes in: autocast's choice, or the tensor's own."""
     if torch.is_autocast_enabled(x.device.type):
         return torch.get_autocast_dtype(x.device.type)
     return x.dtype
-
-
-def _valid(lengths, size):
-    """[B, size, 1] bool, True before each length; None when all are full."""
-    if int(lengths.min()) >= size:
-        return None
-    return frame_mask(lengths, size).unsqueeze(-1)

@@ -283,34 +283,6 @@ class PositionalConvs(nn.Module):
         return x
 
 
-def alibi_slopes(num_heads):
-    """ALiBi's slopes (Press et al., 2022): a geometric series for a power of
-    two; other counts take every second slope of the next power.
-
-    Arguments
-    ---------
-    num_heads : int
-        Attention heads.
-
-    Returns
-    -------
-    list of float
-        One slope per head.
-
-    Example
-    -------
-    >>> alibi_slopes(4)
-    [0.25, 0.0625, 0.015625, 0.00390625]
-    >>> len(alibi_slopes(6))
-    6
-    """
-    power = 2 ** math.floor(math.log2(num_heads))
-    slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
-    if power < num_heads:
-        slopes += alibi_slopes(2 * power)[0::2][: num_heads - power]
-    return slopes
-
-
 class Block(nn.Module):
     """Transformer block: self-attention with a bias, then an MLP.
 

@@ -76,3 +76,29 @@ def frame_mask(lengths, size):
             [ True,  True,  True]])
     """
     return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
+
+
+def valid_frames(lengths, size):
+    """`frame_mask` over channels, or None where nothing is padded.
+
+    Arguments
+    ---------
+    lengths : torch.Tensor
+        Frame counts [batch].
+    size : int
+        Number of frames in the padded batch.
+
+    Returns
+    -------
+    torch.Tensor or None
+        Mask [batch, size, 1]; None when all items are full.
+
+    Example
+    -------
+    >>> valid_frames(torch.tensor([1, 2]), 2).flatten()
+    tensor([ True, False,  True,  True])
+    >>> valid_frames(torch.tensor([2, 2]), 2)
+    """
+    if int(lengths.min()) >= size:
+        return None
+    return frame_mask(lengths, size).unsqueeze(-1)

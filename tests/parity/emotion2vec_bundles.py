@@ -165,7 +165,13 @@ def _alibi_crop(encoder, shape):
     if len(scale) > 1:
         encoder.alibi_scale.fill_(1.0)
     places = torch.arange(shape[-1])[None]
-    bias = encoder._attention_bias(places, None, torch.float32)(0)
+    bias = attention_bias(
+        places,
+        None,
+        encoder.num_utterance_tokens,
+        encoder.alibi_slopes,
+        encoder.alibi_scale,
+    )(0)
     encoder.alibi_scale.copy_(scale)
     return bias[:, : shape[1], : shape[2], : shape[3]]
 
