@@ -4,6 +4,7 @@ import torch
 from result import Result, close
 
 from speechbrain_c2ser.checkpoints.emotion2vec import build
+from speechbrain_c2ser.lobes.alibi import attention_bias
 from speechbrain_c2ser.lobes.batching import normalise
 from speechbrain_c2ser.lobes.heads import masked_mean
 
