@@ -5,12 +5,12 @@ import torch
 
 from speechbrain_c2ser.lobes.block_masking import block_mask, kept_positions
 from speechbrain_c2ser.lobes.emotion2vec import Emotion2VecS
+from speechbrain_c2ser.lobes.emotion2vec_decoder import ConvDecoder
 from speechbrain_c2ser.lobes.emotion2vec_pretraining import (
     CollapseError,
-    ConvDecoder,
     Emotion2VecPretraining,
-    instance_norm,
 )
+from speechbrain_c2ser.lobes.time_norm import instance_norm
 
 
 def make_encoder(**changes):
