@@ -1,6 +1,7 @@
 """Rules of the house that a program can check."""
 
 import ast
+import io
 import re
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 import ruamel.yaml
 from hyperpyyaml import resolve_references
 from speechbrain.utils.run_opts import RunOptions
+
+from speechbrain_c2ser.experiment import merge_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "speechbrain_c2ser"
@@ -41,12 +44,20 @@ FLOORS = {
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted((ROOT / "recipes").rglob("*.py"))
 BLOCKS = sorted((ROOT / "hparams" / "blocks").glob("*.yaml"))
-# An overlay holds what changes on another yaml and does not stand alone.
-OVERLAYS = sorted(
-    path
-    for folder in ("ablations", "overlays")
-    for path in (ROOT / "hparams").rglob(f"{folder}/*.yaml")
-)
+# An overlay holds what changes on other yamls and does not stand alone; its
+# first line names them: "# Overlay on: hparams/a/b.yaml hparams/a/c.yaml".
+OVERLAY_ON = "# Overlay on:"
+OVERLAYS = {
+    path: first.removeprefix(OVERLAY_ON).split()
+    for path in sorted((ROOT / "hparams").rglob("*.yaml"))
+    for first in path.read_text(encoding="utf-8").splitlines()[:1]
+    if first.startswith(OVERLAY_ON)
+}
+OVERLAID = [
+    pytest.param(path, ROOT / base, id=f"{path.relative_to(ROOT)} on {base}")
+    for path, bases in OVERLAYS.items()
+    for base in bases
+]
 EXPERIMENTS = sorted(
     set((ROOT / "hparams").rglob("*.yaml")) - set(BLOCKS) - set(OVERLAYS)
 )
@@ -219,7 +230,9 @@ def placeholders(text):
     return dict.fromkeys(names, "given")
 
 
-@pytest.mark.parametrize("path", BLOCKS + OVERLAYS + EXPERIMENTS, ids=name_of)
+@pytest.mark.parametrize(
+    "path", [*BLOCKS, *OVERLAYS, *EXPERIMENTS], ids=name_of
+)
 def test_yaml_is_tidy(path):
     text = path.read_text(encoding="utf-8")
     assert text.startswith("#"), "no header that says what it is"
@@ -234,10 +247,14 @@ def test_yaml_is_tidy(path):
 
 @pytest.mark.parametrize("path", EXPERIMENTS + BLOCKS, ids=name_of)
 def test_yaml_resolves(path):
-    with open(path, encoding="utf-8") as stream:
-        overrides = placeholders(path.read_text(encoding="utf-8"))
-        resolved = resolve_references(stream, overrides).getvalue()
-    # Every class and function that a yaml names is there.
+    check_resolves(path.read_text(encoding="utf-8"), path)
+
+
+def check_resolves(text, path):
+    """References, includes and every class and function named are there."""
+    stream = io.StringIO(text)
+    stream.name = str(path)  # includes are relative to it
+    resolved = resolve_references(stream, placeholders(text)).getvalue()
     for name in re.findall(r"!(?:new|name|apply):([\w.]+)", resolved):
         if name.startswith(OURS):
             assert importable(name), f"{name_of(path)}: no {name}"
@@ -273,12 +290,23 @@ def test_every_top_level_key_is_used(path):
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=name_of)
-def test_an_overlay_changes_keys_that_exist(path):
-    changed = set(re.findall(r"^(\w+):", path.read_text(), re.MULTILINE))
-    known = set()
-    for experiment in path.parent.parent.glob("*.yaml"):
-        known |= set(re.findall(r"^(\w+):", experiment.read_text(), re.M))
-    assert changed and changed <= known, changed - known
+def test_an_overlay_names_its_experiments(path):
+    bases = {ROOT / base for base in OVERLAYS[path]}
+    assert bases and bases <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("path, base", OVERLAID)
+def test_an_overlay_changes_keys_that_exist(path, base):
+    check_resolves(merge_yaml(base, [path]), base)
+
+
+def test_a_yaml_that_does_not_stand_alone_says_so():
+    unsaid = [
+        name_of(path)
+        for path in EXPERIMENTS
+        if not re.search(r"^(output|save)_folder:", path.read_text(), re.M)
+    ]
+    assert not unsaid, f"{unsaid}: no folder; start with '{OVERLAY_ON} ...'"
 
 
 # Imported name -> the name to install, where they differ.
