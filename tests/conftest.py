@@ -1,5 +1,6 @@
-"""What all tests share: offline, few threads, small corpora."""
+"""What all tests share: offline, few threads, small corpora and models."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -17,8 +18,11 @@ import pytest
 import soundfile
 import torch
 
+from speechbrain_c2ser.lobes.emotion2vec import Emotion2VecS
+
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)
+WORDS = "angry happy fearful surprised neutral sad disgusted".split()
 
 
 @pytest.fixture(scope="session")
@@ -111,3 +115,52 @@ def run_script():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def make_tiny_models(root):
+    """The recipe script that writes tiny LLM and Whisper folders."""
+    path = root / "recipes" / "Synthetic" / "make_tiny_models.py"
+    spec = importlib.util.spec_from_file_location("make_tiny_models", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(make_tiny_models, tmp_path_factory):
+    """Folder of a two-layer Qwen2 whose tokenizer knows the label words."""
+    texts = [f"The speaker sounds {word}." for word in WORDS] * 4
+    texts += ["Please describe the speech.", "说话人语速快，音调高。"] * 4
+    folder = tmp_path_factory.mktemp("models") / "llm"
+    return make_tiny_models.make_llm(
+        folder, texts, vocab_size=400, hidden_size=32, layers=2, heads=2
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(make_tiny_models, tmp_path_factory):
+    """Folder of a two-layer Whisper."""
+    folder = tmp_path_factory.mktemp("models") / "whisper"
+    return make_tiny_models.make_whisper(
+        folder, width=32, encoder_layers=2, heads=2
+    )
+
+
+@pytest.fixture(scope="session")
+def build_emotion2vec():
+    """build_emotion2vec() -> a frozen Emotion2Vec-S of random weights."""
+
+    def build():
+        torch.manual_seed(1)
+        return Emotion2VecS(
+            conv_layers=((16, 10, 5), *[(16, 3, 2)] * 4, *[(16, 2, 2)] * 2),
+            embed_dim=16,
+            num_heads=2,
+            prenet_depth=1,
+            depth=1,
+            conv_pos_groups=2,
+            freeze=True,
+        )
+
+    return build

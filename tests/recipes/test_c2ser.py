@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from speechbrain_c2ser.checkpoints.folder import save_emotion2vec
 from speechbrain_c2ser.chain_of_thought.prosody import annotate
+from speechbrain_c2ser.checkpoints.folder import save_emotion2vec
 from speechbrain_c2ser.corpora import synthetic
 from speechbrain_c2ser.corpora.manifest import read_manifest, write_manifest
 from speechbrain_c2ser.experiment import load_experiment
@@ -22,10 +22,14 @@ from speechbrain_c2ser.training import NonFiniteLossError
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes" / "C2SER"
 TINY = str(ROOT / "hparams" / "c2ser" / "tiny.yaml")
-CONNECTOR = (
-    "{input_size: 32, output_size: 32, utterance_size: 16, "
-    "num_heads: 2, ffn_size: 32}"
-)
+# The widths of the models of tests/conftest.py.
+CONNECTOR = """connector: !include:../blocks/connector_transformer_tiny.yaml
+    input_size: 32
+    output_size: 32
+    utterance_size: 16
+    num_heads: 2
+    ffn_size: 32
+"""
 
 
 @pytest.fixture(scope="module")
@@ -61,26 +65,32 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def models(tiny_llm, tiny_whisper, build_emotion2vec, tmp_path_factory):
     """Command-line options that name tiny models."""
-    encoder = tmp_path_factory.mktemp("models") / "encoder"
+    folder = tmp_path_factory.mktemp("models")
+    encoder, overlay = folder / "encoder", folder / "overlay.yaml"
     save_emotion2vec(build_emotion2vec(), encoder)
+    overlay.write_text(CONNECTOR)
     return [
         f"--whisper_source={tiny_whisper}",
         f"--llm_source={tiny_llm}",
         f"--emotion2vec_source={encoder}",
-        f"--connector={CONNECTOR}",
+        f"--overlay={overlay}",
     ]
 
 
-def options(corpus, output, *more):
+def options(corpus, output, more=(), **changes):
     """A short run on the processor."""
+    settings = {
+        "output_folder": output,
+        "train_manifest": corpus / "train.json",
+        "valid_manifest": corpus / "valid.json",
+        "batching": "{batch_seconds: 12.0, num_buckets: 2}",
+        "number_of_epochs": 2,
+        "precision": "fp32",
+        "device": "cpu",
+        **changes,
+    }
     return [
-        f"--output_folder={output}",
-        f"--train_manifest={corpus}/train.json",
-        f"--valid_manifest={corpus}/valid.json",
-        "--batching={batch_seconds: 12.0, num_buckets: 2}",
-        "--number_of_epochs=2",
-        "--precision=fp32",
-        "--device=cpu",
+        *(f"--{name}={value}" for name, value in settings.items()),
         "--noprogressbar",
         *more,
     ]
@@ -91,7 +101,7 @@ def explicit(recipe, corpus, models, tmp_path_factory):
     """Output folder of a finished stage 1."""
     output = tmp_path_factory.mktemp("explicit")
     stage = recipe("train_explicit")
-    argv = [TINY, *options(corpus, output, *models)]
+    argv = [TINY, *options(corpus, output, models)]
     stage.train(stage.ExplicitBrain, *load_experiment(argv))
     return output
 
@@ -115,11 +125,12 @@ def test_implicit_starts_from_stage_one(
     recipe, explicit, corpus, models, tmp_path
 ):
     stage = recipe("train_implicit")
-    argv = [TINY, *options(corpus, tmp_path, *models)]
-    argv += [
-        f"--start_from={explicit / 'c2ser'}",
-        f"--llm_source={explicit / 'c2ser' / 'llm'}",
-        "--number_of_epochs=1",
+    start = explicit / "c2ser"
+    named = [o for o in models if not o.startswith("--llm_source")]
+    changes = {"start_from": start, "llm_source": start / "llm"}
+    argv = [
+        TINY,
+        *options(corpus, tmp_path, named, number_of_epochs=1, **changes),
     ]
     hparams, run_opts = load_experiment(argv)
     before = load_file(explicit / "c2ser" / "model.safetensors")
@@ -164,10 +175,9 @@ def test_warm_up_writes_a_whisper_folder(
     yaml = str(ROOT / "hparams" / "c2ser" / "warm_up_tiny.yaml")
     argv = [
         yaml,
-        *options(corpus, tmp_path),
+        *options(corpus, tmp_path, number_of_epochs=1),
         f"--whisper_source={tiny_whisper}",
         "--encoder_size=32",
-        "--number_of_epochs=1",
     ]
     hparams, run_opts = load_experiment(argv)
     stage.train(hparams, run_opts)
@@ -201,7 +211,7 @@ def test_killed_run_ends_with_the_same_weights(
 ):
     argv = [
         TINY,
-        *options(corpus, tmp_path, *models),
+        *options(corpus, tmp_path, models),
         "--ckpt_interval_steps=1",
         "--ckpt_interval_minutes=0",
     ]
@@ -224,7 +234,7 @@ def test_killed_run_ends_with_the_same_weights(
 def test_nan_loss_names_the_batch(recipe, corpus, models, tmp_path):
     stage = recipe("train_explicit")
     hparams, run_opts = load_experiment(
-        [TINY, *options(corpus, tmp_path, *models)]
+        [TINY, *options(corpus, tmp_path, models)]
     )
     with torch.no_grad():
         hparams["connector"].projection.weight.fill_(float("nan"))
@@ -238,8 +248,11 @@ def test_item_without_transcript_is_named(recipe, corpus, models, tmp_path):
     del items[name]["transcript"]
     write_manifest(items, tmp_path / "train.json")
     stage = recipe("train_explicit")
-    argv = [TINY, *options(corpus, tmp_path / "out", *models)]
-    argv.append(f"--train_manifest={tmp_path / 'train.json'}")
+    manifest = tmp_path / "train.json"
+    argv = [
+        TINY,
+        *options(corpus, tmp_path / "out", models, train_manifest=manifest),
+    ]
     hparams, run_opts = load_experiment(argv)
     with pytest.raises(ValueError, match=name):
         stage.train(stage.ExplicitBrain, hparams, run_opts)
