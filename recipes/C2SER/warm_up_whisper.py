@@ -27,7 +27,9 @@ class RecognitionBrain(TrainingBrain):
         """Waveforms → character log-probabilities [B, T, V], lengths [B]."""
         wavs, wav_lens = batch.to(self.device).sig
         frames, lengths = self.modules.encoder.extract(wavs, wav_lens)
-        return self.modules.head(frames).float().log_softmax(-1), lengths
+        # the rows that stand for no character are never heard
+        scores = self.modules.head(frames)[..., : len(self.characters)]
+        return scores.float().log_softmax(-1), lengths
 
     def compute_objectives(self, predictions, batch, stage):
         """CTC loss; on unseen speakers also the character error rate."""
@@ -88,6 +90,11 @@ def train(hparams, run_opts):
         checkpointer=hparams["checkpointer"],
     )
     brain.characters = characters_of(train_set)
+    if len(brain.characters) > hparams["num_characters"]:
+        raise ValueError(
+            f"The transcripts have {len(brain.characters)} characters, more "
+            f"than num_characters ({hparams['num_characters']}): raise it."
+        )
     brain.fit(
         hparams["epoch_counter"],
         train_set,
@@ -109,6 +116,7 @@ def characters_of(dataset):
     encoder.insert_blank()
     encoder.add_unk()
     encoder.update_from_iterable(sorted(texts))
+    encoder.ignore_len()  # `train` compares it with the output layer
     return encoder
 
 
