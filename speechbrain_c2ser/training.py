@@ -46,7 +46,8 @@ class TrainingBrain(sb.Brain):
       of being dropped; a checkpoint within an epoch waits for a window's end.
     - ``progress`` is the share of all updates that is done, for schedules.
       Where hparams hold ``lr_schedule``, ``lr_schedule(progress)`` is the
-      learning rate of every optimiser before each update.
+      learning rate of every optimiser before each update, times the
+      optimiser's own factor where ``lr_factors`` holds one.
     - A loss that is not finite ends the run and names the batch.
 
     hparams must hold ``seed``. Hand ``fit`` the dataset with
@@ -184,9 +185,10 @@ class TrainingBrain(sb.Brain):
         if schedule is not None:
             # of the update that is about to happen, so never exactly 0
             rate = schedule((self.optimizer_step + 1) / self.total_updates)
-            for optimizer in self.optimizers_dict.values():
+            factors = getattr(self.hparams, "lr_factors", {})
+            for name, optimizer in self.optimizers_dict.items():
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * factors.get(name, 1.0)
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
         wanted = super()._should_save_intra_epoch_ckpt(

@@ -129,6 +129,9 @@ def make_llm(
             num_attention_heads=heads,
             num_key_value_heads=heads,
             max_position_embeddings=1024,
+            # At the default of 0.02 so narrow a model hardly passes anything
+            # from one token to another, and learns to recite, not to listen.
+            initializer_range=hidden_size**-0.5,
             tie_word_embeddings=True,
             bos_token_id=end,
             eos_token_id=end,
