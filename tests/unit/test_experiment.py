@@ -1,0 +1,82 @@
+"""Overlays, overrides and the record of a run."""
+
+import json
+
+import pytest
+
+from speechbrain_c2ser.experiment import load_experiment, merge_yaml
+
+BASE = """
+seed: 3
+output_folder: !PLACEHOLDER
+lr: 0.1
+encoder: !new:torch.nn.Linear
+    in_features: 2
+    out_features: 3
+decoder: !ref <encoder>
+"""
+
+
+@pytest.fixture
+def base(tmp_path):
+    path = tmp_path / "base.yaml"
+    path.write_text(BASE)
+    return path
+
+
+def load(base, tmp_path, *arguments):
+    folder = tmp_path / "out"
+    argv = [str(base), f"--output_folder={folder}", *arguments]
+    return load_experiment(argv)[0]
+
+
+def test_command_line_wins_over_overlay(base, tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("lr: 0.2\nseed: 4\n")
+    hparams = load(base, tmp_path, f"--overlay={overlay}", "--lr=0.3")
+    assert (hparams["lr"], hparams["seed"]) == (0.3, 4)
+
+
+def test_overlay_takes_an_object_away(base, tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("encoder: null\n")
+    hparams = load(base, tmp_path, "--overlay", str(overlay))
+    assert hparams["encoder"] is None and hparams["decoder"] is None
+
+
+def test_overlay_replaces_an_object_and_its_references(base, tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("encoder: !new:torch.nn.Identity\n")
+    hparams = load(base, tmp_path, "--overlay", str(overlay))
+    assert type(hparams["decoder"]).__name__ == "Identity"
+
+
+def test_plain_mapping_changes_arguments_only(base, tmp_path):
+    hparams = load(base, tmp_path, "--encoder={out_features: 5}")
+    assert hparams["encoder"].out_features == 5
+    assert hparams["decoder"] is hparams["encoder"]
+
+
+def test_unknown_key_is_named(base, tmp_path):
+    with pytest.raises(ValueError, match="'learning_rate'"):
+        merge_yaml(base, overrides="learning_rate: 1")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_overlay_is_named(base):
+    with pytest.raises(FileNotFoundError, match="gone.yaml"):
+        merge_yaml(base, ["gone.yaml"])
+
+
+def test_overlay_without_a_file(base):
+    with pytest.raises(ValueError, match="--overlay needs"):
+        load_experiment([str(base), "--overlay"])
+
+
+def test_run_is_recorded(base, tmp_path):
+    load(base, tmp_path)
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["seed"] == 3
+    assert record["versions"]["speechbrain"]
+    saved = (tmp_path / "out" / "hyperparams.yaml").read_text()
+    assert "lr: 0.1" in saved and "PLACEHOLDER" not in saved
