@@ -22,38 +22,44 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from speechbrain_c2ser.audio import read_audio
-from speechbrain_c2ser.checkpoints.emotion2vec import load_official
-from speechbrain_c2ser.checkpoints.folder import load_emotion2vec
+from speechbrain_c2ser.checkpoints.emotion2vec import load_encoder
 from speechbrain_c2ser.corpora.manifest import check_manifest, read_manifest
 from speechbrain_c2ser.report.pictures import embedding_maps
 
 
-def load_encoder(source):
+def encoder_of(source):
     """The encoder of a folder, an official file or ``random:BLOCK.yaml``."""
     if source.startswith("random:"):
         torch.manual_seed(0)
         block = Path(source.removeprefix("random:"))
         text = f"encoder: !include:{block.resolve()}\n"
         return load_hyperpyyaml(text)["encoder"].eval()
-    if Path(source).is_dir():
-        return load_emotion2vec(source)["model"].eval()
-    return load_official(source).encoder
+    return load_encoder(source, freeze=True)
 
 
 @torch.no_grad()
-def embed(encoder, manifest):
+def embed(encoder, manifest, batch_size=16):
     """Utterance embeddings [N, C] and emotions [N] of a manifest."""
     items = read_manifest(manifest)
     check_manifest(items)
+    rows = sorted(items.values(), key=lambda row: row["duration"])
     vectors = []
-    for row in tqdm(items.values(), desc=Path(manifest).name):
-        wav = read_audio(row["wav"], row.get("start"), row.get("stop"))
-        _, tokens, _ = encoder.extract(wav.unsqueeze(0))
-        vectors.append(tokens[0].mean(0).numpy())
-    return np.stack(vectors), [row["emotion"] for row in items.values()]
+    for start in tqdm(
+        range(0, len(rows), batch_size), desc=Path(manifest).name
+    ):
+        wavs = [
+            read_audio(row["wav"], row.get("start"), row.get("stop"))
+            for row in rows[start : start + batch_size]
+        ]
+        lengths = torch.tensor([len(wav) for wav in wavs])
+        padded = pad_sequence(wavs, batch_first=True)
+        tokens = encoder.extract(padded, lengths / padded.shape[1])[1]
+        vectors.append(tokens.mean(1).numpy())
+    return np.concatenate(vectors), [row["emotion"] for row in rows]
 
 
 def cosines(vectors, emotions):
@@ -76,7 +82,7 @@ def main():
     parser.add_argument("--picture", help="PNG: a map of the test set")
     parser.add_argument("--save", help="NPZ: the test set's embeddings")
     arguments = parser.parse_args()
-    encoder = load_encoder(arguments.encoder)
+    encoder = encoder_of(arguments.encoder)
     vectors, emotions = embed(encoder, arguments.train)
     probe = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.1, max_iter=5000)

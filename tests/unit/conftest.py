@@ -14,8 +14,7 @@ from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
 def build_model(tiny_llm, tiny_whisper, build_emotion2vec):
     """build_model(lora=None, acoustic=True) -> SpeechEmotionLLM in eval.
 
-    The untrained connector and LLM are turned up, so that what one item
-    hears shows in its probabilities.
+    LoRA's second matrices start from noise, so that its parts show.
     """
 
     def build(lora=None, acoustic=True, **options):
@@ -34,9 +33,6 @@ def build_model(tiny_llm, tiny_whisper, build_emotion2vec):
         )
         lm = LanguageModel(str(tiny_llm), lora=lora, freeze=lora is not None)
         with torch.no_grad():
-            for parameter in lm.parameters():
-                if parameter.dim() > 1:
-                    parameter.mul_(4.0)
             for name, parameter in lm.named_parameters():
                 if "lora_B" in name:
                     parameter.normal_(std=0.1)

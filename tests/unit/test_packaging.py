@@ -70,14 +70,16 @@ def name_of(path):
 
 def tracked_files():
     """The text files that git knows, or all where there is no git."""
-    skipped = {".git", ".venv", "results", "__pycache__", "build"}
-    paths = [p for p in ROOT.rglob("*") if not skipped & set(p.parts)]
+    paths = []
     if (ROOT / ".git").exists() and shutil.which("git"):
         listed = subprocess.run(
             ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True
         )
         if listed.returncode == 0:
             paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    if not paths:
+        skipped = {".git", ".venv", "results", "__pycache__", "build"}
+        paths = [p for p in ROOT.rglob("*") if not skipped & set(p.parts)]
     return [p for p in paths if p.is_file() and p.suffix in TEXT]
 
 
