@@ -41,7 +41,7 @@ class Step:
         digest = hashlib.sha256(previous.encode())
         for part in self.command:
             digest.update(f"{part}\0".encode())
-            if part.endswith(".yaml"):
+            if part.endswith(".yaml") and (ROOT / part).is_file():
                 digest.update((ROOT / part).read_bytes())
         for block in sorted((ROOT / "hparams/blocks").glob("*_tiny.yaml")):
             digest.update(block.read_bytes())
