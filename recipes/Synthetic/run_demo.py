@@ -27,7 +27,7 @@ from speechbrain_c2ser.corpora.manifest import (
 )
 
 DEMO_UTTERANCES = 4760
-MOST_REPEATS = 6
+MOST_REPEATS = 3
 
 
 def corpus_steps(output, data):

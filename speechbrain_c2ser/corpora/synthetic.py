@@ -270,7 +270,7 @@ def _describe(folder, counts, paths):
         "labels": list(EMOTIONS),
         "split": "speaker-independent",
         "counts": counts,
-        "ceiling": ceiling(paths["train"], paths["test"]),
+        "ceiling": {"ua": ceiling(paths["train"], paths["test"])},
         "notes": [],
     }
     text = json.dumps(description, indent=1)
