@@ -119,10 +119,10 @@ def merge_yaml(base, overlays=(), overrides=""):
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> _ = (folder / "a.yaml").write_text("lr: 1.0\\nencoder: !new:x.Y\\n")
-    >>> _ = (folder / "b.yaml").write_text("encoder: null\\n")
+    >>> _ = (folder / "b.yaml").write_text("encoder: !new:x.Z\\n")
     >>> print(merge_yaml(folder / "a.yaml", [folder / "b.yaml"], "lr: 2.0"))
     lr: 2.0
-    encoder:
+    encoder: !new:x.Z
     <BLANKLINE>
     """
     yaml = ruamel.yaml.YAML()

@@ -225,9 +225,16 @@ def test_a_missing_tensor_is_an_error(convert, trained, key):
         convert(official)
 
 
-def test_another_language_model_is_an_error(convert, trained, tiny_llm):
+def test_another_language_model_is_an_error(
+    convert, trained, base_folder, tmp_path
+):
+    other = LanguageModel(str(base_folder))
+    with torch.no_grad():
+        other.model.get_input_embeddings().weight.add_(0.1)
+    other.model.save_pretrained(tmp_path / "other")
+    other.tokenizer.save_pretrained(tmp_path / "other")
     with pytest.raises(ValueError, match="not the language model"):
-        convert(official_state(trained), llm_folder=tiny_llm)
+        convert(official_state(trained), llm_folder=tmp_path / "other")
 
 
 def test_a_language_model_of_another_width_is_an_error(
