@@ -7,7 +7,6 @@ transcript quoted as it is.
 """
 
 import functools
-import logging
 from collections import Counter
 from random import Random
 
@@ -16,6 +15,12 @@ from speechbrain_c2ser.chain_of_thought.answer_parsing import (
     ParsedAnswer,
     parse_answer,
     split_before_emotion,
+)
+from speechbrain_c2ser.chain_of_thought.languages import (
+    FALLBACK,
+    answer_language,
+    has_texts,
+    language_code,
 )
 from speechbrain_c2ser.chain_of_thought.templates import (
     EXPLICIT,
@@ -40,51 +45,12 @@ __all__ = [
     "split_before_emotion",
 ]
 
-logger = logging.getLogger(__name__)
-
 MODES = ("explicit", "implicit")
-FALLBACK = "en"
-NAMES = {"cmn": "zh", "chinese": "zh", "mandarin": "zh", "english": "en"}
-
-
-def answer_language(language):
-    """The language that answers about speech in ``language`` are written in.
-
-    Arguments
-    ---------
-    language : str or None
-        A code such as "zh", "en-US", "cmn", or None for unknown.
-
-    Returns
-    -------
-    str
-        The language itself where it has texts, else "en"; the fall-back is
-        logged once per language.
-
-    Example
-    -------
-    >>> answer_language("zh-CN"), answer_language("de")
-    ('zh', 'en')
-    """
-    code = _code(language)
-    if code not in PROMPTS:
-        _log_fallback(code)
-        return FALLBACK
-    return code
-
-
-def _code(language):
-    code = str(language or "unknown").lower().replace("_", "-").split("-")[0]
-    return NAMES.get(code, code)
-
-
-@functools.cache
-def _log_fallback(language):
-    logger.info(
-        "There are no answer texts in the language '%s': answers about it "
-        "are in English, with the transcript quoted as it is.",
-        language,
-    )
+MOST_PHRASINGS = max(
+    len(texts)
+    for kind in (EXPLICIT, LABEL_FIRST, IMPLICIT)
+    for texts in kind.values()
+)
 
 
 def prompt(mode, language="en", rng=None):
@@ -318,20 +284,41 @@ class AnswerBuilder:
         prompts : list of str
         answers : list of str
         """
-        texts = [
-            self._texts(item, mode, moment)
-            for item, mode in zip(items, modes, strict=True)
-        ]
-        return [text[0] for text in texts], [text[1] for text in texts]
+        prompts, answers = [], []
+        for item, mode in zip(items, modes, strict=True):
+            rng = None
+            if moment is not None:
+                rng = Random(f"{self.seed}|{moment}|{_name(item)}")
+            question, answer = self._texts(item, mode, rng)
+            prompts.append(question)
+            answers.append(answer)
+            if not has_texts(item.get("language")):
+                self.fallbacks[language_code(item.get("language"))] += 1
+        return prompts, answers
 
-    def _texts(self, item, mode, moment):
+    def possible(self, item):
+        """Every answer that may be drawn for an item.
+
+        Arguments
+        ---------
+        item : dict
+            Manifest row.
+
+        Returns
+        -------
+        list of str
+            Explicit answers, then implicit ones.
+        """
+        answers = [
+            self._texts(item, mode, _Nth(number))[1]
+            for mode in MODES
+            for number in range(MOST_PHRASINGS)
+        ]
+        return list(dict.fromkeys(answers))
+
+    def _texts(self, item, mode, rng):
         _check_mode(mode)
-        rng = None
-        if moment is not None:
-            rng = Random(f"{self.seed}|{moment}|{_name(item)}")
         language = answer_language(item.get("language"))
-        if language != _code(item.get("language")):
-            self.fallbacks[_code(item.get("language"))] += 1
         asked = FALLBACK
         if rng and self.prompts == "varied":
             asked = rng.choice([FALLBACK, language])
@@ -351,6 +338,16 @@ class AnswerBuilder:
             label_first=self.label_first,
             **options,
         )
+
+
+class _Nth:
+    """Draws the n-th of any texts, to go through them all."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def choice(self, texts):
+        return texts[self.number % len(texts)]
 
 
 def _check_mode(mode):

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from speechbrain_c2ser.chain_of_thought import answers
+from speechbrain_c2ser.chain_of_thought import languages
 from speechbrain_c2ser.chain_of_thought.answers import (
     AnswerBuilder,
     answer_language,
@@ -169,7 +169,7 @@ def test_split_of_texts_that_end_early_or_otherwise(text, prefix):
 
 
 def test_languages_without_texts_are_answered_in_english(caplog):
-    answers._log_fallback.cache_clear()
+    languages._log_fallback.cache_clear()
     with caplog.at_level(logging.INFO):
         assert answer_language("sv") == answer_language("sv-FI") == "en"
     assert len(caplog.records) == 1
@@ -184,6 +184,16 @@ def test_languages_without_texts_are_answered_in_english(caplog):
     _, texts = build(rows, ["explicit"] * 5)
     assert build.fallbacks == {"de": 2, "unknown": 1}
     assert texts[0] == texts[4]
+
+
+def test_possible_answers_are_those_that_are_drawn():
+    build = AnswerBuilder(SPACES[0])
+    drawn = set()
+    for moment in range(60):
+        for mode in ("explicit", "implicit"):
+            drawn.update(build([item()], [mode], moment)[1])
+    assert set(build.possible(item())) == drawn
+    assert len(AnswerBuilder(SPACES[0], phrasings=1).possible(item())) == 2
 
 
 def test_what_is_missing_is_named():
