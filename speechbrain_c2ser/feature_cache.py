@@ -51,8 +51,14 @@ class UtteranceVectorCache:
         self.dtype = dtype
         self._place = {}
         self._audio_keys = {}
+        self._shards = set()
+        self.find_shards()
+
+    def find_shards(self):
+        """Take up what another process has written."""
         for shard in sorted(self.folder.glob("*.safetensors")):
-            self._index(shard)
+            if shard not in self._shards:
+                self._index(shard)
 
     def __len__(self):
         return len(self._place)
@@ -163,6 +169,7 @@ class UtteranceVectorCache:
         self._index(shard)
 
     def _index(self, shard):
+        self._shards.add(shard)
         tensors = safe_open(shard, framework="pt")
         for key in tensors.keys():
             self._place[key] = tensors

@@ -8,8 +8,15 @@ to write how an utterance is spoken, what is said, and the emotion that
 follows. Emotion2Vec-S is frozen: its utterance vectors are computed once.
 """
 
+from pathlib import Path
+
 import speechbrain as sb
-from speechbrain.utils.distributed import run_on_main
+import torch.distributed as dist
+from speechbrain.utils.distributed import (
+    ddp_barrier,
+    if_main_process,
+    run_on_main,
+)
 
 from speechbrain_c2ser.chain_of_thought.answers import (
     label_answers,
@@ -21,6 +28,11 @@ from speechbrain_c2ser.checkpoints.folder import (
     save_c2ser,
 )
 from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
+from speechbrain_c2ser.corpora.manifest import check_manifest, read_manifest
+from speechbrain_c2ser.corpora.selection import (
+    describe_training_set,
+    within_limits,
+)
 from speechbrain_c2ser.experiment import load_experiment
 from speechbrain_c2ser.feature_cache import UtteranceVectorCache
 from speechbrain_c2ser.metrics import classification_metrics
@@ -41,14 +53,17 @@ class ExplicitBrain(TrainingBrain):
         batch = batch.to(self.device)
         # in training every epoch phrases anew; validation is canonical
         moment = self.optimizer_step if stage == sb.Stage.TRAIN else None
-        prompts, answers = self.hparams.answers(
-            batch.item, self.modes(batch, stage), moment
+        batch.modes = self.modes(batch, stage)
+        prompts, batch.answers = self.hparams.answers(
+            batch.item, batch.modes, moment
         )
         inputs = (*batch.sig, prompts)
         vectors = self.utterance_vectors(batch)
         if stage != sb.Stage.TRAIN:
-            self.listen(batch, inputs, answers, vectors)
-        return self.modules.model(*inputs, answers, utterance_vectors=vectors)
+            self.listen(batch, inputs, batch.answers, vectors)
+        return self.modules.model(
+            *inputs, batch.answers, utterance_vectors=vectors
+        )
 
     def compute_objectives(self, predictions, batch, stage):
         """Mean over the answer tokens of the batch."""
@@ -128,7 +143,10 @@ class ExplicitBrain(TrainingBrain):
         )
 
     def fill_cache(self, *datasets):
-        """Compute the frozen acoustic encoder's utterance vectors, once."""
+        """Compute the frozen acoustic encoder's utterance vectors, once.
+
+        Under DDP every rank computes a part of them.
+        """
         perception = self.hparams.model.perception
         encoder = perception.acoustic_encoder
         self.cache = None
@@ -137,21 +155,43 @@ class ExplicitBrain(TrainingBrain):
         cache = UtteranceVectorCache(
             perception.utterance_vectors,
             fingerprint(encoder),
-            self.hparams.feature_folder,
+            Path(self.hparams.feature_folder) / perception.utterance_source,
         )
+        rank, ranks = 0, 1
+        if self.distributed_launch:
+            rank, ranks = self.rank, dist.get_world_size()
         for dataset in datasets:
-            rows = {key: data["row"] for key, data in dataset.data.items()}
-            run_on_main(cache.fill, args=[rows], kwargs={"device": self.device})
+            keys = list(dataset.data)[rank::ranks]
+            rows = {key: dataset.data[key]["row"] for key in keys}
+            cache.fill(rows, device=self.device, progress=rank == 0)
+        ddp_barrier()
+        cache.find_shards()
         self.cache = cache
+
+
+def prepare_data(hparams):
+    """Datasets for training (what is within the limits) and validation."""
+    need = ["emotion", "style"] + ["transcript"] * hparams["content"]
+    space, model = hparams["label_space"], hparams["model"]
+    items = read_manifest(hparams["train_manifest"])
+    check_manifest(items, need, space, check_audio=False)
+    items, _ = within_limits(
+        items,
+        hparams["answers"].possible,
+        lambda answer: len(model.answer_ids(answer)),
+        **hparams["limits"],
+        progress=if_main_process(),
+    )
+    describe_training_set(items, space)
+    return (
+        speech_dataset(items, need, space),
+        speech_dataset(hparams["valid_manifest"], need, space),
+    )
 
 
 def train(brain_class, hparams, run_opts):
     """Fit a stage on its manifests and write the C2SER folder."""
-    need = ["emotion", "style"] + ["transcript"] * hparams["content"]
-    train_set, valid_set = (
-        speech_dataset(hparams[name], need, hparams["label_space"])
-        for name in ("train_manifest", "valid_manifest")
-    )
+    train_set, valid_set = prepare_data(hparams)
     brain = brain_class(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],

@@ -40,6 +40,8 @@ FLOORS = {
     "sampling": 1,
     "report": 2,
     "feature_cache": 4,
+    "distillation": 3,
+    "evaluation": 4,
 }
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted((ROOT / "recipes").rglob("*.py"))
