@@ -26,7 +26,11 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import if_main_process, main_process_only
+from speechbrain.utils.distributed import (
+    ddp_all_reduce,
+    if_main_process,
+    main_process_only,
+)
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
@@ -45,9 +49,11 @@ class TrainingBrain(sb.Brain):
     - The last batches of an epoch make a smaller accumulation window instead
       of being dropped; a checkpoint within an epoch waits for a window's end.
     - ``progress`` is the share of all updates that is done, for schedules.
-      Where hparams hold ``lr_schedule``, ``lr_schedule(progress)`` is the
-      learning rate of every optimiser before each update, times the
+      Where hparams hold ``lr_schedule``, ``lr_schedule(update, updates)`` is
+      the learning rate of every optimiser before each update, times the
       optimiser's own factor where ``lr_factors`` holds one.
+    - Under DDP the training loss is the mean over all ranks, as one process
+      with as many batches in an update would report it.
     - A loss that is not finite ends the run and names the batch.
 
     hparams must hold ``seed``. Hand ``fit`` the dataset with
@@ -150,7 +156,13 @@ class TrainingBrain(sb.Brain):
             self._set_learning_rate()
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
-        return loss.detach().cpu()
+        return self._mean_over_ranks(loss.detach()).cpu()
+
+    def _mean_over_ranks(self, loss):
+        if not self.distributed_launch:
+            return loss
+        total = ddp_all_reduce(loss.clone(), torch.distributed.ReduceOp.SUM)
+        return total / torch.distributed.get_world_size()
 
     def _attention(self):
         """Kernels of scaled-dot-product attention: torch's choice on a GPU.
@@ -184,7 +196,7 @@ class TrainingBrain(sb.Brain):
         schedule = getattr(self.hparams, "lr_schedule", None)
         if schedule is not None:
             # of the update that is about to happen, so never exactly 0
-            rate = schedule((self.optimizer_step + 1) / self.total_updates)
+            rate = schedule(self.optimizer_step + 1, self.total_updates)
             factors = getattr(self.hparams, "lr_factors", {})
             for name, optimizer in self.optimizers_dict.items():
                 for group in optimizer.param_groups:
@@ -256,7 +268,7 @@ class WarmupCosine:
     Example
     -------
     >>> schedule = WarmupCosine(peak=1.0, warmup=0.1)
-    >>> [round(schedule(p), 3) for p in (0.05, 0.1, 0.55, 1.0)]
+    >>> [round(schedule(update, 100), 3) for update in (5, 10, 55, 100)]
     [0.5, 1.0, 0.5, 0.0]
     """
 
@@ -267,13 +279,49 @@ class WarmupCosine:
         self.warmup = warmup
         self.final = final
 
-    def __call__(self, progress):
-        """Rate at a share of the training in [0, 1]."""
+    def __call__(self, update, updates):
+        """Rate of an update (counted from 1) out of so many."""
+        progress = update / updates
         if progress < self.warmup:
             return self.peak * progress / self.warmup
         fall = (progress - self.warmup) / (1 - self.warmup)
         weight = 0.5 * (1 + math.cos(math.pi * fall))
         return self.final + (self.peak - self.final) * weight
+
+
+class WarmupInverseSquareRoot:
+    """Learning rate: a linear rise, then a fall as 1 / sqrt(update).
+
+    What C2SER was trained with (section 3). SpeechBrain's ``NoamScheduler``
+    has this shape; this one depends on the update alone, so that several
+    optimisers share it and a restart needs no state.
+
+    Arguments
+    ---------
+    peak : float
+        Rate at the end of the warm-up.
+    warmup_updates : int
+        Updates that the rise takes.
+
+    Example
+    -------
+    >>> schedule = WarmupInverseSquareRoot(peak=1.0, warmup_updates=100)
+    >>> [schedule(update, 1000) for update in (50, 100, 400)]
+    [0.5, 1.0, 0.5]
+    """
+
+    def __init__(self, peak, warmup_updates):
+        if warmup_updates < 1:
+            raise ValueError(
+                f"warmup_updates must be 1 or more, got {warmup_updates}."
+            )
+        self.peak = peak
+        self.warmup_updates = warmup_updates
+
+    def __call__(self, update, updates):
+        """Rate of an update (counted from 1); their number does not matter."""
+        share = update / self.warmup_updates
+        return self.peak * min(share, share**-0.5)
 
 
 @register_checkpoint_hooks
