@@ -1,10 +1,13 @@
-"""Any folder of recordings: manifests, a JSONL (Emo-Emilia's form) or a CSV.
+"""Any folder of recordings: our manifests, or tables in CSV, JSON or JSONL.
 
 Looked for in the folder, in this order: ``train.json`` with ``test.json``
-and perhaps ``valid.json`` (our manifests); one ``*.jsonl``; one ``*.csv``
-with a header. A table may come with one ``folds*.json``: a list of objects
-with "train", "test" and perhaps "valid", each a list of utterance ids.
-Where nothing says how to split, speakers are kept apart if they are known.
+and perhaps ``valid.json`` (our manifests); a table a split (``train.csv``,
+``dev.csv``, ``test.csv``; or .tsv, .jsonl); one ``*.jsonl`` (Emo-Emilia's
+form), ``*.csv``, ``*.tsv`` or ``*.json``. A table that is not divided may come
+with one ``folds*.json``: a list of objects with "train", "test" and perhaps
+"valid", each a list of utterance ids. Where nothing says how to split, speakers
+are kept apart if they are known. A folder of Hugging Face ``datasets`` is read
+by ``datasets_folder.py``.
 """
 
 import json
@@ -18,14 +21,13 @@ from speechbrain_c2ser.corpora.manifest import (
     SPLITS,
     ManifestError,
     audio_duration,
-    check_leakage,
     check_manifest,
     check_segment,
     read_manifest,
     read_table,
-    write_atomic,
-    write_manifest,
 )
+from speechbrain_c2ser.corpora.splits import draw
+from speechbrain_c2ser.corpora.writing import write_corpus
 
 NAMES = {
     "id": ("index", "id", "key", "ID"),
@@ -40,7 +42,15 @@ NAMES = {
     "language": ("language", "lang"),
 }
 NUMBERS = ("duration", "start", "stop")
+# Spellings of the splits in names of files and in a column "split".
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "valid": ("valid", "validation", "dev", "val"),
+    "test": ("test", "evaluation", "eval"),
+}
+TABLES = (".jsonl", ".csv", ".tsv")
 GENDERS = {"f": "female", "m": "male", "w": "female"}
+AS_GIVEN = "as the folder gives it"
 FROM_INDEX = {"ZH_": "zh", "EN_": "en"}
 
 
@@ -93,24 +103,15 @@ def prepare(
     rng = np.random.default_rng(seed)
     splits, how, notes = _find_splits(folder, fold, check_audio)
     for items in splits.values():
-        _map_emotions(items, label_space)
+        map_emotions(items, label_space)
     total = sum(map(len, splits.values()))
     for split, share in (("test", test_fraction), ("valid", valid_fraction)):
         if split not in splits:
-            splits["train"], splits[split] = _cut(
+            splits["train"], splits[split] = draw(
                 splits["train"], share * total, rng
             )
-    for split in SPLITS:
-        if not splits[split]:
-            raise ManifestError(
-                f"The {split} split of {folder} would be empty: give more "
-                "data, or your own split."
-            )
-        check_manifest(splits[split], check_audio=False)
-    check_leakage(splits, by=("wav",))
-    _check_emotions(splits)
-    notes += _speaker_notes(splits)
-    return _write(splits, Path(save_folder), folder, how, notes)
+    name = folder.resolve().name
+    return write_corpus([splits], save_folder, name, how, notes)
 
 
 def _find_splits(folder, fold, check_audio):
@@ -122,14 +123,19 @@ def _find_splits(folder, fold, check_audio):
             for item in items.values():
                 item["wav"] = os.path.abspath(folder / item["wav"])
             check_manifest(items, check_audio=check_audio)
-        return splits, "as the folder gives it", []
-    table = _one_file(folder, "*.jsonl") or _one_file(folder, "*.csv")
-    if table is None:
-        raise ManifestError(
-            f"The data folder {folder} holds no train.json, no *.jsonl and "
-            "no *.csv that would list its recordings."
-        )
-    items = _import_rows(table, folder, check_audio)
+        return splits, AS_GIVEN, []
+    for suffix in TABLES:
+        tables = _split_tables(folder, suffix)
+        if "train" in tables:
+            splits = {
+                split: import_rows(
+                    read_table(table), table.name, folder, check_audio
+                )
+                for split, table in tables.items()
+            }
+            return splits, AS_GIVEN, []
+    table = _one_table(folder)
+    items = import_rows(read_table(table), table.name, folder, check_audio)
     folds = _one_file(folder, "folds*.json")
     if folds is not None:
         return _read_fold(folds, items, fold)
@@ -143,7 +149,11 @@ def _find_splits(folder, fold, check_audio):
 
 
 def _one_file(folder, pattern):
-    files = sorted(folder.glob(pattern))
+    files = [
+        file
+        for file in sorted(folder.glob(pattern))
+        if pattern.startswith("folds") or not file.name.startswith("folds")
+    ]
     if len(files) > 1:
         raise ManifestError(
             f"{folder} holds {len(files)} files {pattern} "
@@ -152,9 +162,51 @@ def _one_file(folder, pattern):
     return files[0] if files else None
 
 
-def _import_rows(table, folder, check_audio):
-    """Bring rows of any of the known field names into manifest items."""
-    name, rows = table.name, read_table(table)
+def _split_tables(folder, suffix):
+    return {
+        split: folder / f"{name}{suffix}"
+        for split, names in SPLIT_NAMES.items()
+        for name in names
+        if (folder / f"{name}{suffix}").is_file()
+    }
+
+
+def _one_table(folder):
+    for pattern in (*(f"*{suffix}" for suffix in TABLES), "*.json"):
+        table = _one_file(folder, pattern)
+        if table is not None:
+            return table
+    raise ManifestError(
+        f"The data folder {folder} holds no train.json and no *.jsonl, "
+        "*.csv, *.tsv or *.json that would list its recordings."
+    )
+
+
+def import_rows(rows, name, folder, check_audio=True):
+    """Bring rows of any of the known field names into manifest items.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Of a table; see ``NAMES`` for the names understood.
+    name : str
+        What the errors call the table.
+    folder : Path
+        What wav paths are relative to.
+    check_audio : bool
+        Open the header of every file, also where the duration is given.
+
+    Returns
+    -------
+    dict
+        Utterance id -> fields; unknown fields are kept.
+
+    Raises
+    ------
+    ManifestError
+        For an id that is there twice, a row without wav or emotion, or audio
+        that cannot be used.
+    """
     items = {}
     for number, row in enumerate(tqdm(rows, name, leave=False), 1):
         row = {key: value for key, value in row.items() if value != ""}
@@ -213,7 +265,21 @@ def _number(value, key, field):
         ) from error
 
 
-def _map_emotions(items, label_space):
+def map_emotions(items, label_space):
+    """Name emotions in one way, in place; ``emotion_raw`` keeps the raw label.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id -> fields.
+    label_space : LabelSpace or None
+        What to map to; None takes them in lower case.
+
+    Raises
+    ------
+    ManifestError
+        If an item has no emotion, or one that means none of the set.
+    """
     for key, item in items.items():
         if not isinstance(item.get("emotion"), str):
             raise ManifestError(f"Item {key!r} has no 'emotion'.")
@@ -254,63 +320,3 @@ def _read_fold(path, items, fold):
     left = len(items) - sum(map(len, splits.values()))
     notes = [f"{left} utterances are in no split of the fold."] if left else []
     return splits, f"fold {fold} of {path.name}", notes
-
-
-def _cut(items, number, rng):
-    """Draw about ``number`` items, whole speakers (or files) at a time."""
-    speakers = {item.get("speaker") for item in items.values()}
-    # Never the same file in two splits, even of unknown speakers.
-    by = "speaker" if None not in speakers and len(speakers) > 1 else "wav"
-    groups = {}
-    for key, item in items.items():
-        groups.setdefault(item[by], []).append(key)
-    taken = set()
-    for name in rng.permutation(sorted(groups))[: len(groups) - 1]:
-        keys = groups[name]
-        # The nearest to the number; one group at least.
-        if taken and len(taken) + len(keys) / 2 > number:
-            break
-        taken.update(keys)
-    kept = {key: item for key, item in items.items() if key not in taken}
-    return kept, {key: items[key] for key in items if key in taken}
-
-
-def _check_emotions(splits):
-    known = sorted({item["emotion"] for item in splits["train"].values()})
-    for split in ("valid", "test"):
-        check_manifest(splits[split], (), known, check_audio=False)
-
-
-def _speaker_notes(splits):
-    if any(
-        item.get("speaker") is None
-        for items in splits.values()
-        for item in items.values()
-    ):
-        return ["Speakers are not known: some may be in train and in test."]
-    try:
-        check_leakage(splits, by=("speaker",))
-    except ManifestError as error:
-        return [f"Not speaker-independent. {error}"]
-    return []
-
-
-def _write(splits, target, folder, how, notes):
-    paths = {split: target / f"{split}.json" for split in SPLITS}
-    name = folder.resolve().name
-    for split, path in paths.items():
-        for item in splits[split].values():
-            item.setdefault("dataset", name)
-        write_manifest(splits[split], path)
-    emotions = {i["emotion"] for s in splits.values() for i in s.values()}
-    description = {
-        "corpus": name,
-        "synthetic": False,
-        "labels": sorted(emotions),
-        "split": how,
-        "counts": {split: len(splits[split]) for split in SPLITS},
-        "notes": notes,
-    }
-    text = json.dumps(description, indent=1, ensure_ascii=False)
-    write_atomic(text + "\n", target / "corpus.json")
-    return paths

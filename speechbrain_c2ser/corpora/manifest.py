@@ -13,6 +13,8 @@ from pathlib import Path
 
 import soundfile
 
+from speechbrain_c2ser.corpora.sources import source_of
+
 DATA_ROOT = "{data_root}"
 SPLITS = ("train", "valid", "test")
 FIELDS = ("emotion", "language", "speaker", "gender", "transcript", "dataset")
@@ -248,7 +250,7 @@ def check_segment(key, item, length):
         )
 
 
-def check_leakage(splits, by=("wav", "speaker")):
+def check_leakage(splits, by=("id", "wav", "speaker")):
     """Refuse that train, valid and test share what must be apart.
 
     Segments of one file count as different, a speaker counts within a data
@@ -259,8 +261,10 @@ def check_leakage(splits, by=("wav", "speaker")):
     splits : dict
         Split name -> items.
     by : sequence of str
-        "wav", "speaker" and/or "dataset" (for a test corpus that must be
-        foreign to the training set); items without the field are passed over.
+        "id", "wav", "speaker" and/or "dataset" (for a test corpus that must
+        be foreign to the training set: spellings of one source count as the
+        same, see ``corpora/sources.py``); items without the field are passed
+        over.
 
     Raises
     ------
@@ -276,15 +280,10 @@ def check_leakage(splits, by=("wav", "speaker")):
         owner = {}
         for split, items in splits.items():
             for key, item in items.items():
-                value = item.get(field)
+                value = key if field == "id" else item.get(field)
                 if value is None:
                     continue
-                owned = value
-                if field == "speaker":
-                    owned = (item.get("dataset"), value)
-                elif field == "wav":
-                    owned = (value, item.get("start"), item.get("stop"))
-                first = owner.setdefault(owned, split)
+                first = owner.setdefault(_owned(field, value, item), split)
                 if first != split:
                     raise ManifestError(
                         f"Leakage: the {field} {value!r} of item {key!r} is "
@@ -292,13 +291,24 @@ def check_leakage(splits, by=("wav", "speaker")):
                     )
 
 
+def _owned(field, value, item):
+    """What two splits must not share, in comparable form."""
+    if field == "speaker":
+        return item.get("dataset"), value
+    if field == "wav":
+        return value, item.get("start"), item.get("stop")
+    return source_of(value) if field == "dataset" else value
+
+
 def read_table(path):
-    """Rows of a JSONL or CSV file as dictionaries.
+    """Rows of a JSONL, JSON, CSV or TSV file as dictionaries.
 
     Arguments
     ---------
     path : str or Path
-        One JSON object a line (.jsonl), or a CSV file with a header.
+        One JSON object a line (.jsonl); a list of objects, or one object id
+        -> object, which gets the id as "id" (.json); or a table with a
+        header (.csv, .tsv).
 
     Returns
     -------
@@ -311,10 +321,14 @@ def read_table(path):
     """
     path = Path(path)
     rows = []
+    delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            if path.suffix == ".csv":
-                rows = [dict(row) for row in csv.DictReader(file)]
+            if delimiter:
+                reader = csv.DictReader(file, delimiter=delimiter)
+                rows = [dict(row) for row in reader]
+            elif path.suffix.lower() == ".json":
+                rows = _json_rows(file.read(), path)
             else:
                 for number, line in enumerate(file, 1):
                     if line.strip():
@@ -324,6 +338,43 @@ def read_table(path):
     if not rows:
         raise ManifestError(f"The manifest {path} is empty.")
     return rows
+
+
+def unique_keys(pairs):
+    """``object_pairs_hook`` of ``json.loads`` that refuses a key twice.
+
+    Arguments
+    ---------
+    pairs : list of tuple
+        (key, value) of one JSON object.
+
+    Returns
+    -------
+    dict
+    """
+    items = dict(pairs)
+    if len(items) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ManifestError(f"the item {twice!r} is there twice")
+    return items
+
+
+def _json_rows(text, path):
+    try:
+        content = json.loads(text, object_pairs_hook=unique_keys)
+    except ValueError as error:
+        raise ManifestError(f"{path} cannot be read: {error}.") from error
+    if isinstance(content, dict):
+        content = [
+            {"id": key, **row} if isinstance(row, dict) else None
+            for key, row in content.items()
+        ]
+    if not isinstance(content, list) or not all(
+        isinstance(row, dict) for row in content
+    ):
+        raise ManifestError(f"{path} holds no JSON objects of utterances.")
+    return content
 
 
 def _json_row(line, path, number):
