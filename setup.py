@@ -48,6 +48,10 @@ TRAIN = [*PROSODY, "tensorboard>=2.18,<2.22"]
 EXTRAS = {
     "prosody": PROSODY,
     "train": TRAIN,
+    "wandb": ["wandb>=0.28,<0.32"],
+    # Pictures of `c2ser evaluate`; the classic baseline.
+    "evaluate": ["matplotlib>=3.10,<3.12"],
+    "baselines": ["opensmile>=2.6,<2.7"],
     "demo": [*TRAIN, "matplotlib>=3.10,<3.12"],
     "dev": ["pytest>=8.4,<10", "pytest-xdist>=3.6.1,<4", "ruff>=0.17,<0.18"],
 }

@@ -111,7 +111,62 @@ def _parser():
     emotion2vec.set_defaults(run=_convert_emotion2vec)
     emotion2vec.add_argument("--checkpoint", required=True, metavar="FILE")
     emotion2vec.add_argument("--output", required=True, metavar="FOLDER")
+    _add_evaluate(commands)
     return parser
+
+
+def _add_evaluate(commands):
+    evaluate = commands.add_parser(
+        "evaluate", help="score predictions, ours or another system's"
+    )
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument(
+        "predictions",
+        help="JSONL: id and text and / or label, perhaps probabilities",
+    )
+    evaluate.add_argument(
+        "--reference",
+        nargs="+",
+        metavar="FILE",
+        help="manifest or list with the true emotions (default: the "
+        "predictions' own `emotion`)",
+    )
+    evaluate.add_argument(
+        "--labels",
+        help="name of a label set, or labels with commas between (default: "
+        "those of the reference)",
+    )
+    evaluate.add_argument(
+        "--llm", metavar="FOLDER", help="language model that reads free text"
+    )
+    evaluate.add_argument("--device", help="of the language model")
+    evaluate.add_argument(
+        "--missing-as-unparsed",
+        action="store_true",
+        help="an utterance without prediction counts as wrong",
+    )
+    evaluate.add_argument(
+        "--outside-as-unparsed",
+        action="store_true",
+        help="a label outside the set counts as wrong",
+    )
+    evaluate.add_argument("--samples", type=int, default=1000)
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument(
+        "--output",
+        metavar="FOLDER",
+        help="of the figures (default: the predictions' name)",
+    )
+    compare = commands.add_parser(
+        "compare", help="two results of `evaluate`, by a paired bootstrap"
+    )
+    compare.set_defaults(run=_compare)
+    compare.add_argument("first", help="result.json")
+    compare.add_argument("second", help="result.json")
+    compare.add_argument("--reading", help="strict, synonyms, llm, ...")
+    compare.add_argument("--samples", type=int, default=1000)
+    compare.add_argument("--seed", type=int, default=0)
+    compare.add_argument("--output", metavar="FILE", help="JSON to write")
 
 
 def _add_model(command, what):
@@ -248,3 +303,74 @@ def _convert_emotion2vec(options):
 
     found = convert(options.checkpoint, options.output)
     print(f"written: {options.output} ({len(found.unused)} keys unused)")
+
+
+def _evaluate(options):
+    from speechbrain_c2ser.evaluation.predictions import read_predictions
+    from speechbrain_c2ser.evaluation.references import (
+        own_references,
+        read_references,
+    )
+    from speechbrain_c2ser.evaluation.scoring import (
+        evaluate,
+        summary,
+        unparsed_answers,
+    )
+    from speechbrain_c2ser.labels import LabelSpace
+    from speechbrain_c2ser.report.evaluation import (
+        readings_table,
+        write_evaluation,
+    )
+
+    path = Path(options.predictions)
+    predictions = read_predictions(path)
+    if options.reference:
+        references = read_references(options.reference)
+    else:
+        references = own_references(predictions, path)
+    space = LabelSpace.from_items(references)
+    if options.labels and "," in options.labels:
+        space = LabelSpace([name.strip() for name in options.labels.split(",")])
+    elif options.labels:
+        space = LabelSpace.from_name(options.labels)
+    judge = None
+    if options.llm:
+        from speechbrain_c2ser.inference.text_llm import TextLLM, label_judge
+
+        judge = label_judge(TextLLM(options.llm, options.device), space)
+    result = evaluate(
+        predictions,
+        references,
+        space,
+        judge,
+        options.missing_as_unparsed,
+        options.outside_as_unparsed,
+        options.samples,
+        options.seed,
+    )
+    folder = Path(options.output or path.with_suffix(""))
+    pictures = write_evaluation(result, folder, f"Evaluation of {path.name}")
+    print(readings_table(result))
+    print(f"\n{summary(result)}")
+    if result["missing"]:
+        print(f"{result['missing']} utterances have no prediction.")
+    if result["mapped"]:
+        print(f"True labels mapped into the set: {result['mapped']}")
+    for key, words in unparsed_answers(result, predictions)[:3]:
+        print(f"unparsed, for example: {key}: {words!r}")
+    if not pictures:
+        print("No pictures: matplotlib is not installed.")
+    print(f"Report: {folder / 'report.md'}")
+
+
+def _compare(options):
+    from speechbrain_c2ser.corpora.manifest import write_atomic
+    from speechbrain_c2ser.evaluation.comparing import compare, read_result
+    from speechbrain_c2ser.report.evaluation import comparison_table
+
+    results = [read_result(path) for path in (options.first, options.second)]
+    found = compare(*results, options.reading, options.samples, options.seed)
+    print(f"{found['n']} utterances, read as {' and '.join(found['readings'])}")
+    print(comparison_table(found, "first", "second"))
+    if options.output:
+        write_atomic(json.dumps(found, indent=1) + "\n", options.output)

@@ -81,7 +81,7 @@ class ParsedAnswer:
     language: str | None
 
 
-def parse_answer(text, label_space):
+def parse_answer(text, label_space, synonyms=True):
     """Read an answer.
 
     The emotion is looked for outside of the quotation and beside the style
@@ -93,6 +93,8 @@ def parse_answer(text, label_space):
         Explicit or implicit answer, as written by a model.
     label_space : LabelSpace
         The labels it may name.
+    synonyms : bool
+        Whether synonyms of the labels count, as in :meth:`LabelSpace.parse`.
 
     Returns
     -------
@@ -115,7 +117,7 @@ content='so sad!', emotion='happy', language='en')
     return ParsedAnswer(
         style=found if any(found.values()) else None,
         content=content or None,
-        emotion=label_space.parse(rest),
+        emotion=label_space.parse(rest, synonyms=synonyms),
         language=_language(outside) or _language(text),
     )
 

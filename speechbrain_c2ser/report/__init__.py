@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from speechbrain_c2ser.report import figures as measured
-from speechbrain_c2ser.report import pictures, text
+from speechbrain_c2ser.report import text
 
 
 def write_report(output_folder, report_folder=None):
@@ -39,6 +39,9 @@ def write_report(output_folder, report_folder=None):
     ValueError
         For a file that is cut or that names a label outside the set.
     """
+    # Here, so that the words of a report need no matplotlib.
+    from speechbrain_c2ser.report import pictures
+
     source = Path(output_folder)
     target = Path(report_folder or source / "report")
     run = measured.read_json(source / "evaluation.json")

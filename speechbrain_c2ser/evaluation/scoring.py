@@ -1,0 +1,246 @@
+"""Every figure of a set of predictions, each way of reading them apart."""
+
+import numpy as np
+
+from speechbrain_c2ser.evaluation.predictions import PredictionError, some
+from speechbrain_c2ser.evaluation.readings import read_labels
+from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.metrics import (
+    bootstrap_interval,
+    classification_metrics,
+    expected_calibration_error,
+    reliability_bins,
+    selective_accuracy,
+)
+
+METRICS = ("wa", "ua", "macro_f1", "weighted_f1")
+# What utterances are grouped by, and how a manifest calls it.
+GROUPS = {
+    "language": "language",
+    "gender": "gender",
+    "corpus": "dataset",
+    "speaker": "speaker",
+}
+
+
+def evaluate(
+    predictions,
+    references,
+    space=None,
+    judge=None,
+    missing_as_unparsed=False,
+    outside_as_unparsed=False,
+    samples=1000,
+    seed=0,
+):
+    """Score predictions against what is true.
+
+    Arguments
+    ---------
+    predictions : list of dict
+        See :mod:`.predictions`.
+    references : dict
+        Id -> fields, with the true ``emotion``.
+    space : LabelSpace or None
+        The closed set; None takes the emotions of the references.
+    judge : callable or None
+        ``texts -> labels``: a language model that reads free text.
+    missing_as_unparsed : bool
+        An utterance without a prediction is an error; or unparsed, if True.
+    outside_as_unparsed : bool
+        The same of a label that means none of the set.
+    samples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        labels, n, missing (count), mapped (true labels that were mapped into
+        the set: raw -> count), main (the reading that counts: "label" or
+        "synonyms"), readings (name -> figures as :func:`score` gives them,
+        with groups), calibration (or None), utterances (id, target and each
+        reading).
+
+    Raises
+    ------
+    PredictionError
+        If ids do not match or labels are outside the set.
+
+    Example
+    -------
+    >>> rows = [{"id": "a", "text": "sad"}, {"id": "b", "text": "Hello?"}]
+    >>> true = {"a": {"emotion": "sad"}, "b": {"emotion": "happy"}}
+    >>> result = evaluate(rows, true, samples=10)
+    >>> result["main"], result["readings"]["strict"]["unparsed"]
+    ('synonyms', 1)
+    """
+    space = space or LabelSpace.from_items(references)
+    rows = _in_order(predictions, references, missing_as_unparsed)
+    targets, mapped = _targets(references, space)
+    missing = len(rows) - len(predictions)
+    readings = read_labels(rows, space, judge, outside_as_unparsed)
+    figures = {}
+    for name, labels in readings.items():
+        figures[name] = score(targets, labels, space.names, samples, seed)
+        figures[name]["groups"] = _grouped(
+            list(references.values()), targets, labels, space, samples, seed
+        )
+    calibration = None
+    if "scored" in readings:
+        calibration = _calibration(rows, targets, space)
+    return {
+        "labels": space.names,
+        "n": len(rows),
+        "missing": missing,
+        "mapped": mapped,
+        "main": "label" if "label" in readings else "synonyms",
+        "readings": figures,
+        "calibration": calibration,
+        "utterances": [
+            {
+                "id": row["id"],
+                "target": targets[i],
+                **{name: labels[i] for name, labels in readings.items()},
+            }
+            for i, row in enumerate(rows)
+        ],
+    }
+
+
+def score(targets, predictions, labels, samples=1000, seed=0):
+    """Classification figures with their 95 % bootstrap intervals.
+
+    Arguments
+    ---------
+    targets, predictions, labels
+        As :func:`speechbrain_c2ser.metrics.classification_metrics`.
+    samples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        As classification_metrics, with unparsed (count) and interval
+        (metric -> [low, high]).
+    """
+    figures = classification_metrics(targets, predictions, labels)
+    figures["unparsed"] = list(predictions).count(None)
+    figures["interval"] = {
+        metric: list(
+            bootstrap_interval(
+                targets, predictions, labels, metric, 0.95, samples, seed
+            )
+        )
+        for metric in METRICS
+    }
+    return figures
+
+
+def print_scores(predictions, references, title):
+    """Print what the predictions are worth: one line, unparsed aloud."""
+    result = evaluate(predictions, references)
+    print(f"{title}: {summary(result)}")
+
+
+def summary(result):
+    """The figures of a result that count, in one line.
+
+    Example
+    -------
+    >>> true = {"a": {"emotion": "sad"}}
+    >>> summary(evaluate([{"id": "a", "label": "sad"}], true, samples=9))
+    'UA 1.000 [1.000, 1.000], WA 1.000, macro F1 1.000; 0 of 1 unparsed'
+    """
+    figures = result["readings"][result["main"]]
+    low, high = figures["interval"]["ua"]
+    return (
+        f"UA {figures['ua']:.3f} [{low:.3f}, {high:.3f}], "
+        f"WA {figures['wa']:.3f}, macro F1 {figures['macro_f1']:.3f}; "
+        f"{figures['unparsed']} of {result['n']} unparsed"
+    )
+
+
+def unparsed_answers(result, predictions):
+    """(id, text or label) of the predictions that named no label."""
+    words = {
+        row["id"]: row["text"] if row.get("text") else row.get("label")
+        for row in predictions
+    }
+    return [
+        (row["id"], words.get(row["id"]))
+        for row in result["utterances"]
+        if row[result["main"]] is None
+    ]
+
+
+def _in_order(predictions, references, missing_as_unparsed):
+    """A prediction of each reference, in their order."""
+    by_id = {row["id"]: row for row in predictions}
+    unknown = [key for key in by_id if key not in references]
+    if unknown:
+        raise PredictionError(
+            f"{len(unknown)} predictions are of utterances that the "
+            f"references do not hold ({some(unknown)}): give the list that "
+            "was predicted."
+        )
+    missing = [key for key in references if key not in by_id]
+    if missing and not missing_as_unparsed:
+        raise PredictionError(
+            f"{len(missing)} of {len(references)} utterances have no "
+            f"prediction ({some(missing)}): predict them, or count them as "
+            "unparsed."
+        )
+    nothing = {"label": None}
+    if any("text" in row for row in predictions):
+        nothing["text"] = ""
+    return [by_id.get(key, {"id": key, **nothing}) for key in references]
+
+
+def _targets(references, space):
+    """True labels of the set, and which raw ones were mapped into it."""
+    targets, mapped = [], {}
+    for key, item in references.items():
+        raw = item["emotion"]
+        name = raw if raw in space else space.map(raw)
+        if name is None:
+            raise PredictionError(
+                f"Item {key!r}: its true emotion {raw!r} is none of "
+                f"{', '.join(space.names)}."
+            )
+        if name != raw:
+            mapped[raw] = mapped.get(raw, 0) + 1
+        targets.append(name)
+    return targets, mapped
+
+
+def _grouped(items, targets, labels, space, samples, seed):
+    """Group -> value -> figures; a group that no item tells is left out."""
+    groups = {}
+    for group, field in GROUPS.items():
+        values = [str(item.get(field) or "unknown") for item in items]
+        if set(values) == {"unknown"}:
+            continue
+        groups[group] = {}
+        for value in sorted(set(values)):
+            inside = [i for i, own in enumerate(values) if own == value]
+            groups[group][value] = score(
+                [targets[i] for i in inside],
+                [labels[i] for i in inside],
+                space.names,
+                samples,
+                seed,
+            )
+    return groups
+
+
+def _calibration(rows, targets, space):
+    probabilities = np.array(
+        [[row["probabilities"][name] for name in space] for row in rows]
+    )
+    probabilities /= probabilities.sum(1, keepdims=True)
+    indices = [space.index(name) for name in targets]
+    return {
+        "ece": expected_calibration_error(probabilities, indices),
+        "bins": reliability_bins(probabilities, indices),
+        "selective": selective_accuracy(probabilities, indices),
+    }
