@@ -17,6 +17,7 @@ from pathlib import Path
 import ruamel.yaml
 import speechbrain as sb
 from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.comments import CommentedMap, TaggedScalar
 from speechbrain.utils.distributed import run_on_main
 
 RECORDED_PACKAGES = (
@@ -89,9 +90,10 @@ def load_experiment(argv=None):
 def merge_yaml(base, overlays=(), overrides=""):
     """Merge overlay yamls and command-line overrides into a base yaml.
 
-    A plain mapping is merged key by key; any other node (a number, ``null``,
-    or a tagged node such as ``!new:``) replaces what was there. ``!include:``
-    in an overlay is relative to the base file, where the merged text lives.
+    A plain mapping is merged key by key, also into the arguments of a tagged
+    node such as ``!new:`` or ``!include:``; any other node (a number, ``null``
+    or a tagged node) replaces what was there. ``!include:`` in an overlay is
+    relative to the base file, where the merged text lives.
 
     Arguments
     ---------
@@ -139,6 +141,28 @@ def merge_yaml(base, overlays=(), overrides=""):
     return text.getvalue()
 
 
+def make_folder(path):
+    """Make a folder, for what a yaml builds that does not make its own.
+
+    Arguments
+    ---------
+    path : str or Path
+        The folder; it may be there already.
+
+    Returns
+    -------
+    str
+        The path.
+
+    Example
+    -------
+    >>> os.path.isdir(make_folder(getfixture("tmpdir") / "curves"))
+    True
+    """
+    os.makedirs(path, exist_ok=True)
+    return str(path)
+
+
 def _take_overlays(argv):
     """Split ``--overlay X`` and ``--overlay=X`` off the arguments."""
     rest, overlays = [], []
@@ -162,11 +186,21 @@ def _update(tree, changes, source):
                 f"'{key}' (from {source}) is not a key of the yaml: it has "
                 f"{', '.join(map(str, tree))}."
             )
-        if _is_plain_mapping(value) and hasattr(tree[key], "items"):
-            for name, node in value.items():
-                tree[key][name] = node
-        else:
+        if not _is_plain_mapping(value):
             tree[key] = value
+            continue
+        if not hasattr(tree[key], "items"):
+            tree[key] = _with_arguments(tree[key])
+        for name, node in value.items():
+            tree[key][name] = node
+
+
+def _with_arguments(node):
+    """An empty mapping in place of a node, with its tag if it has one."""
+    mapping = CommentedMap()
+    if isinstance(node, TaggedScalar):
+        mapping.yaml_set_ctag(node.tag)
+    return mapping
 
 
 def _is_plain_mapping(node):

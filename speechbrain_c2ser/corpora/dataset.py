@@ -50,7 +50,9 @@ def speech_dataset(manifest, need=(), label_space=None):
     return dataset
 
 
-def loader_options(dataset, batch_seconds, num_buckets, seed=0, shuffle=True):
+def loader_options(
+    dataset, batch_seconds, num_buckets, num_workers=0, seed=0, shuffle=True
+):
     """What ``Brain.fit`` needs to load a dataset in batches of like length.
 
     Arguments
@@ -61,6 +63,8 @@ def loader_options(dataset, batch_seconds, num_buckets, seed=0, shuffle=True):
         Audio in a batch, padding counted.
     num_buckets : int
         Length buckets; more of them waste less on padding.
+    num_workers : int
+        Processes that read audio.
     seed : int
         Of the shuffling.
     shuffle : bool
@@ -89,7 +93,7 @@ def loader_options(dataset, batch_seconds, num_buckets, seed=0, shuffle=True):
         shuffle=shuffle,
         seed=seed,
     )
-    return {"batch_sampler": sampler}
+    return {"batch_sampler": sampler, "num_workers": num_workers}
 
 
 def _read(row):

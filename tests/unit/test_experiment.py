@@ -57,6 +57,18 @@ def test_plain_mapping_changes_arguments_only(base, tmp_path):
     assert hparams["decoder"] is hparams["encoder"]
 
 
+def test_mapping_reaches_the_arguments_of_a_tag_without_any(base, tmp_path):
+    (tmp_path / "block.yaml").write_text(
+        "!new:torch.nn.Linear\nin_features: 4\nout_features: 6\n"
+    )
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("encoder: !include:block.yaml\n")
+    two.write_text("encoder:\n    out_features: 7\n")
+    hparams = load(base, tmp_path, f"--overlay={one}", f"--overlay={two}")
+    encoder = hparams["encoder"]
+    assert (encoder.in_features, encoder.out_features) == (4, 7)
+
+
 def test_unknown_key_is_named(base, tmp_path):
     with pytest.raises(ValueError, match="'learning_rate'"):
         merge_yaml(base, overrides="learning_rate: 1")
