@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""Turn Emo-Emilia as it is published into a test manifest.
+
+> python recipes/EmoEmilia/prepare.py DATA_FOLDER SAVE_FOLDER
+
+DATA_FOLDER holds the recordings that the list's wav paths name; the list,
+Emo-Emilia-ALL.jsonl, lies in it, beside it, or is given by --list.
+"""
+
+import argparse
+import sys
+
+from speechbrain_c2ser.corpora import emo_emilia
+
+
+def main(argv=None):
+    """Read the command line and write the manifest."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data_folder")
+    parser.add_argument("save_folder", help="gets test.json")
+    parser.add_argument("--list", help="Emo-Emilia-ALL.jsonl")
+    options = parser.parse_args(argv)
+    emo_emilia.prepare(
+        options.data_folder, options.save_folder, list_file=options.list
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"prepare: {error}")

@@ -1,0 +1,185 @@
+"""What a C2SER model answers to a manifest, and what the answers are worth."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from speechbrain.dataio.batch import PaddedBatch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
+from speechbrain_c2ser.corpora.manifest import write_atomic
+from speechbrain_c2ser.evaluation.predictions import write_predictions
+from speechbrain_c2ser.evaluation.scoring import evaluate, summary
+from speechbrain_c2ser.metrics import edit_rate, style_accuracy
+from speechbrain_c2ser.report.evaluation import write_evaluation
+
+KNOWN = (
+    "id",
+    "emotion",
+    "transcript",
+    "language",
+    "gender",
+    "dataset",
+    "speaker",
+)
+
+
+def evaluate_c2ser(c2ser, manifest, hparams):
+    """Predict, score, write: what the evaluation recipes share.
+
+    Arguments
+    ---------
+    c2ser : speechbrain_c2ser.inference.C2SER
+        The model.
+    manifest : str or Path or dict
+        The utterances, each with its emotion.
+    hparams : dict
+        mode ("explicit" or "implicit"), batching, max_new_tokens,
+        predictions_file (JSONL), result_file (JSON: metrics and predictions)
+        and report_folder.
+
+    Returns
+    -------
+    dict
+        The metrics.
+
+    Raises
+    ------
+    ManifestError
+        If an utterance has no emotion, or one that the model does not know.
+    """
+    mode = hparams["mode"]
+    dataset = speech_dataset(manifest, ["emotion"], c2ser.hparams.label_space)
+    predictions, seconds = predict(
+        c2ser, dataset, mode, hparams["batching"], hparams["max_new_tokens"]
+    )
+    result = evaluate(
+        predictions,
+        {row["id"]: row for row in predictions},
+        c2ser.hparams.label_space,
+    )
+    metrics = {
+        **flat_metrics(result, predictions, mode),
+        "seconds_per_utterance": seconds,
+    }
+    write_predictions(predictions, hparams["predictions_file"])
+    write_evaluation(result, hparams["report_folder"], f"C2SER, {mode}")
+    text = {"metrics": metrics, "predictions": predictions}
+    write_atomic(
+        json.dumps(text, ensure_ascii=False, indent=1), hparams["result_file"]
+    )
+    print(f"{mode}: {summary(result)}")
+    shown = {k: v for k, v in metrics.items() if isinstance(v, float)}
+    print(", ".join(f"{k} {v:.3f}" for k, v in shown.items()))
+    print(f"Report: {Path(hparams['report_folder']) / 'report.md'}")
+    return metrics
+
+
+def predict(c2ser, dataset, mode, batching, max_new_tokens):
+    """Predictions of a whole dataset, and seconds spent on each utterance.
+
+    Arguments
+    ---------
+    c2ser : speechbrain_c2ser.inference.C2SER
+        The model.
+    dataset : DynamicItemDataset
+        From :func:`speechbrain_c2ser.corpora.dataset.speech_dataset`.
+    mode : str
+        "explicit" or "implicit".
+    batching : dict
+        batch_seconds and num_buckets.
+    max_new_tokens : int
+        Length limit of an answer.
+
+    Returns
+    -------
+    predictions : list of dict
+        As :mod:`.predictions` wants them, with what is true beside.
+    seconds : float
+        Per utterance, in batches.
+    """
+    loader = DataLoader(
+        dataset,
+        collate_fn=PaddedBatch,
+        **loader_options(dataset, **batching, shuffle=False),
+    )
+    predictions, seconds = [], 0.0
+    with tqdm(total=len(dataset), desc=f"{mode} answers") as bar:
+        for batch in loader:
+            started = time.perf_counter()
+            said = c2ser.describe_batch(
+                *batch.sig, mode=mode, max_new_tokens=max_new_tokens
+            )
+            seconds += time.perf_counter() - started
+            predictions += [
+                prediction(item, description)
+                for item, description in zip(batch.item, said, strict=True)
+            ]
+            bar.update(len(said))
+    return predictions, seconds / len(dataset)
+
+
+def prediction(item, said):
+    """What is true and what was said of an utterance, as plain data.
+
+    The label is what the free text names, read back by rule (none or several
+    is unparsed); beside it stand the probabilities of the closed set.
+    """
+    return {
+        **{key: item[key] for key in KNOWN if key in item},
+        "true_style": item.get("style"),
+        "label": said.text_emotion,
+        "scored_label": said.emotion,
+        "probabilities": said.probabilities,
+        "text": said.text,
+        "content": said.content,
+        "style": said.style,
+    }
+
+
+def flat_metrics(result, predictions, mode):
+    """The figures of an evaluation beside those of content and style.
+
+    Arguments
+    ---------
+    result : dict
+        Of :func:`speechbrain_c2ser.evaluation.scoring.evaluate`.
+    predictions : list of dict
+        Of :func:`predict`.
+    mode : str
+        Content and style are told by explicit answers only.
+
+    Returns
+    -------
+    dict
+        ua, wa ... of the free text; interval; scored_ua; agreement (free text
+        names the best scored label); ece; per_language; content_error_rate
+        and style_accuracy, where there is something to compare with.
+    """
+    figures = result["readings"][result["main"]]
+    metrics = {k: v for k, v in figures.items() if k != "groups"}
+    metrics["scored_ua"] = result["readings"]["scored"]["ua"]
+    metrics["agreement"] = float(
+        np.mean([row["label"] == row["scored"] for row in result["utterances"]])
+    )
+    metrics["ece"] = result["calibration"]["ece"]
+    metrics["per_language"] = figures["groups"].get("language", {})
+    if mode != "explicit":
+        return metrics
+    spoken = [row for row in predictions if row.get("transcript")]
+    if spoken:
+        metrics["content_error_rate"] = edit_rate(
+            [row["transcript"] for row in spoken],
+            [row["content"] for row in spoken],
+            [row.get("language", "en") for row in spoken],
+        )
+    measured = [row for row in predictions if row.get("true_style")]
+    if measured:
+        metrics["style_accuracy"] = style_accuracy(
+            [row["true_style"] for row in measured],
+            [row["style"] for row in measured],
+        )["mean"]
+    return metrics
