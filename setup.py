@@ -45,6 +45,9 @@ PROSODY = [
 
 TRAIN = [*PROSODY, "tensorboard>=2.18,<2.22"]
 
+# Corpora in Parquet or Arrow files.
+DATASETS = ["pyarrow>=22,<27"]
+
 EXTRAS = {
     "prosody": PROSODY,
     "train": TRAIN,
@@ -53,7 +56,13 @@ EXTRAS = {
     "evaluate": ["matplotlib>=3.10,<3.12"],
     "baselines": ["opensmile>=2.6,<2.7"],
     "demo": [*TRAIN, "matplotlib>=3.10,<3.12"],
-    "dev": ["pytest>=8.4,<10", "pytest-xdist>=3.6.1,<4", "ruff>=0.17,<0.18"],
+    "datasets": DATASETS,
+    "dev": [
+        *DATASETS,
+        "pytest>=8.4,<10",
+        "pytest-xdist>=3.6.1,<4",
+        "ruff>=0.17,<0.18",
+    ],
 }
 
 setup(

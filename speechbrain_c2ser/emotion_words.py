@@ -150,6 +150,20 @@ CONCEPTS = {
             "de": "enttäuscht Enttäuschung",
         },
     ),
+    "sleepy": (
+        None,
+        "Tired, close to sleep.",
+        {
+            "en": "sleepy sleepiness drowsy",
+            "zh": "困倦 瞌睡",
+            "de": "schläfrig Schläfrigkeit",
+        },
+    ),
+    "pained": (
+        None,
+        "In bodily pain.",
+        {"en": "pained painful", "zh": "疼痛", "de": "schmerzvoll"},
+    ),
     "other": (
         None,
         "An emotion outside the set.",
@@ -195,6 +209,25 @@ SPACES = {
     "casia": "angry fearful happy neutral sad surprised",
     "esd": "angry happy neutral sad surprised",
     "ravdess": ("angry calm disgusted fearful happy neutral sad surprised"),
+    "cremad": "angry disgusted fearful happy neutral sad",
+    "emovdb": "amused angry disgusted neutral sleepy",
+    "msp_podcast": (
+        "angry contemptuous disgusted fearful happy neutral sad surprised"
+    ),
+    "asvp_esd": (
+        "angry bored disappointed disgusted excited fearful happy neutral "
+        "pained pleased sad surprised"
+    ),
+    "zed": "angry happy neutral sad",
+}
+
+# Label sets by their size, for coarser labels: any other maps into them.
+SPACE_OF_SIZE = {
+    4: "iemocap4",
+    5: "iemocap5",
+    6: "casia",
+    7: "emo_emilia",
+    9: "emotion2vec",
 }
 
 

@@ -4,6 +4,7 @@ from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.emotion_words import (
     CATCH_ALL,
     CONCEPTS,
+    SPACE_OF_SIZE,
     SPACES,
     concept_of,
     words_of,
@@ -73,6 +74,11 @@ class LabelSpace:
     def from_name(cls, name):
         """A set known by name: emo_emilia, emotion2vec, emodb, iemocap4 ...
 
+        Arguments
+        ---------
+        name : str or int
+            4, 5, 6, 7 or 9 is the usual set of that size.
+
         Raises
         ------
         ValueError
@@ -82,7 +88,10 @@ class LabelSpace:
         -------
         >>> len(LabelSpace.from_name("emo_emilia"))
         7
+        >>> LabelSpace.from_name(4).names
+        ['angry', 'happy', 'neutral', 'sad']
         """
+        name = SPACE_OF_SIZE.get(name, name)
         if name not in SPACES:
             raise ValueError(
                 f"There is no label space {name!r} "

@@ -41,8 +41,9 @@ class CorpusBuilder:
         The layout expected, for the error of a wrong one.
     language : str
         Of items that name none.
-    label_space : LabelSpace or str
-        A smaller set to map to; what has no place in it is left out.
+    label_space : LabelSpace or str or int
+        A smaller set to map to, or its name or size; what has no place in it
+        is left out.
     check_audio : bool
         Read the duration of every file from its header; else every item
         brings its own.
@@ -63,7 +64,7 @@ class CorpusBuilder:
         self.language, self.check_audio = language, check_audio
         self.emotions = dict(emotions)
         self.skipped, self._examples, self._items = Counter(), {}, {}
-        if isinstance(label_space, str):
+        if isinstance(label_space, (str, int)):
             label_space = LabelSpace.from_name(label_space)
         labels = {label for label in self.emotions.values() if label}
         self._place = {label: label for label in labels}

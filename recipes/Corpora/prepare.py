@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Prepare a corpus: manifests of what lies in a folder, nothing downloaded.
+
+> python recipes/Corpora/prepare.py --list
+> python recipes/Corpora/prepare.py iemocap
+> python recipes/Corpora/prepare.py iemocap IEMOCAP_FOLDER SAVE_FOLDER \
+>     --classes=4 --valid=random
+
+The second line tells the layout and the options of a corpus; they are given
+as --name=value. Prints utterances per manifest and emotion, what was left out,
+and what a user has to know; the same is in SAVE_FOLDER/corpus.json.
+"""
+
+import argparse
+import inspect
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import yaml
+
+from speechbrain_c2ser.corpora.writing import DESCRIPTION, count_table
+from speechbrain_c2ser.labels import LabelSpace
+
+CORPORA = (
+    "asvp_esd",
+    "cameo",
+    "casia",
+    "cremad",
+    "datasets_folder",
+    "emo_emilia",
+    "emobox",
+    "emodb",
+    "emotion_talk",
+    "emov_db",
+    "emovo",
+    "esd",
+    "generic",
+    "iemocap",
+    "m3ed",
+    "meld",
+    "mesd",
+    "msp_podcast",
+    "nemo",
+    "ravdess",
+    "shemo",
+    "thai_ser",
+    "zed",
+)
+
+
+def module_of(corpus):
+    """The module that prepares a corpus."""
+    return import_module(f"speechbrain_c2ser.corpora.{corpus}")
+
+
+def read_options(words, prepare):
+    """Options of ``prepare`` from words such as --folds=5.
+
+    Arguments
+    ---------
+    words : list of str
+        What the command line has beside the folders.
+    prepare : callable
+        Whose arguments they are.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        For a word of another form, or an unknown option.
+    """
+    known = list(inspect.signature(prepare).parameters)[2:]
+    options = {}
+    for word in words:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not equals or not word.startswith("--") or name not in known:
+            raise ValueError(
+                f"{word!r} is no option of this corpus (options: "
+                f"{', '.join(f'--{each}=...' for each in known)})."
+            )
+        options[name] = value if "folder" in name else yaml.safe_load(value)
+    if options.get("label_space") is not None:
+        options["label_space"] = LabelSpace.from_name(options["label_space"])
+    return options
+
+
+def main(argv=None):
+    """Prepare the corpus that the command line names."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("corpus", nargs="?", choices=CORPORA)
+    parser.add_argument("data_folder", nargs="?")
+    parser.add_argument("save_folder", nargs="?")
+    parser.add_argument("--list", action="store_true", help="list the corpora")
+    given, words = parser.parse_known_args(argv)
+    if given.list or given.corpus is None:
+        for corpus in CORPORA:
+            print(f"{corpus:16}{module_of(corpus).__doc__.splitlines()[0]}")
+        return
+    module = module_of(given.corpus)
+    if given.save_folder is None:
+        print(f"{module.__doc__}\n{inspect.getdoc(module.prepare)}")
+        return
+    try:
+        module.prepare(
+            given.data_folder,
+            given.save_folder,
+            **read_options(words, module.prepare),
+        )
+        path = Path(given.save_folder) / DESCRIPTION
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        sys.exit(f"prepare.py: {error}")
+    if "classes" in description:
+        print(count_table(description))
+    print(f"{description['corpus']} in {given.save_folder}")
+    for note in description.get("notes", []):
+        print(f"  {note}")
+
+
+if __name__ == "__main__":
+    main()
