@@ -1,4 +1,4 @@
-"""Utterance vectors of a frozen encoder, computed once and kept on disk.
+"""Features of a frozen encoder, computed once and kept on disk.
 
 The key covers the encoder's weights and settings and the audio's own bytes: a
 changed weight or recording never reads an old feature.
@@ -18,14 +18,14 @@ from speechbrain_c2ser.audio import read_audio
 SHARD_ITEMS = 2048
 
 
-class UtteranceVectorCache:
-    """Disk cache of utterance vectors [N, C], one folder per encoder state.
+class FeatureCache:
+    """Disk cache of features of any size, one folder per encoder state.
 
     Arguments
     ---------
     compute : callable
-        ``(wavs [B, T], wav_lens [B]) → vectors [B, N, C]``; the frozen
-        encoder's forward.
+        ``(wavs [B, T], wav_lens [B]) → B tensors``; the frozen encoder's
+        forward.
     fingerprint : str
         Hash of the encoder's weights and settings
         (:func:`speechbrain_c2ser.checkpoints.folder.fingerprint`).
@@ -34,20 +34,27 @@ class UtteranceVectorCache:
     dtype : torch.dtype
         Of the stored features; float32 gives identical losses, float16 half
         the disk.
+    kind : str
+        Which of the encoder's features these are; "" are utterance vectors.
 
     Example
     -------
     >>> import tempfile
-    >>> cache = UtteranceVectorCache(
-    ...     lambda wavs, lens: wavs[:, None, :4], "abc", tempfile.mkdtemp()
+    >>> cache = FeatureCache(
+    ...     lambda wavs, lens: list(wavs), "abc", tempfile.mkdtemp(),
+    ...     kind="frames",
     ... )
-    >>> len(cache)
-    0
+    >>> len(cache), cache.folder.name
+    (0, 'abc-frames')
     """
 
-    def __init__(self, compute, fingerprint, folder, dtype=torch.float32):
+    def __init__(
+        self, compute, fingerprint, folder, dtype=torch.float32, kind=""
+    ):
         self.compute = compute
-        self.folder = Path(folder) / fingerprint[:32]
+        name = fingerprint[:32] + (f"-{kind}" if kind else "")
+        self.folder = Path(folder) / name
+        self.kind = kind or "utterance vectors"
         self.dtype = dtype
         self._place = {}
         self._audio_keys = {}
@@ -91,7 +98,7 @@ class UtteranceVectorCache:
         batches = _batches(list(missing.items()), batch_seconds)
         done, pending = 0, {}
         with tqdm(
-            total=len(missing), desc="utterance vectors", disable=not progress
+            total=len(missing), desc=self.kind, disable=not progress
         ) as bar:
             for batch in batches:
                 pending.update(self._compute(batch, device))
@@ -105,7 +112,7 @@ class UtteranceVectorCache:
         return done
 
     def lookup(self, items):
-        """Stack the vectors of some rows.
+        """The features of some rows.
 
         Arguments
         ---------
@@ -114,8 +121,8 @@ class UtteranceVectorCache:
 
         Returns
         -------
-        torch.Tensor
-            [B, N, C] float32.
+        list of torch.Tensor
+            float32.
 
         Raises
         ------
@@ -131,7 +138,7 @@ class UtteranceVectorCache:
                     "the manifest first."
                 )
             vectors.append(self._place[key].get_tensor(key).float())
-        return torch.stack(vectors)
+        return vectors
 
     def _audio_key(self, row):
         """Hash of the file's bytes and the segment; remembered per file."""
@@ -173,6 +180,40 @@ class UtteranceVectorCache:
         tensors = safe_open(shard, framework="pt")
         for key in tensors.keys():
             self._place[key] = tensors
+
+
+class UtteranceVectorCache(FeatureCache):
+    """Disk cache of utterance vectors [N, C]: all of one size.
+
+    Arguments
+    ---------
+    *args, **kwargs : object
+        As of :class:`FeatureCache`; ``compute`` gives vectors [B, N, C].
+
+    Example
+    -------
+    >>> import tempfile
+    >>> cache = UtteranceVectorCache(
+    ...     lambda wavs, lens: wavs[:, None, :4], "abc", tempfile.mkdtemp()
+    ... )
+    >>> len(cache)
+    0
+    """
+
+    def lookup(self, items):
+        """Stack the vectors of some rows.
+
+        Arguments
+        ---------
+        items : sequence of dict
+            Manifest rows.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, N, C] float32.
+        """
+        return torch.stack(super().lookup(items))
 
 
 def _batches(entries, batch_seconds):

@@ -110,8 +110,8 @@ def save_c2ser(
             arguments.update(pretrained=False, save_path=None)
         return arguments
 
-    with _written_beside(folder) as beside:
-        _write(beside, settings, model, adapt, elsewhere=_is_base)
+    with written_beside(folder) as beside:
+        write_model(beside, settings, model, adapt, elsewhere=_is_base)
     return Path(folder)
 
 
@@ -144,7 +144,7 @@ def load_c2ser(folder, llm=None, allow=()):
     overrides = {}
     if llm is not None:
         overrides["model"] = {"language_model": {"source": str(llm)}}
-    return _read(folder, overrides, allow, elsewhere=_is_base)
+    return read_model(folder, overrides, allow, elsewhere=_is_base)
 
 
 def load_weights(model, folder):
@@ -198,8 +198,8 @@ def save_emotion2vec(encoder, folder, extra=None):
         "extra": extra,
         "model": encoder,
     }
-    with _written_beside(folder) as beside:
-        _write(beside, settings, encoder)
+    with written_beside(folder) as beside:
+        write_model(beside, settings, encoder)
     return Path(folder)
 
 
@@ -216,7 +216,7 @@ def load_emotion2vec(folder):
     dict
         ``model`` (the encoder) and the other settings.
     """
-    return _read(folder)
+    return read_model(folder)
 
 
 def find_folder(source, savedir=None):
@@ -326,7 +326,9 @@ def fingerprint(module):
     digest = hashlib.sha256(type(module).__name__.encode())
     arguments = getattr(module, "constructor_arguments", {})
     for name, value in sorted(arguments.items()):
-        if name not in RUN_ONLY and not isinstance(value, torch.nn.Module):
+        if isinstance(value, torch.nn.Module):
+            digest.update(f"{name}={fingerprint(value)};".encode())
+        elif name not in RUN_ONLY:
             digest.update(f"{name}={json.dumps(value)};".encode())
     for key, value in sorted(module.state_dict().items()):
         digest.update(f"{key} {value.dtype} {list(value.shape)};".encode())
@@ -368,7 +370,7 @@ def _save_llm(lm, folder):
 
 
 @contextmanager
-def _written_beside(folder):
+def written_beside(folder):
     """A temporary folder that takes the place of ``folder`` when complete."""
     folder = Path(folder)
     if folder.exists() and not (folder / SETTINGS).is_file():
@@ -391,7 +393,8 @@ def _written_beside(folder):
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _write(folder, settings, model, adapt=None, elsewhere=None):
+def write_model(folder, settings, model, adapt=None, elsewhere=None):
+    """Write settings and weights into a folder."""
     settings = {
         "format": FORMAT,
         "folder": ".",  # the reader puts the real place here
@@ -408,7 +411,8 @@ def _write(folder, settings, model, adapt=None, elsewhere=None):
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def _read(folder, overrides=None, allow=(), elsewhere=lambda key: False):
+def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
+    """Build what a folder describes and load its weights; in eval mode."""
     folder = Path(folder)
     for name in (SETTINGS, WEIGHTS):
         if not (folder / name).is_file():

@@ -1,34 +1,10 @@
-"""Heads on top of an encoder's frames."""
+"""The head of emotion2vec+, and a classifier made of encoder and head."""
 
 import torch
 from torch import nn
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.lengths import frame_mask
-
-
-def masked_mean(frames, lengths):
-    """Mean over the valid frames of each item.
-
-    Arguments
-    ---------
-    frames : torch.Tensor
-        [B, T, C].
-    lengths : torch.Tensor
-        Valid frames of each item, [B].
-
-    Returns
-    -------
-    torch.Tensor
-        [B, C].
-
-    Example
-    -------
-    >>> masked_mean(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2]))
-    tensor([[2.]])
-    """
-    valid = frame_mask(lengths, frames.shape[1]).unsqueeze(-1)
-    return (frames * valid).sum(1) / lengths.unsqueeze(1)
+from speechbrain_c2ser.lobes.poolings import masked_mean
 
 
 @remember_arguments

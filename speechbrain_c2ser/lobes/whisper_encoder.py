@@ -139,7 +139,7 @@ class WhisperEncoder(nn.Module):
         """Encodes waveforms; as ``extract`` without the lengths."""
         return self.extract(wavs, wav_lens)[0]
 
-    def extract(self, wavs, wav_lens=None):
+    def extract(self, wavs, wav_lens=None, all_layers=False):
         """Encodes a padded batch of waveforms.
 
         Arguments
@@ -148,6 +148,8 @@ class WhisperEncoder(nn.Module):
             Waveforms [batch, time], 16 kHz.
         wav_lens : torch.Tensor or None
             Relative lengths [batch].
+        all_layers : bool
+            Whether to return every layer's frames too.
 
         Returns
         -------
@@ -155,6 +157,9 @@ class WhisperEncoder(nn.Module):
             [batch, frames, size], padded frames zero.
         lengths : torch.Tensor
             Valid frames [batch].
+        layers : list of torch.Tensor
+            Only with `all_layers`: each [batch, frames, size], before the
+            final LayerNorm.
         """
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and not self.freeze
@@ -162,17 +167,22 @@ class WhisperEncoder(nn.Module):
             counts = sample_counts(wavs, wav_lens)
             self._check_counts(counts)
             if not self.pad_to_30s:
-                mel, lengths = self._log_mel(wavs, counts)
-                return self.encode(self._augment(mel, lengths), lengths)
-            wavs, full = self._pad_to_windows(wavs, counts)
-            mel, mel_lengths = self._log_mel(wavs, full)
-            frames, _ = self.encode(
-                self._augment(mel, counts // HOP_LENGTH), mel_lengths
+                mel, mel_lengths = self._log_mel(wavs, counts)
+            else:
+                wavs, full = self._pad_to_windows(wavs, counts)
+                mel, mel_lengths = self._log_mel(wavs, full)
+            frames, _ = self._encode(
+                self._augment(mel, counts // HOP_LENGTH),
+                mel_lengths,
+                all_layers,
             )
             lengths = (counts // HOP_LENGTH + 1) // 2
             frames = frames[:, : int(lengths.max())]
-            mask = frame_mask(lengths, frames.shape[1])
-            return frames * mask.unsqueeze(2), lengths
+            frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(2)
+        if all_layers:
+            frames, *layers = frames.split(self.output_size, -1)
+            return frames, lengths, layers
+        return frames, lengths
 
     def log_mel(self, wavs, wav_lens=None):
         """Whisper's log-mel features, each utterance on its own.
@@ -217,10 +227,15 @@ class WhisperEncoder(nn.Module):
         lengths : torch.Tensor
             Valid frames [batch], (lengths + 1) // 2.
         """
+        return self._encode(mel, lengths)
+
+    def _encode(self, mel, lengths, all_layers=False):
+        """As `encode`; with `all_layers` these follow along the channels."""
         lengths = lengths.to(mel.device, torch.long)
         window = 2 * self.encoder.config.max_source_positions
         if mel.shape[1] <= window:
-            return self._encode_window(mel, lengths), (lengths + 1) // 2
+            frames = self._encode_window(mel, lengths, all_layers)
+            return frames, (lengths + 1) // 2
 
         batch, time, bands = mel.shape
         count = -(-time // window)
@@ -231,14 +246,14 @@ class WhisperEncoder(nn.Module):
         spoken = valid.nonzero().squeeze(1)
         frames = torch.cat(
             [
-                self._encode_window(mel[index], valid[index])
+                self._encode_window(mel[index], valid[index], all_layers)
                 for index in spoken.split(WINDOWS_AT_ONCE)
             ]
         )
-        joined = frames.new_zeros(
-            batch * count, window // 2, self.output_size
-        ).index_copy(0, spoken, frames)
-        joined = joined.view(batch, count * window // 2, self.output_size)
+        size = frames.shape[2]
+        joined = frames.new_zeros(batch * count, window // 2, size)
+        joined = joined.index_copy(0, spoken, frames)
+        joined = joined.view(batch, count * window // 2, size)
         return joined[:, : (time + 1) // 2], (lengths + 1) // 2
 
     def save_config(self, folder):
@@ -318,7 +333,7 @@ class WhisperEncoder(nn.Module):
         mel = (torch.maximum(mel, loudest - 8.0) + 4.0) / 4.0
         return mel * mask, frames
 
-    def _encode_window(self, mel, lengths):
+    def _encode_window(self, mel, lengths, all_layers):
         """At most one window per item: mel to normalised output frames."""
         encoder = self.encoder
         mask = frame_mask(lengths, mel.shape[1])
@@ -330,9 +345,11 @@ class WhisperEncoder(nn.Module):
         mask = frame_mask((lengths + 1) // 2, x.shape[1])
         # Without padding, no mask: attention's faster kernels stay possible.
         keys = None if bool(mask.all()) else mask[:, None, None, :]
+        layers = []
         for layer in encoder.layers:
             x = layer(x, keys)
-        return encoder.layer_norm(x) * mask.unsqueeze(2)
+            layers += [x] * all_layers
+        return torch.cat([encoder.layer_norm(x), *layers], 2) * mask[..., None]
 
 
 class _CheckedWhisper(Whisper):

@@ -1,0 +1,100 @@
+"""Log-mel frames as an encoder without parameters."""
+
+import torch
+from torch import nn
+from torchaudio.functional import melscale_fbanks
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.lengths import frame_mask, sample_counts
+from speechbrain_c2ser.lobes.speech_features import SpeechFeatures
+
+
+@remember_arguments
+class LogMel(nn.Module):
+    """Natural logarithm of mel-band powers.
+
+    Every item is framed as if it were alone: silence before and after it, no
+    floor or mean taken from its neighbours.
+
+    Arguments
+    ---------
+    n_mels : int
+        Bands.
+    window : float
+        Length of the Hann window (s).
+    hop : float
+        From frame to frame (s).
+    lowest, highest : float
+        Range of the bands (Hz).
+    sample_rate : int
+        In Hz.
+
+    Example
+    -------
+    >>> features = LogMel(n_mels=20).extract(
+    ...     torch.rand(2, 8000), torch.tensor([1, 0.5])
+    ... )
+    >>> features.frames.shape, features.lengths
+    (torch.Size([2, 51, 20]), tensor([51, 26]))
+    """
+
+    def __init__(
+        self,
+        n_mels=64,
+        window=0.04,
+        hop=0.01,
+        lowest=50.0,
+        highest=8000.0,
+        sample_rate=16000,
+    ):
+        super().__init__()
+        self.output_size = n_mels
+        self.hop = round(hop * sample_rate)
+        size = round(window * sample_rate)
+        # a power of two at least as long as the window
+        self.n_fft = 1 << (size - 1).bit_length()
+        filters = melscale_fbanks(
+            self.n_fft // 2 + 1, lowest, highest, n_mels, sample_rate
+        )
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer(
+            "window", torch.hann_window(size), persistent=False
+        )
+
+    def extract(self, wavs, wav_lens=None, all_layers=False):
+        """Log-mel frames; they are the only layer.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B].
+        all_layers : bool
+            Whether to list the frames as the one layer too.
+
+        Returns
+        -------
+        SpeechFeatures
+            Frames of padding are zero.
+        """
+        counts = sample_counts(wavs, wav_lens)
+        wavs = wavs.float() * frame_mask(counts, wavs.shape[1])
+        with torch.autocast(wavs.device.type, enabled=False):
+            spectrum = torch.stft(
+                wavs,
+                self.n_fft,
+                self.hop,
+                len(self.window),
+                self.window,
+                pad_mode="constant",
+                return_complex=True,
+            )
+            power = spectrum.abs().square().transpose(1, 2) @ self.filters
+            frames = (power + 1e-7).log()
+        lengths = counts // self.hop + 1
+        frames = frames[:, : int(lengths.max())]
+        frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(-1)
+        return SpeechFeatures(
+            frames, lengths, layers=[frames] if all_layers else None
+        )
