@@ -19,6 +19,7 @@ import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.dataloader import SaveableDataLoader
+from speechbrain.dataio.sampler import DistributedSamplerWrapper
 from speechbrain.utils.checkpoints import (
     Checkpoint,
     Checkpointer,
@@ -130,7 +131,13 @@ class TrainingBrain(sb.Brain):
         loader_kwargs = super()._train_loader_specifics(dataset, loader_kwargs)
         if self.train_sampler is None:
             # its set_epoch is then called, and each epoch has its own order
-            self.train_sampler = loader_kwargs.get("batch_sampler")
+            self.train_sampler = loader_kwargs.get(
+                "batch_sampler", loader_kwargs.get("sampler")
+            )
+        if isinstance(self.train_sampler, DistributedSamplerWrapper):
+            # ranks take the batches in turn: an update holds what it would
+            # hold in one process that accumulates as many of them
+            self.train_sampler.shuffle = False
         return loader_kwargs
 
     @property

@@ -190,7 +190,10 @@ def prepare_data(hparams):
 
 
 def train(brain_class, hparams, run_opts):
-    """Fit a stage on its manifests and write the C2SER folder."""
+    """Fit a stage on its manifests and write the C2SER folder.
+
+    Returns the Brain, as it is after the last epoch's best checkpoint.
+    """
     train_set, valid_set = prepare_data(hparams)
     brain = brain_class(
         modules=hparams["modules"],
@@ -222,6 +225,7 @@ def train(brain_class, hparams, run_opts):
             "languages": hparams["languages"],
         },
     )
+    return brain
 
 
 if __name__ == "__main__":

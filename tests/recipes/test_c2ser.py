@@ -1,10 +1,6 @@
 """The C2SER recipes, from a corpus to figures, on models of a few kilobytes."""
 
-import importlib
 import json
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,92 +8,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from speechbrain_c2ser.chain_of_thought.prosody import annotate
-from speechbrain_c2ser.checkpoints.folder import save_emotion2vec
 from speechbrain_c2ser.corpora import synthetic
 from speechbrain_c2ser.corpora.manifest import read_manifest, write_manifest
 from speechbrain_c2ser.experiment import load_experiment
 from speechbrain_c2ser.training import NonFiniteLossError
 
 ROOT = Path(__file__).parents[2]
-RECIPES = ROOT / "recipes" / "C2SER"
 TINY = str(ROOT / "hparams" / "c2ser" / "tiny.yaml")
-# The widths of the models of tests/conftest.py.
-CONNECTOR = """connector: !include:../blocks/connector_transformer_tiny.yaml
-    input_size: 32
-    output_size: 32
-    utterance_size: 16
-    num_heads: 2
-    ffn_size: 32
-"""
 
 
 @pytest.fixture(scope="module")
-def recipe():
-    """recipe(name) -> the script as a module."""
-    sys.path.insert(0, str(RECIPES))
-    yield importlib.import_module
-    sys.path.remove(str(RECIPES))
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """Four synthetic voices with their speaking styles."""
-    folder = tmp_path_factory.mktemp("corpus")
-    paths = synthetic.prepare(
-        folder,
-        train_voices=2,
-        valid_voices=1,
-        test_voices=1,
-        train_repeats=1,
-        valid_repeats=1,
-        test_repeats=1,
-        num_workers=1,
-    )
-    thresholds = None
-    for path in paths.values():
-        items = read_manifest(path)
-        thresholds = annotate(items, thresholds, workers=1, progress=False)
-        write_manifest(items, path)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def models(tiny_llm, tiny_whisper, build_emotion2vec, tmp_path_factory):
-    """Command-line options that name tiny models."""
-    folder = tmp_path_factory.mktemp("models")
-    encoder, overlay = folder / "encoder", folder / "overlay.yaml"
-    save_emotion2vec(build_emotion2vec(), encoder)
-    overlay.write_text(CONNECTOR)
-    return [
-        f"--whisper_source={tiny_whisper}",
-        f"--llm_source={tiny_llm}",
-        f"--emotion2vec_source={encoder}",
-        f"--overlay={overlay}",
-    ]
-
-
-def options(corpus, output, more=(), **changes):
-    """A short run on the processor."""
-    settings = {
-        "output_folder": output,
-        "train_manifest": corpus / "train.json",
-        "valid_manifest": corpus / "valid.json",
-        "batching": "{batch_seconds: 12.0, num_buckets: 2}",
-        "number_of_epochs": 2,
-        "precision": "fp32",
-        "device": "cpu",
-        **changes,
-    }
-    return [
-        *(f"--{name}={value}" for name, value in settings.items()),
-        "--noprogressbar",
-        *more,
-    ]
-
-
-@pytest.fixture(scope="module")
-def explicit(recipe, corpus, models, tmp_path_factory):
+def explicit(recipe, corpus, models, options, tmp_path_factory):
     """Output folder of a finished stage 1."""
     output = tmp_path_factory.mktemp("explicit")
     stage = recipe("train_explicit")
@@ -122,7 +43,7 @@ def test_checkpoint_holds_trained_tensors_only(explicit):
 
 
 def test_implicit_starts_from_stage_one(
-    recipe, explicit, corpus, models, tmp_path
+    recipe, explicit, corpus, models, options, tmp_path
 ):
     stage = recipe("train_implicit")
     start = explicit / "c2ser"
@@ -169,7 +90,7 @@ def test_evaluation(recipe, explicit, corpus, mode, tmp_path, monkeypatch):
 
 
 def test_warm_up_writes_a_whisper_folder(
-    recipe, corpus, tiny_whisper, tmp_path
+    recipe, corpus, tiny_whisper, options, tmp_path
 ):
     stage = recipe("warm_up_whisper")
     yaml = str(ROOT / "hparams" / "c2ser" / "warm_up_tiny.yaml")
@@ -191,25 +112,8 @@ def test_warm_up_writes_a_whisper_folder(
     assert not torch.equal(tensors[key], first[key])
 
 
-KILLED = """
-import os, signal, sys
-sys.path.insert(0, sys.argv.pop(1))
-import train_explicit as stage
-from speechbrain_c2ser.experiment import load_experiment
-batches, fit_batch = int(sys.argv.pop(1)), stage.ExplicitBrain.fit_batch
-def counted(self, batch):
-    global batches
-    if batches == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    batches -= 1
-    return fit_batch(self, batch)
-stage.ExplicitBrain.fit_batch = counted
-stage.train(stage.ExplicitBrain, *load_experiment())
-"""
-
-
 def test_killed_run_ends_with_the_same_weights(
-    explicit, recipe, corpus, models, tmp_path
+    explicit, recipe, corpus, models, options, kill_after, tmp_path
 ):
     argv = [
         TINY,
@@ -217,12 +121,7 @@ def test_killed_run_ends_with_the_same_weights(
         "--ckpt_interval_steps=1",
         "--ckpt_interval_minutes=0",
     ]
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(RECIPES), "2", *argv],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    kill_after(2, "train_explicit", "ExplicitBrain", argv)
     stage = recipe("train_explicit")
     stage.train(stage.ExplicitBrain, *load_experiment(argv))
     one, two = (
@@ -233,7 +132,7 @@ def test_killed_run_ends_with_the_same_weights(
         torch.testing.assert_close(two[key], tensor, atol=1e-6, rtol=1e-5)
 
 
-def test_nan_loss_names_the_batch(recipe, corpus, models, tmp_path):
+def test_nan_loss_names_the_batch(recipe, corpus, models, options, tmp_path):
     stage = recipe("train_explicit")
     hparams, run_opts = load_experiment(
         [TINY, *options(corpus, tmp_path, models)]
@@ -244,7 +143,9 @@ def test_nan_loss_names_the_batch(recipe, corpus, models, tmp_path):
         stage.train(stage.ExplicitBrain, hparams, run_opts)
 
 
-def test_item_without_transcript_is_named(recipe, corpus, models, tmp_path):
+def test_item_without_transcript_is_named(
+    recipe, corpus, models, options, tmp_path
+):
     items = read_manifest(corpus / "train.json")
     name = sorted(items)[0]
     del items[name]["transcript"]

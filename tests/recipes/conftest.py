@@ -1,0 +1,135 @@
+"""What the tests of the C2SER recipes share: a corpus, models, options."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from speechbrain_c2ser.chain_of_thought.prosody import annotate
+from speechbrain_c2ser.checkpoints.folder import save_emotion2vec
+from speechbrain_c2ser.corpora import synthetic
+from speechbrain_c2ser.corpora.manifest import read_manifest, write_manifest
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "recipes" / "C2SER"
+# The widths of the models of tests/conftest.py.
+CONNECTOR = """connector: !include:../blocks/connector_transformer_tiny.yaml
+    input_size: 32
+    output_size: 32
+    utterance_size: 16
+    num_heads: 2
+    ffn_size: 32
+"""
+
+
+@pytest.fixture(scope="session")
+def recipe():
+    """recipe(name) -> the script of recipes/C2SER as a module."""
+    sys.path.insert(0, str(RECIPES))
+    yield importlib.import_module
+    sys.path.remove(str(RECIPES))
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Four synthetic voices with their speaking styles."""
+    folder = tmp_path_factory.mktemp("corpus")
+    paths = synthetic.prepare(
+        folder,
+        train_voices=2,
+        valid_voices=1,
+        test_voices=1,
+        train_repeats=1,
+        valid_repeats=1,
+        test_repeats=1,
+        num_workers=1,
+    )
+    thresholds = None
+    for path in paths.values():
+        items = read_manifest(path)
+        thresholds = annotate(items, thresholds, workers=1, progress=False)
+        write_manifest(items, path)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(tiny_llm, tiny_whisper, build_emotion2vec, tmp_path_factory):
+    """Command-line options that name tiny models."""
+    folder = tmp_path_factory.mktemp("models")
+    encoder, overlay = folder / "encoder", folder / "overlay.yaml"
+    save_emotion2vec(build_emotion2vec(), encoder)
+    overlay.write_text(CONNECTOR)
+    return [
+        f"--whisper_source={tiny_whisper}",
+        f"--llm_source={tiny_llm}",
+        f"--emotion2vec_source={encoder}",
+        f"--overlay={overlay}",
+    ]
+
+
+@pytest.fixture(scope="session")
+def options(tmp_path_factory):
+    """options(corpus, output, more=(), **changes) -> arguments.
+
+    Of a short run on the processor; what `changes` sets to None is left as
+    the yaml has it.
+    """
+
+    features = tmp_path_factory.mktemp("features")
+
+    def build(corpus, output, more=(), **changes):
+        settings = {
+            "output_folder": output,
+            "feature_folder": features,
+            "train_manifest": corpus / "train.json",
+            "valid_manifest": corpus / "valid.json",
+            "batching": "{batch_seconds: 12.0, num_buckets: 2}",
+            "number_of_epochs": 2,
+            "precision": "fp32",
+            "device": "cpu",
+            **changes,
+        }
+        given = [f"--{k}={v}" for k, v in settings.items() if v is not None]
+        return [*given, "--noprogressbar", *more]
+
+    return build
+
+
+# Runs a stage and kills it, as an outage would, after so many batches.
+KILLED = """
+import importlib, os, signal, sys
+folder, batches, script, brain = sys.argv[1:5]
+del sys.argv[1:5]
+sys.path.insert(0, folder)
+batches, stage = int(batches), importlib.import_module(script)
+brain = getattr(stage, brain)
+fit_batch = brain.fit_batch
+def counted(self, batch):
+    global batches
+    if batches == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    batches -= 1
+    return fit_batch(self, batch)
+brain.fit_batch = counted
+stage.train(brain, *stage.load_experiment())
+"""
+
+
+@pytest.fixture(scope="session")
+def kill_after():
+    """kill_after(batches, script, brain, argv): a run that is killed."""
+
+    def run(batches, script, brain, argv):
+        command = [sys.executable, "-c", KILLED, str(RECIPES), str(batches)]
+        killed = subprocess.run(
+            [*command, script, brain, *argv],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+
+    return run
