@@ -6,7 +6,7 @@ from speechbrain_c2ser.evaluation.predictions import PredictionError, some
 from speechbrain_c2ser.evaluation.readings import read_labels
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.metrics import (
-    bootstrap_interval,
+    bootstrap_intervals,
     classification_metrics,
     expected_calibration_error,
     reliability_bins,
@@ -125,14 +125,10 @@ def score(targets, predictions, labels, samples=1000, seed=0):
     """
     figures = classification_metrics(targets, predictions, labels)
     figures["unparsed"] = list(predictions).count(None)
-    figures["interval"] = {
-        metric: list(
-            bootstrap_interval(
-                targets, predictions, labels, metric, 0.95, samples, seed
-            )
-        )
-        for metric in METRICS
-    }
+    intervals = bootstrap_intervals(
+        targets, predictions, labels, METRICS, samples=samples, seed=seed
+    )
+    figures["interval"] = {m: list(pair) for m, pair in intervals.items()}
     return figures
 
 

@@ -11,6 +11,7 @@ from speechbrain_c2ser.metrics.calibration import (
 )
 from speechbrain_c2ser.metrics.classification import (
     bootstrap_interval,
+    bootstrap_intervals,
     classification_metrics,
     paired_bootstrap,
 )
@@ -20,6 +21,7 @@ from speechbrain_c2ser.metrics.diarisation import (
 
 __all__ = [
     "bootstrap_interval",
+    "bootstrap_intervals",
     "classification_metrics",
     "edit_rate",
     "emotion_diarisation_error_rate",

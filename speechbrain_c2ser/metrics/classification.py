@@ -116,8 +116,44 @@ def bootstrap_interval(
     (1.0, 1.0)
     """
     true, guess = _indices(targets, predictions, labels)
-    scores = _resampled(true, [guess], len(labels), metric, samples, seed)[0]
-    return _interval(scores, confidence)
+    scores = _resampled(true, [guess], len(labels), [metric], samples, seed)
+    return _interval(scores[0, 0], confidence)
+
+
+def bootstrap_intervals(
+    targets,
+    predictions,
+    labels,
+    metrics=("wa", "ua", "macro_f1", "weighted_f1"),
+    confidence=0.95,
+    samples=1000,
+    seed=0,
+):
+    """Intervals of several scores over the same resamples.
+
+    Arguments
+    ---------
+    targets, predictions, labels, confidence, samples, seed
+        As in :func:`bootstrap_interval`.
+    metrics : sequence of str
+        Names of the scores.
+
+    Returns
+    -------
+    dict
+        Metric -> (low, high).
+
+    Example
+    -------
+    >>> bootstrap_intervals(["a", "b"] * 9, ["a", "b"] * 9, ["a", "b"])["wa"]
+    (1.0, 1.0)
+    """
+    true, guess = _indices(targets, predictions, labels)
+    scores = _resampled(true, [guess], len(labels), metrics, samples, seed)
+    return {
+        metric: _interval(own, confidence)
+        for metric, own in zip(metrics, scores[0], strict=True)
+    }
 
 
 def paired_bootstrap(
@@ -156,8 +192,8 @@ def paired_bootstrap(
     """
     true, one = _indices(targets, first, labels)
     _, two = _indices(targets, second, labels)
-    scores = _resampled(true, [one, two], len(labels), metric, samples, seed)
-    differences = scores[1] - scores[0]
+    scores = _resampled(true, [one, two], len(labels), [metric], samples, seed)
+    differences = scores[1, 0] - scores[0, 0]
     both = [
         _score(_confusions(true[None], guess[None], len(labels)), metric)[0]
         for guess in (one, two)
@@ -223,19 +259,25 @@ def _score(confusions, metric):
     return (values * weights).sum(axis=1) / weights.sum(axis=1)
 
 
-def _resampled(true, guesses, size, metric, samples, seed):
-    """Scores of each system over the same resamples: [systems, samples]."""
+def _resampled(true, guesses, size, metrics, samples, seed):
+    """Scores over the same resamples: [systems, metrics, samples].
+
+    Which utterance is drawn does not matter, only how many of each kind
+    (target and every system's answer) are: their counts are multinomial.
+    """
     rng = np.random.default_rng(seed)
-    scores = [[] for _ in guesses]
-    # A block of resamples at a time bounds the memory.
-    block = max(1, 2_000_000 // len(true))
-    for begin in range(0, samples, block):
-        count = min(block, samples - begin)
-        rows = rng.integers(0, len(true), (count, len(true)))
-        for system, guess in zip(scores, guesses, strict=True):
-            counts = _confusions(true[rows], guess[rows], size)
-            system.append(_score(counts, metric))
-    return np.array([np.concatenate(system) for system in scores])
+    kinds, counts = np.unique(
+        np.stack([true, *guesses]), axis=1, return_counts=True
+    )
+    drawn = rng.multinomial(len(true), counts / len(true), samples)
+    scores = []
+    for answers in kinds[1:]:
+        cells = np.eye(size * (size + 1), dtype=np.int64)[
+            kinds[0] * (size + 1) + answers
+        ]
+        confusions = (drawn @ cells).reshape(samples, size, size + 1)
+        scores.append([_score(confusions, metric) for metric in metrics])
+    return np.array(scores)
 
 
 def _interval(scores, confidence):

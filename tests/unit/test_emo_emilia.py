@@ -1,6 +1,7 @@
 """Emo-Emilia: its published list and a miniature of its folder."""
 
 import json
+import runpy
 
 import pytest
 
@@ -86,22 +87,25 @@ def test_the_published_list(shared_dir):
     assert describe(items) == expected
 
 
-def test_the_recipe_evaluates_a_folder(data, model, run_script):
+def test_the_recipe_evaluates_a_folder(data, model, root, monkeypatch):
     """Without styles to compare with: explicit answers still are scored."""
     folder, rows = data
     space = LabelSpace.from_name("emo_emilia")
     c2ser = save_c2ser(model, folder / "c2ser", space)
-    done = run_script(
-        "recipes/EmoEmilia/evaluate.py",
-        "hparams/emo_emilia/evaluate.yaml",
+    argv = [
+        "evaluate.py",
+        str(root / "hparams" / "emo_emilia" / "evaluate.yaml"),
         f"--data_folder={folder}",
         f"--c2ser_folder={c2ser}",
         f"--output_folder={folder / 'out'}",
         "--mode=explicit",
         "--max_new_tokens=6",
         "--device=cpu",
+    ]
+    monkeypatch.setattr("sys.argv", argv)
+    runpy.run_path(
+        str(root / "recipes" / "EmoEmilia" / "evaluate.py"), run_name="__main__"
     )
-    assert done.returncode == 0, done.stderr
     found = read_predictions(folder / "out" / "explicit.jsonl")
     assert {row["id"] for row in found} == {row["index"] for row in rows}
     result = json.loads((folder / "out" / "explicit.json").read_text())

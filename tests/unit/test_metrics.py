@@ -12,6 +12,7 @@ from sklearn.metrics import (
 
 from speechbrain_c2ser.metrics import (
     bootstrap_interval,
+    bootstrap_intervals,
     classification_metrics,
     edit_rate,
     emotion_diarisation_error_rate,
@@ -205,3 +206,19 @@ def test_diarisation_by_hand():
     assert scores["false_alarm"] == pytest.approx(0.2)
     with pytest.raises(ValueError, match="Recording 0.*11"):
         emotion_diarisation_error_rate([[(0, 11, "sad")]], [[]], [10.0])
+
+
+def test_multinomial_resampling_is_drawing_utterances():
+    """Interval ends against the plain bootstrap over rows."""
+    targets, guesses = draw(150, seed=3)
+    guesses[::9] = [None] * len(guesses[::9])
+    found = bootstrap_intervals(targets, guesses, LABELS, samples=4000)
+    true, guess = _indices(targets, guesses, LABELS)
+    rows = np.random.default_rng(5).integers(0, 150, (4000, 150))
+    confusions = _confusions(true[rows], guess[rows], len(LABELS))
+    for metric, interval in found.items():
+        plain = np.quantile(_score(confusions, metric), [0.025, 0.975])
+        assert interval == pytest.approx(plain, abs=0.008)
+        assert interval == bootstrap_interval(
+            targets, guesses, LABELS, metric, samples=4000
+        )
