@@ -114,13 +114,23 @@ def main(argv=None):
             **read_options(words, module.prepare),
         )
         path = Path(given.save_folder) / DESCRIPTION
-        description = json.loads(path.read_text(encoding="utf-8"))
+        if path.is_file():
+            tell(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, OSError) as error:
         sys.exit(f"prepare.py: {error}")
-    if "classes" in description:
-        print(count_table(description))
-    print(f"{description['corpus']} in {given.save_folder}")
-    for note in description.get("notes", []):
+
+
+def tell(description):
+    """Print what corpus.json says.
+
+    Arguments
+    ---------
+    description : dict
+        Its content.
+    """
+    print(count_table(description))
+    print(f"{description['corpus']}: {description['split']}")
+    for note in description["notes"]:
         print(f"  {note}")
 
 
