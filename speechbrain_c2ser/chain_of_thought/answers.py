@@ -209,6 +209,9 @@ def label_answers(label_space, mode, language, phrasings=1):
 class AnswerBuilder:
     """Prompts and answers of a batch of manifest items.
 
+    An item's own ``explicit_answer`` (see :mod:`.rephrasing`) comes before the
+    templates.
+
     Arguments
     ---------
     label_space : LabelSpace
@@ -332,6 +335,9 @@ class AnswerBuilder:
         }
         if mode == "implicit":
             return question, implicit_answer(item, **options)
+        # Rephrased answers name the emotion last.
+        if item.get("explicit_answer") and not self.label_first:
+            return question, item["explicit_answer"]
         return question, explicit_answer(
             item,
             content=self.content,
