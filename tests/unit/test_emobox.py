@@ -207,7 +207,7 @@ def without(files, split, emotion):
         ),
         (
             lambda f: without(f, TEST, "neu"),
-            "fold_1/test has no neutral, which the training set has: drop",
+            "test has no neutral, which the training set has: drop",
         ),
         (lambda f: without(f, TRAIN, "neu"), "unknown emotion 'neutral'"),
     ],
