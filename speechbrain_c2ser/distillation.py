@@ -46,9 +46,7 @@ class EmotionDistillation:
         self.loss = loss
         self.weight = weight
 
-    def __call__(
-        self, model, output, batch, explicit, utterance_vectors=None
-    ):
+    def __call__(self, model, output, batch, explicit, utterance_vectors=None):
         """The weighted term of a batch.
 
         Arguments
@@ -76,9 +74,7 @@ class EmotionDistillation:
         wavs, wav_lens = batch.sig
         if utterance_vectors is not None:
             utterance_vectors = utterance_vectors[implicit]
-        prompts, answers = (
-            [texts[i] for i in implicit] for texts in explicit
-        )
+        prompts, answers = ([texts[i] for i in implicit] for texts in explicit)
         teacher = self._teach(
             model,
             wavs[implicit],

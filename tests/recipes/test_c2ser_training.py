@@ -1,0 +1,295 @@
+"""C2SER's stages: every yaml and overlay, kills, two processes, bad items."""
+
+import importlib
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from speechbrain_c2ser.corpora.manifest import (
+    ManifestError,
+    read_manifest,
+    write_manifest,
+)
+from speechbrain_c2ser.experiment import load_experiment
+
+ROOT = Path(__file__).parents[2]
+HPARAMS = ROOT / "hparams" / "c2ser"
+TINY = HPARAMS / "tiny.yaml"
+ABLATIONS = sorted((HPARAMS / "ablations").glob("*.yaml"))
+RECIPES = ROOT / "recipes" / "C2SER"
+DEBUG = ("--debug", "--debug_batches=1", "--debug_epochs=1")
+STAGES = {
+    "explicit": ("train_explicit", "ExplicitBrain"),
+    "implicit": ("train_implicit", "ImplicitBrain"),
+}
+
+
+@pytest.fixture
+def train(recipe, corpus, models, options):
+    """train(stage, output, yaml, *arguments, **changes) -> Brain."""
+
+    def run(stage, output, yaml, *arguments, **changes):
+        argv = [str(yaml), *options(corpus, output, models, **changes)]
+        script, brain = STAGES[stage]
+        module = recipe(script)
+        loaded = load_experiment([*argv, *arguments])
+        return module.train(getattr(module, brain), *loaded)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "name, stage", [("base", "explicit"), ("full", "implicit")]
+)
+def test_published_settings_run(train, name, stage, tmp_path):
+    brain = train(
+        stage,
+        tmp_path,
+        HPARAMS / f"{name}.yaml",
+        *DEBUG,
+        batching="{num_workers: 0}",
+        precision=None,
+        number_of_epochs=None,
+    )
+    assert brain.grad_accumulation_factor == 4 and brain.max_grad_norm == 5.0
+    assert brain.precision == "bf16"
+    trained = trained_parts(brain)
+    assert trained == {"semantic_encoder", "connector", "lora", "boundaries"}
+    assert all_trained_move(brain)
+    for optimizer in brain.optimizers_dict.values():
+        group = optimizer.param_groups[0]
+        assert tuple(group["betas"]) == (0.9, 0.99) and group["eps"] == 1e-6
+        assert group["weight_decay"] == 0.01
+        # the first update of the warm-up's 8000
+        assert group["lr"] == pytest.approx(5e-5 / 8000)
+    lm = brain.hparams.language_model
+    assert lm.gradient_checkpointing == (name == "full")
+
+
+def trained_parts(brain):
+    """Which parts of a model are trained."""
+    places = {
+        "perception.semantic_encoder": "semantic_encoder",
+        "perception.acoustic_encoder": "acoustic_encoder",
+        "perception.connector": "connector",
+        "speech_boundaries": "boundaries",
+        "language_model": "llm",
+    }
+    parts = set()
+    for name, parameter in brain.hparams.model.named_parameters():
+        if parameter.requires_grad:
+            part = next(v for k, v in places.items() if name.startswith(k))
+            parts.add("lora" if "lora_" in name else part)
+    return parts
+
+
+def all_trained_move(brain):
+    """Whether every trained parameter has had a gradient (DDP needs it)."""
+    moved = {
+        id(parameter)
+        for optimizer in brain.optimizers_dict.values()
+        for parameter in optimizer.state
+    }
+    model = brain.hparams.model
+    return all(id(p) in moved for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("overlay", ABLATIONS, ids=lambda path: path.stem)
+def test_ablation_runs(train, overlay, tmp_path):
+    first = overlay.stem in ("label_first", "frozen_whisper")
+    brain = train(
+        "explicit" if first else "implicit",
+        tmp_path,
+        TINY,
+        f"--overlay={overlay}",
+        *DEBUG,
+    )
+    assert all_trained_move(brain)
+    perception = brain.hparams.perception
+    rows = read_manifest(brain.hparams.train_manifest)
+    row = next(row for row in rows.values() if row["language"] == "en")
+    if overlay.stem == "no_semantic":
+        assert perception.semantic_encoder is None
+    elif overlay.stem == "no_acoustic":
+        assert perception.acoustic_encoder is None and brain.cache is None
+    elif overlay.stem == "mean_frames":
+        assert brain.cache.lookup([row]).shape[1] == 1
+    elif overlay.stem == "frozen_whisper":
+        assert "semantic_encoder" not in trained_parts(brain)
+    elif overlay.stem == "label_first":
+        _, (answer,) = brain.hparams.answers([row], ["explicit"])
+        assert answer.startswith(f"The speaker sounds {row['emotion']}.")
+    elif overlay.stem.startswith("no_c"):
+        modes = brain.hparams.curriculum.modes(["a", "b"], 0.0)
+        assert modes == ["implicit"] * 2
+
+
+def test_curves_go_to_wandb(train, tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="the extra wandb is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    overlay = ROOT / "hparams" / "loggers" / "wandb.yaml"
+    brain = train("explicit", tmp_path, TINY, f"--overlay={overlay}", *DEBUG)
+    brain.hparams.train_logger.run.finish()
+    (written,) = tmp_path.glob("curves/wandb/offline-run*/*.wandb")
+    assert b"valid_ua" in written.read_bytes()
+
+
+def test_killed_second_stage_ends_with_the_same_weights(
+    train, corpus, models, options, kill_after, tmp_path
+):
+    more = [
+        "--grad_accumulation_factor=2",
+        "--ckpt_interval_steps=1",
+        f"--overlay={HPARAMS / 'ablations' / 'distil_kl.yaml'}",
+    ]
+    changes = {
+        "precision": "bf16",
+        "ckpt_interval_minutes": 0,
+        "number_of_epochs": 1,
+    }
+    train("implicit", tmp_path / "whole", TINY, *more, **changes)
+    output = tmp_path / "killed"
+    argv = [str(TINY), *options(corpus, output, models, **changes), *more]
+    kill_after(3, *STAGES["implicit"], argv)
+    train("implicit", output, TINY, *more, **changes)
+    one, two = (
+        load_file(folder / "c2ser" / "model.safetensors")
+        for folder in (tmp_path / "whole", output)
+    )
+    for key, tensor in one.items():
+        torch.testing.assert_close(two[key], tensor, atol=1e-6, rtol=1e-5)
+    assert read_log(tmp_path / "whole") == read_log(output)
+
+
+def read_log(output):
+    lines = (output / "train_log.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(train, corpus, models, options, tmp_path):
+    # without what each rank draws on its own: dropout and masks
+    same = ["--semantic_encoder={spec_augment: null}"]
+    plain = tmp_path / "plain.yaml"
+    plain.write_text("connector:\n    dropout: 0.0\n")
+    same.append(f"--overlay={plain}")
+    features = tmp_path / "features"
+    # four batches an epoch: as many for each rank
+    changes = {"batching": "{batch_seconds: 16.0, num_buckets: 1}"}
+    accumulate = "--grad_accumulation_factor=2"
+    train("implicit", tmp_path / "one", TINY, *same, accumulate, **changes)
+    ranks = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            "--nproc_per_node=2",
+            str(RECIPES / "train_implicit.py"),
+            str(TINY),
+            *options(
+                corpus,
+                tmp_path / "two",
+                models,
+                feature_folder=features,
+                **changes,
+            ),
+            *same,
+            "--distributed_backend=gloo",
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert ranks.returncode == 0, ranks.stderr[-3000:]
+    one, two = (read_log(tmp_path / name) for name in ("one", "two"))
+    assert [line["epoch"] for line in two] == [1, 2]
+    for ours, theirs in zip(one, two, strict=True):
+        for name in ("train_loss", "valid_loss"):
+            assert theirs[name] == pytest.approx(ours[name], rel=1e-4)
+    # every rank computed a part of the features, and one run read them all
+    assert len(list(features.rglob("*.safetensors"))) >= 2
+
+
+def changed_corpus(corpus, folder, change):
+    """Manifests whose training items went through ``change(id, item)``."""
+    items = read_manifest(corpus / "train.json")
+    kept = {k: v for k, v in items.items() if change(k, v) is not False}
+    write_manifest(kept, folder / "train.json")
+    return folder / "train.json"
+
+
+def test_item_without_emotion_is_named(train, corpus, tmp_path):
+    name = sorted(read_manifest(corpus / "train.json"))[0]
+
+    def change(key, item):
+        if key == name:
+            del item["emotion"]
+
+    manifest = changed_corpus(corpus, tmp_path, change)
+    with pytest.raises(ManifestError, match=f"{name}.*no 'emotion'"):
+        train("explicit", tmp_path / "out", TINY, train_manifest=manifest)
+
+
+def test_long_items_are_left_out_aloud(train, corpus, tmp_path, caplog):
+    items = read_manifest(corpus / "train.json")
+    name = sorted(items)[0]
+
+    def change(key, item):
+        if key == name:
+            item["transcript"] = "word " * 300
+
+    manifest = changed_corpus(corpus, tmp_path, change)
+    with caplog.at_level(logging.WARNING):
+        train(
+            "explicit",
+            tmp_path / "out",
+            TINY,
+            *DEBUG,
+            train_manifest=manifest,
+        )
+    log = (tmp_path / "out" / "log.txt").read_text() + caplog.text
+    assert f"1 of {len(items)} items are left out" in log
+    assert f"answer over 200 tokens: {name}" in log
+
+
+def test_a_class_or_language_that_is_missing_is_said(
+    train, corpus, tmp_path, caplog
+):
+    def change(key, item):
+        item["language"] = "de"
+        return item["emotion"] != "sad"
+
+    manifest = changed_corpus(corpus, tmp_path, change)
+    with caplog.at_level(logging.WARNING):
+        brain = train(
+            "implicit",
+            tmp_path / "out",
+            TINY,
+            *DEBUG,
+            train_manifest=manifest,
+        )
+    log = (tmp_path / "out" / "log.txt").read_text() + caplog.text
+    assert "no item for sad" in log
+    assert "items are in 'de'" in log
+    assert brain.hparams.answers.fallbacks["de"] > 0
+    assert read_log(tmp_path / "out")[-1]["valid_ua"] >= 0
+
+
+def test_full_checkpoint_is_small_beside_its_language_model(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    sizes = importlib.import_module("c2ser_training").checkpoint_size("full")
+    # Whisper-medium's encoder, the connector, LoRA; Qwen2-7B in bf16
+    assert sizes["language_model"] == pytest.approx(15.2e9, rel=0.01)
+    assert sizes["trained"] < 0.1 * sizes["language_model"]
+    assert sizes["parts"].keys() == {
+        "semantic_encoder",
+        "connector",
+        "language_model",
+        "speech_boundaries",
+    }
+    assert sizes["parts"]["language_model"] < 0.1 * sizes["trained"]
