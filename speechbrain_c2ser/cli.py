@@ -308,6 +308,7 @@ def _convert_emotion2vec(options):
 def _evaluate(options):
     from speechbrain_c2ser.evaluation.predictions import read_predictions
     from speechbrain_c2ser.evaluation.references import (
+        find_space,
         own_references,
         read_references,
     )
@@ -316,7 +317,6 @@ def _evaluate(options):
         summary,
         unparsed_answers,
     )
-    from speechbrain_c2ser.labels import LabelSpace
     from speechbrain_c2ser.report.evaluation import (
         readings_table,
         write_evaluation,
@@ -328,11 +328,7 @@ def _evaluate(options):
         references = read_references(options.reference)
     else:
         references = own_references(predictions, path)
-    space = LabelSpace.from_items(references)
-    if options.labels and "," in options.labels:
-        space = LabelSpace([name.strip() for name in options.labels.split(",")])
-    elif options.labels:
-        space = LabelSpace.from_name(options.labels)
+    space = find_space(options.labels, references)
     judge = None
     if options.llm:
         from speechbrain_c2ser.inference.text_llm import TextLLM, label_judge

@@ -26,7 +26,11 @@ from sklearn.svm import SVC
 from tqdm import tqdm
 
 from speechbrain_c2ser.audio import read_audio
-from speechbrain_c2ser.evaluation.predictions import some, write_predictions
+from speechbrain_c2ser.evaluation.predictions import (
+    prediction_of,
+    some,
+    write_predictions,
+)
 from speechbrain_c2ser.evaluation.references import read_references
 from speechbrain_c2ser.evaluation.scoring import print_scores
 
@@ -142,7 +146,9 @@ def classify(vectors, items, splits, machine):
         )
         answers = model.predict(vectors[[places[key] for key in test]])
         for key, label in zip(test, answers, strict=True):
-            rows.append({"id": key, "label": str(label), "split": name})
+            rows.append(
+                prediction_of(key, items[key], label=str(label), split=name)
+            )
     return rows
 
 

@@ -11,20 +11,13 @@ from tqdm import tqdm
 
 from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
 from speechbrain_c2ser.corpora.manifest import write_atomic
-from speechbrain_c2ser.evaluation.predictions import write_predictions
+from speechbrain_c2ser.evaluation.predictions import (
+    prediction_of,
+    write_predictions,
+)
 from speechbrain_c2ser.evaluation.scoring import evaluate, summary
 from speechbrain_c2ser.metrics import edit_rate, style_accuracy
 from speechbrain_c2ser.report.evaluation import write_evaluation
-
-KNOWN = (
-    "id",
-    "emotion",
-    "transcript",
-    "language",
-    "gender",
-    "dataset",
-    "speaker",
-)
 
 
 def evaluate_c2ser(c2ser, manifest, hparams):
@@ -128,16 +121,17 @@ def prediction(item, said):
     The label is what the free text names, read back by rule (none or several
     is unparsed); beside it stand the probabilities of the closed set.
     """
-    return {
-        **{key: item[key] for key in KNOWN if key in item},
-        "true_style": item.get("style"),
-        "label": said.text_emotion,
-        "scored_label": said.emotion,
-        "probabilities": said.probabilities,
-        "text": said.text,
-        "content": said.content,
-        "style": said.style,
-    }
+    return prediction_of(
+        item["id"],
+        item,
+        true_style=item.get("style"),
+        label=said.text_emotion,
+        scored_label=said.emotion,
+        probabilities=said.probabilities,
+        text=said.text,
+        content=said.content,
+        style=said.style,
+    )
 
 
 def flat_metrics(result, predictions, mode):

@@ -11,9 +11,43 @@ from pathlib import Path
 
 from speechbrain_c2ser.corpora.manifest import read_table, write_atomic
 
+# What is true, kept beside a prediction so that it can be scored by itself.
+TRUE = (
+    "emotion",
+    "language",
+    "gender",
+    "speaker",
+    "dataset",
+    "transcript",
+)
+
 
 class PredictionError(ValueError):
     """Predictions or references cannot be scored; says which and why."""
+
+
+def prediction_of(key, item, **said):
+    """A prediction with what is true of its utterance beside it.
+
+    Arguments
+    ---------
+    key : str
+        Id of the utterance.
+    item : dict
+        Its manifest row.
+    **said : object
+        text, label, probabilities and more.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> prediction_of("a", {"wav": "a.wav", "emotion": "sad"}, label="happy")
+    {'id': 'a', 'emotion': 'sad', 'label': 'happy'}
+    """
+    return {"id": key, **{k: item[k] for k in TRUE if k in item}, **said}
 
 
 def write_predictions(rows, path):

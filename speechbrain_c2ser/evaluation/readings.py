@@ -92,6 +92,52 @@ def has_probabilities(rows, space):
     return True
 
 
+def within(probabilities, space):
+    """A system's probabilities of its own labels, as those of a closed set.
+
+    Labels that mean one of the set are summed, the others left out; what is
+    left is made to sum to 1.
+
+    Arguments
+    ---------
+    probabilities : dict
+        Label of the system -> probability.
+    space : LabelSpace
+        The closed set.
+
+    Returns
+    -------
+    dict
+        Label of the set -> probability.
+
+    Raises
+    ------
+    PredictionError
+        If no label of the system means one of the set.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.labels import LabelSpace
+    >>> own = {"hap": 0.25, "exc": 0.125, "neu": 0.125, "other": 0.5}
+    >>> within(own, LabelSpace(["happy", "neutral"]))
+    {'happy': 0.75, 'neutral': 0.25}
+    """
+    totals = dict.fromkeys(space.names, 0.0)
+    meant = {label: space.map(label) for label in probabilities}
+    if not any(meant.values()):
+        raise PredictionError(
+            f"None of the system's labels {', '.join(probabilities)} means "
+            f"one of {', '.join(space.names)}."
+        )
+    for label, name in meant.items():
+        if name is not None:
+            totals[name] += probabilities[label]
+    whole = sum(totals.values())
+    if whole == 0:
+        return {name: 1 / len(totals) for name in totals}
+    return {name: value / whole for name, value in totals.items()}
+
+
 def _strict(row, space):
     if row.get("text") is not None:
         return parse_answer(row["text"], space, synonyms=False).emotion

@@ -7,6 +7,7 @@ from pathlib import Path
 from speechbrain_c2ser.corpora.emo_emilia import language_of
 from speechbrain_c2ser.corpora.manifest import DATA_ROOT, read_table
 from speechbrain_c2ser.evaluation.predictions import PredictionError, some
+from speechbrain_c2ser.labels import LabelSpace
 
 # Name in a list or in EmoBox's JSON -> the manifest's.
 NAMES = {
@@ -68,6 +69,37 @@ def own_references(predictions, name):
             f"emotion ({some(without)}): give a reference."
         )
     return {row["id"]: row for row in predictions}
+
+
+def find_space(labels, references):
+    """The closed set that a command names, or the references' own.
+
+    Arguments
+    ---------
+    labels : str or None
+        Name of a set, or labels with commas between.
+    references : dict
+        Id -> fields.
+
+    Returns
+    -------
+    LabelSpace
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+
+    Example
+    -------
+    >>> find_space("sad, happy", {}).names
+    ['sad', 'happy']
+    """
+    if not labels:
+        return LabelSpace.from_items(references)
+    if "," in labels:
+        return LabelSpace([name.strip() for name in labels.split(",")])
+    return LabelSpace.from_name(labels)
 
 
 def _rows(path):

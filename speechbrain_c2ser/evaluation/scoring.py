@@ -132,9 +132,12 @@ def score(targets, predictions, labels, samples=1000, seed=0):
     return figures
 
 
-def print_scores(predictions, references, title):
-    """Print what the predictions are worth: one line, unparsed aloud."""
-    result = evaluate(predictions, references)
+def print_scores(predictions, references, title, space=None):
+    """Print what the predictions are worth: one line, unparsed aloud.
+
+    A label outside the set counts as unparsed.
+    """
+    result = evaluate(predictions, references, space, outside_as_unparsed=True)
     print(f"{title}: {summary(result)}")
 
 

@@ -1,0 +1,115 @@
+"""What the baselines share: command line, batches, predictions, scores."""
+
+import argparse
+import sys
+
+import torch
+from tqdm import tqdm
+
+from speechbrain_c2ser.audio import read_audio
+from speechbrain_c2ser.evaluation.predictions import (
+    prediction_of,
+    write_predictions,
+)
+from speechbrain_c2ser.evaluation.references import (
+    find_space,
+    read_references,
+)
+from speechbrain_c2ser.evaluation.scoring import print_scores
+
+SAMPLE_RATE = 16000
+
+
+def command_line(description):
+    """A parser of what every baseline takes.
+
+    Arguments
+    ---------
+    description : str
+        The script's docstring.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("list", nargs="+", help="manifests or lists, then the")
+    parser.add_argument("predictions", help="JSONL that is written")
+    parser.add_argument(
+        "--labels", help="name of a set, or labels with commas between"
+    )
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", default=default)
+    parser.add_argument("--dtype", default="float32", help="of the weights")
+    parser.add_argument("--batch-size", type=int, default=8)
+    return parser
+
+
+def run(options, build):
+    """Predict every utterance of the lists, write and score.
+
+    Arguments
+    ---------
+    options : argparse.Namespace
+        Of :func:`command_line`'s parser.
+    build : callable
+        ``space -> predict``, and ``predict(items) -> list of dict`` (text,
+        label, probabilities) of a batch of manifest rows.
+
+    Returns
+    -------
+    list of dict
+        The predictions.
+    """
+    items = read_references(options.list)
+    space = find_space(options.labels, items)
+    predict = build(space)
+    keys, rows = list(items), []
+    for start in tqdm(range(0, len(keys), options.batch_size), "predicting"):
+        batch = keys[start : start + options.batch_size]
+        said = predict([items[key] for key in batch])
+        rows += [
+            prediction_of(key, items[key], **own)
+            for key, own in zip(batch, said, strict=True)
+        ]
+    write_predictions(rows, options.predictions)
+    print_scores(rows, items, options.predictions, space)
+    return rows
+
+
+def wave_of(item):
+    """Samples [T] of a manifest row, 16 kHz."""
+    return read_audio(item["wav"], item.get("start"), item.get("stop"))
+
+
+def heard(item, seconds=30.0):
+    """The same, up to the length that a model hears; a cut is said aloud.
+
+    Arguments
+    ---------
+    item : dict
+        Manifest row.
+    seconds : float
+        Whisper's window, by default.
+
+    Returns
+    -------
+    np.ndarray
+        [T].
+    """
+    wave = wave_of(item)
+    most = round(seconds * SAMPLE_RATE)
+    if len(wave) > most:
+        tqdm.write(
+            f"{item['wav']}: only the first {seconds} s of "
+            f"{len(wave) / SAMPLE_RATE:.1f} s are heard."
+        )
+    return wave[:most].numpy()
+
+
+def entry(main):
+    """Run a script's main; an expected error is one line on stderr."""
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f"{sys.argv[0]}: {' '.join(str(error).split())}")
