@@ -146,26 +146,23 @@ def audio_duration(path, key="wav"):
         If the file is missing, unreadable, or holds no samples.
     """
     try:
-        size = os.stat(path).st_size
-    except OSError as error:
-        raise ManifestError(
-            f"Item {key!r}: the audio file {path} is missing."
-        ) from error
-    if size == 0:
-        raise ManifestError(
-            f"Item {key!r}: the audio file {path} is empty (0 bytes)."
-        )
-    try:
-        info = soundfile.info(str(path))
+        # soundfile.info would also read what the header tells of itself.
+        with soundfile.SoundFile(str(path)) as file:
+            frames, rate = file.frames, file.samplerate
     except (RuntimeError, OSError) as error:
+        reason = "cannot be read"
+        if not os.path.exists(path):
+            reason = "is missing"
+        elif os.path.getsize(path) == 0:
+            reason = "is empty (0 bytes)"
         raise ManifestError(
-            f"Item {key!r}: the audio file {path} cannot be read."
+            f"Item {key!r}: the audio file {path} {reason}."
         ) from error
-    if info.frames == 0:
+    if frames == 0:
         raise ManifestError(
             f"Item {key!r}: the audio file {path} has zero length."
         )
-    return info.frames / info.samplerate
+    return frames / rate
 
 
 def check_manifest(

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from miniatures import MINIATURES  # noqa: E402
 
 THREE = ("train", "valid", "test")
+SHARED = Path(__file__).resolve().parents[3] / "shared/data/emodb_2s"
 
 
 def folds(number):
@@ -410,3 +411,21 @@ def test_dealt_folds_mix_genders(miniature, tmp_path):
     paths = prepare("emodb", miniature("emodb"), tmp_path / "out", folds=5)
     for splits in read(paths)[0].values():
         assert len({i["gender"] for i in splits["test"].values()}) == 2
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="EMO-DB copy is not here")
+def test_emodb_on_real_recordings(tmp_path):
+    divisions, description = read(prepare("emodb", SHARED, tmp_path))
+    listed = [
+        json.loads(line)
+        for line in (SHARED / "emodb_2s.jsonl").read_text().splitlines()
+    ]
+    items = {k: v for f in divisions.values() for k, v in f["test"].items()}
+    assert len(divisions) == 10 and len(items) == len(listed) == 535
+    for row in listed:
+        item = items[row["index"]]
+        assert item["emotion"] == row["emotion"]
+        assert item["speaker"] == row["speaker"]
+        assert item["gender"] == row["gender"]
+        assert item["transcript"] == row["text"]
+        assert item["duration"] == pytest.approx(row["duration"], abs=1e-3)

@@ -4,7 +4,12 @@ import json
 
 import pytest
 
-from speechbrain_c2ser.emotion_words import CONCEPTS, SPACES, words_of
+from speechbrain_c2ser.emotion_words import (
+    CONCEPTS,
+    SPACE_OF_SIZE,
+    SPACES,
+    words_of,
+)
 from speechbrain_c2ser.labels import LabelSpace
 
 SEVEN = LabelSpace.from_name("emo_emilia")
@@ -172,3 +177,29 @@ def test_mentions_give_positions():
     text = "一点也不难过，很高兴"
     [(label, start, end)] = SEVEN.mentions(text)
     assert (label, text[start:end]) == ("happy", "高兴")
+
+
+@pytest.mark.parametrize("size", SPACE_OF_SIZE)
+@pytest.mark.parametrize("name", SPACES)
+def test_every_set_maps_into_the_usual_ones(name, size):
+    space, coarse = LabelSpace.from_name(name), LabelSpace.from_name(size)
+    assert len(coarse) == size
+    placed = space.mapping_to(coarse)
+    assert set(placed) == set(space)
+    for label, place in placed.items():
+        # What is in both stays; the rest has a broader place or none.
+        assert place == label if label in coarse else place != label
+        assert place is None or place in coarse
+    assert coarse.mapping_to(coarse) == {label: label for label in coarse}
+
+
+def test_broader_places():
+    four, seven = LabelSpace.from_name(4), LabelSpace.from_name(7)
+    ravdess = LabelSpace.from_name("ravdess").mapping_to(four)
+    assert ravdess["calm"] == "neutral" and ravdess["fearful"] is None
+    msp = LabelSpace.from_name("msp_podcast").mapping_to(seven)
+    assert msp["contemptuous"] == "disgusted"
+    emov = LabelSpace.from_name("emovdb").mapping_to(four)
+    assert emov["amused"] == "happy" and emov["sleepy"] is None
+    asvp = LabelSpace.from_name("asvp_esd").mapping_to(seven)
+    assert asvp["pleased"] == "happy" and asvp["pained"] is None

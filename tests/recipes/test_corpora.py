@@ -1,0 +1,94 @@
+"""The commands of recipes/Corpora."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from speechbrain_c2ser.corpora.manifest import read_manifest, write_manifest
+
+ROOT = Path(__file__).parents[2]
+CORPORA = ROOT / "speechbrain_c2ser/corpora"
+
+
+def script(name):
+    path = ROOT / f"recipes/Corpora/{name}.py"
+    spec = importlib.util.spec_from_file_location(f"corpora_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def prepare():
+    return script("prepare")
+
+
+@pytest.fixture
+def corpus(corpus_folder):
+    return corpus_folder(per_emotion=6)
+
+
+def test_every_preparer_is_listed(prepare, capsys):
+    with_prepare = {
+        path.stem
+        for path in CORPORA.glob("*.py")
+        if "\ndef prepare(" in path.read_text(encoding="utf-8")
+    }
+    assert set(prepare.CORPORA) == with_prepare - {"synthetic"}
+    prepare.main(["--list"])
+    assert len(capsys.readouterr().out.splitlines()) == len(prepare.CORPORA)
+    readme = (ROOT / "recipes/Corpora/README.md").read_text(encoding="utf-8")
+    for name in prepare.CORPORA:
+        assert f"`{name}`" in readme
+
+
+def test_a_corpus_tells_its_layout_and_options(prepare, capsys):
+    prepare.main(["iemocap"])
+    told = capsys.readouterr().out
+    assert "EmoEvaluation" in told and "merge_excited" in told
+
+
+def test_prepare(prepare, corpus, tmp_path, capsys):
+    out = tmp_path / "out"
+    prepare.main(["generic", str(corpus), str(out), "--seed=2"])
+    told = capsys.readouterr().out
+    description = json.loads((out / "corpus.json").read_text())
+    assert "train" in told and description["split"] in told
+    assert sum(description["counts"].values()) == len(
+        (corpus / "corpus.jsonl").read_text().splitlines()
+    )
+    with pytest.raises(SystemExit, match="--sed=2' is no option.*--seed=..."):
+        prepare.main(["generic", str(corpus), str(out), "--sed=2"])
+    with pytest.raises(SystemExit, match="no label space 'twelve'"):
+        prepare.main(["generic", str(corpus), str(out), "--label_space=twelve"])
+    with pytest.raises(SystemExit, match="looked for .* in .*nothing"):
+        (tmp_path / "nothing").mkdir()
+        prepare.main(["casia", str(tmp_path / "nothing"), str(out)])
+
+
+def test_leakage(tmp_path, capsys):
+    check = script("check_leakage").main
+    paths = {}
+    for name, dataset, speaker in (
+        ("train", "CREMA-D", "1"),
+        ("other", "nemo", "2"),
+        ("same", "cameo/crema_d", "3"),
+        ("spoken", "CREMA-D", "1"),
+    ):
+        item = {"wav": f"{name}.wav", "duration": 1.0, "dataset": dataset}
+        paths[name] = str(tmp_path / f"{name}.json")
+        write_manifest({name: {**item, "speaker": speaker}}, paths[name])
+    check(["--train", paths["train"], "--test", paths["other"], "--foreign"])
+    assert "Nothing shared: 1 train, 0 valid" in capsys.readouterr().out
+    check(["--train", paths["train"], "--test", paths["same"]])
+    with pytest.raises(SystemExit, match="dataset 'cameo/crema_d'"):
+        check(["--train", paths["train"], "--test", paths["same"], "--foreign"])
+    with pytest.raises(SystemExit, match="speaker '1' of item 'spoken'"):
+        check(["--train", paths["train"], "--test", paths["spoken"]])
+    with pytest.raises(SystemExit, match="the id 'train'"):
+        check(["--train", paths["train"], "--test", paths["train"]])
+    assert read_manifest(paths["train"])
+    assert "speechbrain_c2ser" in sys.modules
