@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -19,7 +20,7 @@ from speechbrain_c2ser.evaluation.predictions import (
     read_predictions,
     write_predictions,
 )
-from speechbrain_c2ser.evaluation.readings import read_labels
+from speechbrain_c2ser.evaluation.readings import read_labels, within
 from speechbrain_c2ser.evaluation.references import read_references
 from speechbrain_c2ser.evaluation.scoring import evaluate
 from speechbrain_c2ser.inference.text_llm import TextLLM, label_judge
@@ -209,6 +210,14 @@ def test_true_labels_of_another_set_are_mapped_and_counted():
     assert result["readings"]["synonyms"]["wa"] == 1
 
 
+def test_probabilities_of_another_label_set():
+    own = {"hap": 0.25, "exc": 0.25, "sad": 0.0, "xxx": 0.5}
+    assert within(own, SPACE) == {"angry": 0.0, "happy": 1.0, "sad": 0.0}
+    assert set(within({"sad": 0.0, "xxx": 1.0}, SPACE).values()) == {1 / 3}
+    with pytest.raises(PredictionError, match="None of the system's labels"):
+        within({"yes": 0.5, "no": 0.5}, SPACE)
+
+
 def test_references_in_every_form(tmp_path):
     wav = "./wav/ZH_1.wav"
     row = {"index": "ZH_1", "emotion": "sad", "wav": wav, "text": "好"}
@@ -347,8 +356,6 @@ QUESTIONS = ["What is it?", "Which one of these emotions is meant now?", "A"]
 
 
 def test_text_llm_scores_as_the_plain_model_does(llm):
-    import torch
-
     answers = {"sad": ["sad"], "happy": ["happy", "very happy"]}
     rows = llm.score(QUESTIONS, answers)
     model, tokenizer = llm.model.model, llm.model.tokenizer
@@ -368,6 +375,22 @@ def test_text_llm_scores_as_the_plain_model_does(llm):
         torch.testing.assert_close(
             torch.tensor(list(row.values())), expected, atol=1e-5, rtol=0
         )
+
+
+def test_a_chat_model_gets_its_own_frame(llm, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        llm.model.tokenizer,
+        "chat_template",
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}",
+    )
+    tokenize = llm.model.tokenize
+    monkeypatch.setattr(
+        llm.model, "tokenize", lambda text: seen.append(text) or tokenize(text)
+    )
+    llm.generate(["Who?"], max_new_tokens=2)
+    assert seen == ["<user>Who?<assistant>"]
 
 
 def test_text_llm_answers_alone_as_in_a_batch(llm):
