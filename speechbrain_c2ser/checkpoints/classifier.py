@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from speechbrain_c2ser.checkpoints.description import reference
 from speechbrain_c2ser.checkpoints.folder import (
     read_model,
     write_model,
     written_beside,
 )
-from speechbrain_c2ser.checkpoints.description import reference
 
 
 def save_classifier(model, folder, label_space=None, extra=None):

@@ -4,6 +4,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from speechbrain_c2ser.audio import read_audio
 from speechbrain_c2ser.corpora.manifest import check_manifest, read_manifest
+from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.sampling import PairedBatchSampler
 
 
@@ -48,6 +49,28 @@ def speech_dataset(manifest, need=(), label_space=None):
     dataset.add_dynamic_item(lambda row: row, takes="row", provides="item")
     dataset.set_output_keys(["id", "sig", "item"])
     return dataset
+
+
+def emotions_of(manifest):
+    """The distinct emotions of a manifest, sorted: the classes of a yaml.
+
+    Arguments
+    ---------
+    manifest : str or Path
+        A manifest file.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ManifestError
+        If the file cannot be read.
+    ValueError
+        If no row has an emotion.
+    """
+    return LabelSpace.from_items(read_manifest(manifest)).names
 
 
 def loader_options(

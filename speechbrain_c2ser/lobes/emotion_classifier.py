@@ -137,22 +137,26 @@ class EmotionClassifier(nn.Module):
         self.vector_network = vector_network
         self.heads = heads
 
-    def forward(self, wavs, wav_lens=None):
-        """Every head's output for waveforms.
+    def forward(self, wavs, wav_lens=None, features=None):
+        """Every head's output.
 
         Arguments
         ---------
-        wavs : torch.Tensor
+        wavs : torch.Tensor or None
             Waveforms at 16 kHz, [B, samples].
         wav_lens : torch.Tensor or None
             Relative lengths, [B].
+        features : SpeechFeatures or None
+            Given instead of waveforms where they are known.
 
         Returns
         -------
         dict
             Head's name → output.
         """
-        return self.classify(self.features(wavs, wav_lens))
+        if features is None:
+            features = self.features(wavs, wav_lens)
+        return self.classify(features)
 
     def features(self, wavs, wav_lens=None):
         """The encoder's features, with layers where they are mixed.

@@ -257,6 +257,9 @@ class LogMelFunctionals(nn.Module):
         ends = F.pad(contours.t(), (1, 1), mode="replicate")
         contours = F.avg_pool1d(ends, 3, 1).t()
         loud = loudness[:, 0] > loudness.quantile(0.3)
+        if loud.sum() < 2:
+            # a sound that never changes
+            loud = torch.ones_like(loud)
         return torch.cat(
             [
                 functionals(contours),

@@ -58,6 +58,8 @@ class Emotion2VecFeatures(nn.Module):
     def __init__(self, encoder):
         super().__init__()
         self.encoder = encoder
+        self.output_size = encoder.constructor_arguments["embed_dim"]
+        self.num_layers = encoder.depth
 
     def extract(self, wavs, wav_lens=None, all_layers=False):
         """Frames, tokens and, on request, the blocks' results.
@@ -108,6 +110,8 @@ class WhisperFeatures(nn.Module):
     def __init__(self, encoder):
         super().__init__()
         self.encoder = encoder
+        self.output_size = encoder.output_size
+        self.num_layers = len(encoder.encoder.layers)
 
     def extract(self, wavs, wav_lens=None, all_layers=False):
         """Frames and, on request, every transformer layer's.

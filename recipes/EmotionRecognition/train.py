@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""Train a speech emotion classifier: a probe, a fine-tuned encoder, a network.
+
+> python recipes/EmotionRecognition/train.py hparams/emotion_recognition/FILE \
+      --train_manifest=train.json --valid_manifest=valid.json \
+      --test_manifest=test.json --output_folder=results/probe
+
+The features of a frozen encoder are computed once and kept. The checkpoint
+with the best valid UA becomes a folder that ``EmotionClassifier`` loads; with
+no valid manifest it is the last one. Where there is a test manifest, its
+predictions are written for `c2ser evaluate`.
+"""
+
+import sys
+
+import speechbrain as sb
+import torch
+from speechbrain.dataio.sampler import BalancingDataSampler
+from speechbrain.utils.distributed import run_on_main
+
+from speechbrain_c2ser.checkpoints.classifier import save_classifier
+from speechbrain_c2ser.checkpoints.folder import fingerprint
+from speechbrain_c2ser.corpora.dataset import speech_dataset
+from speechbrain_c2ser.corpora.manifest import check_leakage, read_manifest
+from speechbrain_c2ser.evaluation.predictions import write_predictions
+from speechbrain_c2ser.experiment import load_experiment
+from speechbrain_c2ser.feature_cache import FeatureCache
+from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.metrics import classification_metrics
+from speechbrain_c2ser.training import TrainingBrain
+
+SPLITS = ("train", "valid", "test")
+
+
+class EmotionBrain(TrainingBrain):
+    """One loss over named heads, on waveforms or on features kept."""
+
+    cache = None
+    validates = True
+
+    def compute_forward(self, batch, stage):
+        """Waveforms (or kept features) → every head's output and target."""
+        model, heads = self.hparams.model, self.hparams.model.heads
+        rows, wavs, lens, features = batch.item, None, None, None
+        if self.cache is not None:
+            kept = [x.to(self.device) for x in self.cache.lookup(rows)]
+            features = model.from_cache(kept)
+        else:
+            wavs, lens = batch.sig.data.to(self.device), batch.sig.lengths
+            lens = lens.to(self.device)
+            if stage == sb.Stage.TRAIN and self.hparams.augmentation:
+                wavs, lens, rows = self.augment(wavs, lens, rows)
+        targets = heads.targets(rows)
+        if stage == sb.Stage.TRAIN and self.hparams.mixup:
+            if features is None:
+                features = model.features(wavs, lens)
+            sizes = {n: len(h.labels) for n, h in heads.heads.items()}
+            features, targets = self.hparams.mixup(features, targets, sizes)
+        return self.modules.model(wavs, lens, features), targets
+
+    def augment(self, wavs, lens, rows):
+        """Augmented waveforms, and the row of each."""
+        augmentation = self.hparams.augmentation
+        wavs, lens = augmentation(wavs, lens)
+        places = augmentation.replicate_labels(torch.arange(len(rows)))
+        return wavs, lens, [rows[i] for i in places.tolist()]
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Weighted sum of the heads' losses over the labels there are."""
+        outputs, targets = predictions
+        heads = self.hparams.model.heads
+        loss, _ = heads.loss(outputs, targets)
+        if stage != sb.Stage.TRAIN:
+            self.keep(batch.item, heads.predict(outputs))
+        return loss
+
+    def keep(self, rows, probabilities):
+        """Collect what is said of each utterance."""
+        head = self.hparams.model.heads["emotion"]
+        for row, p in zip(rows, probabilities["emotion"].cpu(), strict=True):
+            p = p.tolist()
+            self.said[row["id"]] = {
+                "id": row["id"],
+                "emotion": row.get("emotion"),
+                "label": head.labels[p.index(max(p))],
+                "probabilities": dict(zip(head.labels, p, strict=True)),
+            }
+
+    def on_stage_start(self, stage, epoch=None):
+        """Nothing said yet."""
+        self.said = {}
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Log the epoch; keep the newest checkpoint and the best."""
+        if stage == sb.Stage.TRAIN:
+            self.train_loss = stage_loss
+        figures = {"train_loss": self.train_loss}
+        if stage != sb.Stage.TRAIN:
+            rows = [r for r in self.said.values() if r["emotion"]]
+            metrics = classification_metrics(
+                [row["emotion"] for row in rows],
+                [row["label"] for row in rows],
+                self.hparams.model.heads["emotion"].labels,
+            )
+            figures["valid_loss"] = stage_loss
+            figures |= {f"valid_{name}": metrics[name] for name in ("ua", "wa")}
+        ends = stage == sb.Stage.VALID or not self.validates
+        if ends and stage != sb.Stage.TEST:
+            self.hparams.epoch_log.write(epoch, **figures)
+            best = ["valid_ua"] if self.validates else None
+            self.checkpointer.save_and_keep_only(meta=figures, max_keys=best)
+
+    def init_optimizers(self):
+        """One optimiser for the encoder, one for what is on top of it.
+
+        ``lr_factors`` sets their rates apart where the yaml has a schedule.
+        """
+        encoder = list(self.hparams.model.encoder.parameters())
+        known = {id(parameter) for parameter in encoder}
+        rest = [p for p in self.modules.parameters() if id(p) not in known]
+        for name, group in {"encoder": encoder, "rest": rest}.items():
+            trained = [p for p in group if p.requires_grad]
+            if trained:
+                self.optimizers_dict = self.optimizers_dict or {}
+                optimizer = self.opt_class(trained)
+                self.optimizers_dict[name] = optimizer
+                self.checkpointer.add_recoverable(
+                    f"optimizer_{name}", optimizer
+                )
+
+    def fill_cache(self, datasets):
+        """Compute a frozen encoder's features, once."""
+        model = self.hparams.model
+        if self.hparams.feature_folder is None:
+            return
+        if any(p.requires_grad for p in model.encoder.parameters()):
+            raise ValueError(
+                "The encoder is trained, so its features cannot be kept: set "
+                "feature_folder to null."
+            )
+        if self.hparams.augmentation:
+            raise ValueError(
+                "Augmented waveforms have no kept features: set feature_folder "
+                "or augmentation to null."
+            )
+        cache = FeatureCache(
+            model.cached_features,
+            fingerprint(model.encoder),
+            self.hparams.feature_folder,
+            kind=model.cached_kind,
+        )
+        model.eval()
+        for dataset in datasets:
+            rows = {key: data["row"] for key, data in dataset.data.items()}
+            options = {
+                "device": self.device,
+                "progress": not self.noprogressbar,
+            }
+            run_on_main(cache.fill, args=[rows], kwargs=options)
+            cache.find_shards()
+            dataset.set_output_keys(["id", "item"])
+        self.cache = cache
+
+
+def read_splits(hparams):
+    """Split → dataset, of the manifests that the yaml names; checked."""
+    space = LabelSpace(hparams["label_names"])
+    items = {}
+    for split in SPLITS:
+        if hparams[f"{split}_manifest"] is not None:
+            items[split] = read_manifest(hparams[f"{split}_manifest"])
+    check_leakage(items, hparams["apart"])
+    trained = {row.get("emotion") for row in items["train"].values()}
+    missing = [name for name in space.names if name not in trained]
+    if missing:
+        raise ValueError(
+            f"No utterance of {hparams['train_manifest']} is labelled "
+            f"{', '.join(missing)}: leave it out of label_names, or draw the "
+            "folds anew."
+        )
+    return {split: speech_dataset(i, (), space) for split, i in items.items()}
+
+
+def train_loader(dataset, hparams):
+    """Loader's options: items in random order, or every class as often."""
+    size = min(hparams["batch_size"], len(dataset))
+    # batch norm has no statistics of a single item
+    options = {"batch_size": size, "drop_last": len(dataset) % size == 1}
+    if hparams["sampling"] == "random":
+        return {**options, "shuffle": True}
+    if hparams["sampling"] != "balanced":
+        raise ValueError(
+            f"sampling is {hparams['sampling']!r}: give random or balanced."
+        )
+    dataset.add_dynamic_item(
+        lambda row: row["emotion"], takes="row", provides="emotion"
+    )
+    sampler = BalancingDataSampler(
+        dataset, "emotion", hparams["draws_per_epoch"], seed=hparams["seed"]
+    )
+    return {**options, "sampler": sampler}
+
+
+def train(hparams, run_opts):
+    """Fit, write the classifier's folder and the test set's predictions.
+
+    Returns
+    -------
+    dict
+        ``valid``: figures of the chosen epoch; ``test``: its predictions.
+    """
+    datasets = read_splits(hparams)
+    model = hparams["model"]
+    rows = [data["row"] for data in datasets["train"].data.values()]
+    if hparams["weigh_classes"]:
+        for head in model.heads.all():
+            if hasattr(head, "weigh_classes"):
+                head.weigh_classes(rows)
+    brain = EmotionBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.validates = "valid" in datasets
+    brain.fill_cache(datasets.values())
+    whole = {"batch_size": hparams["batch_size"]}
+    brain.fit(
+        hparams["epoch_counter"],
+        datasets["train"],
+        datasets.get("valid"),
+        train_loader_kwargs=train_loader(datasets["train"], hparams),
+        valid_loader_kwargs=whole,
+    )
+    best = {"max_key": "valid_ua"} if brain.validates else {}
+    found = brain.checkpointer.recover_if_possible(**best)
+    run_on_main(
+        save_classifier,
+        args=[model, hparams["classifier_folder"]],
+        kwargs={"label_space": LabelSpace(hparams["label_names"])},
+    )
+    predictions = []
+    if "test" in datasets:
+        brain.evaluate(datasets["test"], test_loader_kwargs=whole, **best)
+        predictions = list(brain.said.values())
+        run_on_main(
+            write_predictions, args=[predictions, hparams["prediction_file"]]
+        )
+    return {"valid": dict(found.meta), "test": predictions}
+
+
+if __name__ == "__main__":
+    try:
+        train(*load_experiment())
+    except ValueError as error:
+        sys.exit(f"train: {error}")

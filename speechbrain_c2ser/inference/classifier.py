@@ -1,0 +1,147 @@
+"""A trained emotion classifier for users."""
+
+import torch
+from speechbrain.inference.interfaces import Pretrained
+
+from speechbrain_c2ser.audio import AudioError
+from speechbrain_c2ser.checkpoints.classifier import load_classifier
+from speechbrain_c2ser.checkpoints.folder import find_folder
+from speechbrain_c2ser.inference.results import Classification, Window
+from speechbrain_c2ser.inference.segments import check_batch, cut, run
+
+
+class EmotionClassifier(Pretrained):
+    """Speech emotion recognition by an encoder and a head.
+
+    Example
+    -------
+    >>> classifier = EmotionClassifier.from_hparams(
+    ...     "results/probe/classifier"
+    ... )  # doctest: +SKIP
+    >>> probabilities, score, index, label = classifier.classify_file(
+    ...     "call.wav"
+    ... )  # doctest: +SKIP
+    """
+
+    HPARAMS_NEEDED = ["label_space"]
+    MODULES_NEEDED = ["model"]
+
+    @classmethod
+    def from_hparams(cls, source, savedir=None, run_opts=None, allow=()):
+        """Load a classifier's folder; a local one needs no network.
+
+        Arguments
+        ---------
+        source : str | Path
+            Folder, or id of a model on the Hugging Face hub.
+        savedir : str | Path | None
+            Where a hub model is put.
+        run_opts : dict | None
+            SpeechBrain's, such as ``{"device": "cuda"}``.
+        allow : sequence of str
+            Modules of your own lobes that the folder may build.
+
+        Returns
+        -------
+        EmotionClassifier
+        """
+        hparams = load_classifier(find_folder(source, savedir), allow)
+        return cls({"model": hparams["model"]}, hparams, run_opts)
+
+    @property
+    def labels(self):
+        """Names of the emotions, in the order of the probabilities."""
+        return list(self.mods.model.heads["emotion"].labels)
+
+    def forward(self, wavs, wav_lens=None):
+        """Same as :meth:`classify_batch`."""
+        return self.classify_batch(wavs, wav_lens)
+
+    def predict_batch(self, wavs, wav_lens=None):
+        """What every head says of each waveform of a batch.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            [B, T] waveforms at 16 kHz.
+        wav_lens : torch.Tensor | None
+            [B] relative lengths; None = all full.
+
+        Returns
+        -------
+        dict
+            Head's name → probabilities, or values such as valence.
+        """
+        wavs, wav_lens = check_batch(wavs, wav_lens)
+        with torch.no_grad(), self.inference_ctx:
+            return self.mods.model.predict(
+                wavs.to(self.device), wav_lens.to(self.device)
+            )
+
+    def classify_batch(self, wavs, wav_lens=None):
+        """Emotion of each waveform of a batch.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            [B, T] waveforms at 16 kHz.
+        wav_lens : torch.Tensor | None
+            [B] relative lengths; None = all full.
+
+        Returns
+        -------
+        tuple
+            probabilities [B, L], score [B], index [B], list of B labels.
+        """
+        probabilities = self.predict_batch(wavs, wav_lens)["emotion"]
+        score, index = probabilities.max(-1)
+        labels = [self.labels[i] for i in index.tolist()]
+        return probabilities, score, index, labels
+
+    def classify_file(self, path, window=30.0, hop=None):
+        """Emotion of an audio file of any format, rate and length.
+
+        Arguments
+        ---------
+        path : str | Path
+            The file.
+        window : float
+            A longer recording is classified in windows of so many seconds,
+            and as a whole by their mean; silent ones do not count.
+        hop : float | None
+            Seconds from window to window; None = ``window``.
+
+        Returns
+        -------
+        Classification
+            Unpacks to probabilities [L], score, index, label;
+            ``.windows`` has the windows.
+
+        Raises
+        ------
+        AudioError
+            When the file cannot be used, or is silent.
+        """
+        segments = cut(path, window, hop)
+
+        def rows(wavs, wav_lens):
+            return list(self.classify_batch(wavs, wav_lens)[0].cpu())
+
+        found = dict(run(segments, rows))
+        windows = []
+        for place, segment in enumerate(segments):
+            row = found[place]
+            if isinstance(row, Exception):
+                raise row
+            label = None if row is None else self.labels[int(row.argmax())]
+            windows.append(Window(segment.start, segment.stop, row, label))
+        heard = [w.probabilities for w in windows if w.label is not None]
+        if not heard:
+            raise AudioError(
+                f"{path} holds only silence: there is nothing to hear."
+            )
+        mean = torch.stack(heard).mean(0)
+        score, index = mean.max(-1)
+        result = Classification(mean, score, index, self.labels[int(index)])
+        result.windows = tuple(windows)
+        return result

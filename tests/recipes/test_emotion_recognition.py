@@ -1,0 +1,308 @@
+"""Classifier recipes: every yaml in debug mode, folds, resume, bad input."""
+
+import importlib
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import HubertConfig, Wav2Vec2FeatureExtractor
+
+from speechbrain_c2ser.checkpoints.folder import save_emotion2vec
+from speechbrain_c2ser.corpora.manifest import (
+    ManifestError,
+    read_manifest,
+    write_manifest,
+)
+from speechbrain_c2ser.evaluation.predictions import read_predictions
+from speechbrain_c2ser.experiment import load_experiment
+from speechbrain_c2ser.inference import EmotionClassifier
+from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "recipes" / "EmotionRecognition"
+HPARAMS = ROOT / "hparams" / "emotion_recognition"
+EMOTIONS = ("angry", "happy", "neutral", "sad")
+PROBES = ("probe", "emobox")
+OVERLAY = "# Overlay on:"
+# Every yaml, and every overlay on the first yaml that it names.
+CASES = [
+    (Path(first.split()[3]).stem, path)
+    if first.startswith(OVERLAY)
+    else (path.stem, None)
+    for path in sorted(HPARAMS.glob("*.yaml"))
+    for first in path.read_text().splitlines()[:1]
+]
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    """recipe(name) -> the script as a module."""
+    sys.path.insert(0, str(RECIPES))
+    # other recipes have scripts of these names too
+    names = ("train", "folds", "cross_validate")
+    kept = {name: sys.modules.pop(name, None) for name in names}
+    yield importlib.import_module
+    sys.path.remove(str(RECIPES))
+    for name in names:
+        sys.modules.pop(name, None)
+        if kept[name] is not None:
+            sys.modules[name] = kept[name]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Manifest of four speakers with four tones, twice each."""
+    import numpy as np
+    import soundfile
+
+    folder = tmp_path_factory.mktemp("corpus")
+    items = {}
+    for speaker in range(4):
+        for place, emotion in enumerate(EMOTIONS):
+            for take in range(2):
+                key = f"s{speaker}_{emotion}_{take}"
+                size = 4000 + 800 * take
+                pitch = 120 + 90 * place + 5 * speaker
+                wave = np.sin(2 * np.pi * pitch * np.arange(size) / 16000)
+                soundfile.write(folder / f"{key}.wav", 0.3 * wave, 16000)
+                items[key] = {
+                    "wav": str(folder / f"{key}.wav"),
+                    "duration": size / 16000,
+                    "emotion": emotion,
+                    "speaker": f"s{speaker}",
+                }
+    write_manifest(items, folder / "all.json")
+    for split, own in {"train": "s0s1", "valid": "s2", "test": "s3"}.items():
+        part = {k: v for k, v in items.items() if v["speaker"] in own}
+        write_manifest(part, folder / f"{split}.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sources(build_emotion2vec, tmp_path_factory):
+    """Overlay's name -> folder of a tiny encoder."""
+    folder = tmp_path_factory.mktemp("encoders")
+    save_emotion2vec(build_emotion2vec(), folder / "emotion2vec")
+    whisper = WhisperEncoder(
+        num_layers=1, size=16, num_heads=2, ffn_size=16, max_positions=50
+    )
+    (folder / "whisper").mkdir()
+    whisper.save_pretrained(folder / "whisper")
+    found = {name: folder / name for name in ("whisper", "emotion2vec")}
+    for kind in ("wav2vec2", "hubert", "wavlm"):
+        config = HubertConfig(
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            conv_dim=[8] * 7,
+            num_conv_pos_embedding_groups=2,
+            feat_extract_norm="layer",
+        ).to_dict()
+        classes = importlib.import_module("transformers")
+        name = {"wav2vec2": "Wav2Vec2", "hubert": "Hubert", "wavlm": "WavLM"}
+        config.pop("model_type")
+        own = getattr(classes, f"{name[kind]}Config")(**config)
+        model = getattr(classes, f"{name[kind]}Model")(own)
+        model.save_pretrained(folder / kind)
+        Wav2Vec2FeatureExtractor().save_pretrained(folder / kind)
+        found[kind] = folder / kind
+    return found
+
+
+def options(corpus, output, **changes):
+    """A run on the processor."""
+    settings = {
+        "train_manifest": corpus / "train.json",
+        "valid_manifest": corpus / "valid.json",
+        "test_manifest": corpus / "test.json",
+        "output_folder": output,
+        "device": "cpu",
+        **changes,
+    }
+    given = [f"--{k}={v}" for k, v in settings.items() if v is not None]
+    return [*given, "--noprogressbar"]
+
+
+def arguments(base, overlay, sources):
+    """The yaml and its overlay with a tiny encoder."""
+    argv = [str(HPARAMS / f"{base}.yaml")]
+    kind = "emotion2vec"
+    if overlay is not None:
+        argv += ["--overlay", str(overlay)]
+        if overlay.stem.startswith("encoder_"):
+            kind = overlay.stem.removeprefix("encoder_")
+    if base in PROBES:
+        argv.append(f"--encoder_source={sources[kind]}")
+    return argv
+
+
+@pytest.mark.parametrize(
+    "base, overlay", CASES, ids=[f"{b}+{o and o.stem}" for b, o in CASES]
+)
+def test_every_yaml_in_debug_mode(
+    base, overlay, recipe, corpus, sources, tmp_path
+):
+    argv = arguments(base, overlay, sources)
+    argv += options(corpus, tmp_path, batch_size=5)
+    hparams, run_opts = load_experiment([*argv, "--debug"])
+    found = recipe("train").train(hparams, run_opts)
+    assert 0 <= found["valid"]["valid_ua"] <= 1
+    rows = read_predictions(tmp_path / "predictions.jsonl")
+    assert {row["label"] for row in rows} <= set(EMOTIONS)
+    assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    classifier = EmotionClassifier.from_hparams(tmp_path / "classifier")
+    assert classifier.labels == list(EMOTIONS)
+    row = rows[0]
+    wav = read_manifest(corpus / "test.json")[row["id"]]["wav"]
+    probabilities, score, index, label = classifier.classify_file(wav)
+    assert label == row["label"] == EMOTIONS[int(index)]
+    expected = torch.tensor([row["probabilities"][n] for n in EMOTIONS])
+    torch.testing.assert_close(probabilities, expected, atol=1e-4, rtol=1e-4)
+    assert score == probabilities.max()
+
+
+def test_network_from_scratch_learns_tones(recipe, corpus, tmp_path):
+    argv = [str(HPARAMS / "functionals.yaml")]
+    argv += options(
+        corpus, tmp_path, batch_size=8, draws_per_epoch=64, number_of_epochs=6
+    )
+    found = recipe("train").train(*load_experiment(argv))
+    right = [row["emotion"] == row["label"] for row in found["test"]]
+    assert sum(right) / len(right) >= 0.75
+
+
+def test_kept_features_of_a_trained_encoder_are_refused(
+    recipe, corpus, sources, tmp_path
+):
+    argv = arguments("probe", None, sources)
+    argv += options(corpus, tmp_path, freeze=False)
+    with pytest.raises(ValueError, match="feature_folder"):
+        recipe("train").train(*load_experiment(argv))
+
+
+def test_class_without_a_training_item_is_named(recipe, corpus, tmp_path):
+    argv = [str(HPARAMS / "functionals.yaml")]
+    argv += options(corpus, tmp_path, label_names="[angry, bored, sad]")
+    with pytest.raises(ValueError, match="bored"):
+        recipe("train").train(*load_experiment(argv))
+
+
+def test_leaking_manifests_are_refused(recipe, corpus, tmp_path):
+    argv = [str(HPARAMS / "functionals.yaml")]
+    argv += options(corpus, tmp_path, test_manifest=corpus / "train.json")
+    with pytest.raises(ManifestError, match="in both train and test"):
+        recipe("train").train(*load_experiment(argv))
+
+
+def cross_validation(corpus, output, *more):
+    """Command line of a short cross-validation."""
+    return [
+        str(HPARAMS / "functionals.yaml"),
+        str(corpus / "all.json"),
+        str(output),
+        *("--seeds", "1", "2", "--feature_folder", str(output / "features")),
+        *("--number_of_epochs=1", "--draws_per_epoch=16", "--batch_size=8"),
+        *("--device=cpu", "--noprogressbar", *more),
+    ]
+
+
+def test_cross_validation_goes_on_where_it_stopped(
+    recipe, corpus, tmp_path, monkeypatch, capsys
+):
+    module = recipe("cross_validate")
+    train, runs = module.train, []
+
+    def stopping(hparams, run_opts):
+        if len(runs) == 3:
+            raise KeyboardInterrupt
+        runs.append(hparams["output_folder"])
+        return train(hparams, run_opts)
+
+    monkeypatch.setattr(module, "train", stopping)
+    argv = cross_validation(corpus, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        module.main(argv)
+    monkeypatch.setattr(
+        module, "train", lambda h, r: runs.append(0) or train(h, r)
+    )
+    module.main(argv)
+    assert len(runs) == 8  # four folds, two seeds, none twice
+    result = json.loads((tmp_path / "result.json").read_text())
+    rows = read_predictions(tmp_path / "predictions.jsonl")
+    assert result["n"] == len(rows) == len({row["id"] for row in rows}) == 32
+    accuracy = sum(row["emotion"] == row["label"] for row in rows) / 32
+    assert result["pooled"]["wa"] == pytest.approx(accuracy)
+    scores = [fold["ua"] for fold in result["folds"].values()]
+    assert result["fold_mean"]["ua"] == pytest.approx(sum(scores) / 4)
+    assert "pooled: UA" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="other arguments"):
+        module.main([*argv[:-1], "--dropout=0.1"])
+
+
+def test_valid_speaker_is_the_next_one(recipe, corpus):
+    items = read_manifest(corpus / "all.json")
+    wanted = Namespace(by="speaker", number=None, folds=None, merge_valid=False)
+    folds = recipe("folds").make_folds(items, wanted)
+    speakers = [
+        [{row["speaker"] for row in fold[part].values()} for part in fold]
+        for fold in folds
+    ]
+    assert speakers[0] == [{"s2", "s3"}, {"s1"}, {"s0"}]
+    assert speakers[3] == [{"s1", "s2"}, {"s0"}, {"s3"}]
+    wanted.merge_valid = True
+    fold = recipe("folds").make_folds(items, wanted)[0]
+    assert {row["speaker"] for row in fold["train"].values()} == {
+        "s1",
+        "s2",
+        "s3",
+    }
+    assert "valid" not in fold
+
+
+@pytest.mark.parametrize(
+    "fold, message",
+    [
+        ({"train": 1, "test": 2, "dev": 3}, "key 'dev'"),
+        ({"train": 1}, "no test part"),
+        ({"train": 1, "test": ["nobody"]}, "'nobody' .* not listed"),
+        ({"train": 12, "valid": 3, "test": 2}, "in both train and test"),
+        ({"train": "sad", "test": 2}, "no utterance that is angry"),
+    ],
+)
+def test_bad_fold_files_are_named(fold, message, recipe, corpus, tmp_path):
+    items = read_manifest(corpus / "all.json")
+    chosen = {
+        1: [k for k in items if k < "s2"],
+        2: [k for k in items if k[:2] == "s2"],
+        3: [k for k in items if k[:2] == "s3"],
+        12: [k for k in items if k < "s3"],
+        "sad": [k for k in items if k < "s2" and "sad" in k],
+    }
+    made = {
+        part: chosen[which] if not isinstance(which, list) else which
+        for part, which in fold.items()
+    }
+    path = tmp_path / "folds.json"
+    path.write_text(json.dumps([made]))
+    wanted = Namespace(
+        by="speaker", number=None, folds=str(path), merge_valid=False
+    )
+    with pytest.raises(ManifestError, match=message):
+        recipe("folds").make_folds(items, wanted)
+
+
+def test_fold_folder_of_a_preparer(recipe, corpus, tmp_path):
+    for number in (1, 2):
+        for split in ("train", "valid", "test"):
+            write_manifest(
+                read_manifest(corpus / f"{split}.json"),
+                tmp_path / f"fold_{number}" / f"{split}.json",
+            )
+    folds = recipe("folds").folds_of_folder(tmp_path)
+    assert len(folds) == 2 and len(folds[0]["test"]) == 8
+    with pytest.raises(ManifestError, match="prepare the corpus"):
+        recipe("folds").folds_of_folder(corpus)
