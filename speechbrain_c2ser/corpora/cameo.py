@@ -7,6 +7,8 @@ set; ``dataset`` says which corpus a row is from, so that the leakage check can
 tell what a model has seen.
 """
 
+import re
+
 from speechbrain_c2ser.corpora.arrow_tables import read_rows, save_audio
 from speechbrain_c2ser.corpora.builder import CorpusBuilder
 from speechbrain_c2ser.corpora.manifest import ManifestError
@@ -103,15 +105,13 @@ def prepare(
 
 
 def _add(corpus, row, save_folder):
-    dataset = row["dataset"].lower().replace("-", "_").replace(" ", "_")
+    dataset = re.sub(r"\W", "_", row["dataset"].lower())
     file = row["file_id"].rsplit(".", 1)[0]
     speaker = row.get("speaker_id")
     language = row["language"].lower()
     corpus.add(
         f"{dataset}-{file}",
-        save_audio(
-            row["audio"], f"{save_folder}/audio/{dataset}", row["file_id"]
-        ),
+        save_audio(row["audio"], f"{save_folder}/audio/{dataset}", file),
         row["emotion"],
         # Their numbers of speakers begin anew in each corpus.
         speaker=f"{dataset}-{speaker}" if speaker else None,

@@ -3,13 +3,13 @@
 import importlib
 import json
 import shutil
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from miniatures import MINIATURES
 
 from speechbrain_c2ser.corpora.manifest import (
     ManifestError,
@@ -18,9 +18,6 @@ from speechbrain_c2ser.corpora.manifest import (
     read_manifest,
 )
 from speechbrain_c2ser.labels import LabelSpace
-
-sys.path.insert(0, str(Path(__file__).parent))
-from miniatures import MINIATURES  # noqa: E402
 
 THREE = ("train", "valid", "test")
 SHARED = Path(__file__).resolve().parents[3] / "shared/data/emodb_2s"
@@ -359,7 +356,7 @@ def test_cameo_speakers_and_parts(miniature, tmp_path):
     divisions, description = read(paths)
     assert sum(description["counts"].values()) == 8
     check_leakage(divisions[""])
-    assert (tmp_path / "out/audio/nemo/a_anger.wav.wav").is_file()
+    assert (tmp_path / "out/audio/nemo/a_anger.wav").is_file()
     # What a model saw as CREMA-D is not foreign, however it is spelt.
     paths = prepare("cameo", folder, tmp_path / "all")
     seen = {"x": {"wav": "x.wav", "duration": 1.0, "dataset": "CREMA-D"}}
