@@ -64,7 +64,11 @@ def coverage_curve(selective, path):
     """
     figure, (axes,) = canvas(1, 4.6, 3.8)
     axes.plot(
-        selective["coverage"], selective["accuracy"], ".-", color=COLOURS[0]
+        selective["coverage"],
+        selective["accuracy"],
+        ".-",
+        ms=3,
+        color=COLOURS[0],
     )
     axes.axhline(selective["accuracy"][-1], ls="--", color="grey", lw=1)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="coverage", ylabel="accuracy")

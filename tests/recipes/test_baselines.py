@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 from safetensors.torch import load_file
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 from transformers import (
@@ -267,6 +268,30 @@ def test_emotion2vec_plus(recipe, corpus, emotion2vec_plus, tmp_path):
     assert c2ser(["evaluate", str(path)]) == 2
     result = evaluated(path, "--outside-as-unparsed")
     assert result["readings"]["synonyms"]["unparsed"] == 6
+    assert result["readings"]["scored"]["unparsed"] == 0
+
+
+def test_emotion2vec_plus_from_a_published_file(recipe, corpus, tmp_path):
+    """In FunASR's form: model.pt, config.yaml and tokens.txt."""
+    stem = ROOT / "tests" / "parity" / "reference" / "emotion2vec_plus_9"
+    config = json.loads(stem.with_suffix(".json").read_text())["config"]
+    tensors = load_file(stem.with_suffix(".safetensors"))
+    weights = {
+        key.removeprefix("weights/"): tensor.float()
+        for key, tensor in tensors.items()
+        if key.startswith("weights/")
+    }
+    torch.save({"model": weights}, tmp_path / "model.pt")
+    text = yaml.safe_dump({"model_conf": config["model_conf"]})
+    (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / "tokens.txt").write_text("\n".join(config["labels"]) + "\n")
+    path = tmp_path / "out.jsonl"
+    options = ("--model", tmp_path / "model.pt", "--labels", "emo_emilia")
+    recipe("emotion2vec_plus").main(common(corpus, path, *options))
+    rows = read_predictions(path)
+    assert {row["label"] for row in rows} <= set(config["labels"])
+    assert all(len(row["probabilities"]) == 7 for row in rows)
+    result = evaluated(path, "--labels", "emo_emilia", "--outside-as-unparsed")
     assert result["readings"]["scored"]["unparsed"] == 0
 
 
