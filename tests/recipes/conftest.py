@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import speechbrain
 
 from speechbrain_c2ser.chain_of_thought.prosody import annotate
 from speechbrain_c2ser.checkpoints.folder import save_emotion2vec
@@ -24,6 +25,16 @@ CONNECTOR = """connector: !include:../blocks/connector_transformer_tiny.yaml
     num_heads: 2
     ffn_size: 32
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_environment_description():
+    """Runs of a second do not list every installed package first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            speechbrain.utils.logger, "get_environment_description", str
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

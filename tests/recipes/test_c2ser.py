@@ -96,7 +96,7 @@ def test_warm_up_writes_a_whisper_folder(
     yaml = str(ROOT / "hparams" / "c2ser" / "warm_up_tiny.yaml")
     argv = [
         yaml,
-        *options(corpus, tmp_path, number_of_epochs=1),
+        *options(corpus, tmp_path, number_of_epochs=1, feature_folder=None),
         f"--whisper_source={tiny_whisper}",
         "--encoder_size=32",
     ]

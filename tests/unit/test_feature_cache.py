@@ -62,6 +62,18 @@ def test_nothing_is_computed_twice(cache_of, build_emotion2vec, rows):
     assert again.lookup(list(rows.values())).shape[0] == 4
 
 
+def test_two_processes_share_what_they_computed(
+    cache_of, build_emotion2vec, rows
+):
+    ours, theirs = (cache_of(build_emotion2vec())[0] for _ in range(2))
+    keys = list(rows)
+    assert fill(ours, {key: rows[key] for key in keys[::2]}) == 2
+    assert fill(theirs, {key: rows[key] for key in keys[1::2]}) == 2
+    for cache in (ours, theirs):
+        cache.find_shards()
+        assert len(cache) == len(cache.lookup(list(rows.values()))) == 4
+
+
 def test_changed_weight_reads_no_old_feature(
     cache_of, build_emotion2vec, rows
 ):

@@ -12,6 +12,7 @@ from speechbrain_c2ser.training import (
     SafeCheckpointer,
     TrainingBrain,
     WarmupCosine,
+    WarmupInverseSquareRoot,
 )
 
 
@@ -98,6 +99,16 @@ def test_the_schedule_sets_the_rate_of_each_update():
     )
     fit(brain, dataset, loader)
     assert brain.rates == pytest.approx([0.05, 0.1, 0.05, 0.0])
+
+
+def test_the_published_schedule_counts_updates():
+    schedule = WarmupInverseSquareRoot(0.1, warmup_updates=2)
+    brain, dataset, loader = toy([1.0] * 4, lr_schedule=schedule)
+    fit(brain, dataset, loader, epochs=2)
+    fall = [0.1 * (2 / update) ** 0.5 for update in range(2, 9)]
+    assert brain.rates == pytest.approx([0.05, *fall])
+    with pytest.raises(ValueError, match="warmup_updates"):
+        WarmupInverseSquareRoot(0.1, warmup_updates=0)
 
 
 def test_a_nan_stops_and_names_the_batch():
