@@ -51,7 +51,7 @@ DATASETS = ["pyarrow>=22,<27"]
 EXTRAS = {
     "prosody": PROSODY,
     "train": TRAIN,
-    "wandb": ["wandb>=0.28,<0.32"],
+    "wandb": ["wandb>=0.31,<0.32"],
     # Pictures of `c2ser evaluate`; the classic baseline.
     "evaluate": ["matplotlib>=3.10,<3.12"],
     "baselines": ["opensmile>=2.6,<2.7"],
