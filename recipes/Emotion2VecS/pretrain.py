@@ -21,7 +21,6 @@ from speechbrain_c2ser.checkpoints.folder import (
 )
 from speechbrain_c2ser.corpora.dataset import speech_dataset
 from speechbrain_c2ser.experiment import load_experiment
-from speechbrain_c2ser.lobes.filterbank import start_as_filterbank
 from speechbrain_c2ser.losses import data2vec_loss
 from speechbrain_c2ser.sampling import PairedBatchSampler, hide_labels
 from speechbrain_c2ser.training import TrainingBrain
@@ -166,8 +165,6 @@ def main():
     if hparams["start_from"] is not None:
         start_from(model.encoder, hparams["start_from"])
         model.reset_teacher()
-    elif hparams["filterbank_start"]:
-        start_as_filterbank(model.encoder.front_end)
     brain = PretrainingBrain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],

@@ -30,6 +30,10 @@ class Emotion2VecS(LocalFeatures):
     ---------
     conv_layers : list of (int, int, int)
         Channels, kernel and stride of each layer of the front end.
+    log_mel : (int, int, int) or None
+        Bands, window and hop (samples) of a log-mel spectrum for the
+        convolutions to run on, which learns from hours where waveforms take
+        hundreds; None: on the waveform, as published.
     embed_dim : int
         Channels of the frames and tokens.
     num_heads : int
@@ -115,6 +119,7 @@ class Emotion2VecS(LocalFeatures):
     def __init__(
         self,
         conv_layers=((512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2),
+        log_mel=None,
         embed_dim=768,
         num_heads=12,
         prenet_depth=4,
@@ -148,7 +153,9 @@ class Emotion2VecS(LocalFeatures):
         max_padding=0.02,
         freeze=False,
     ):
-        super().__init__(conv_layers, embed_dim, normalize, pad_short)
+        super().__init__(
+            conv_layers, embed_dim, normalize, pad_short, log_mel
+        )
         if embed_dim % num_heads:
             raise ValueError(
                 f"embed_dim ({embed_dim}) must be a multiple of num_heads "

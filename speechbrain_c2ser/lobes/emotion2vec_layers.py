@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from speechbrain_c2ser.lobes.band_energies import BandEnergies
+
 
 class TimeConv(nn.Module):
     """1-d convolution over batch-time-channel tensors.
@@ -117,6 +119,9 @@ class ConvFrontEnd(nn.Module):
     ---------
     conv_layers : list of (int, int, int)
         Channels, kernel and stride of each layer.
+    log_mel : (int, int, int) or None
+        Bands, window and hop (samples) of a log-mel spectrum that the
+        convolutions run on; None: on the waveform, as published.
 
     Example
     -------
@@ -129,11 +134,15 @@ class ConvFrontEnd(nn.Module):
     # to stay in a processor's cache instead of going through memory.
     PIECE_ELEMENTS = 1 << 21
 
-    def __init__(self, conv_layers):
+    def __init__(self, conv_layers, log_mel=None):
         super().__init__()
         self.convs = nn.ModuleList()
         self.norms = nn.ModuleList()
+        self.log_mel = None
         self.hop, self.receptive_field, channels = 1, 1, 1
+        if log_mel is not None:
+            self.log_mel = BandEnergies(*log_mel)
+            channels, self.receptive_field, self.hop = log_mel
         for size, kernel, stride in conv_layers:
             conv = TimeConv(channels, size, kernel, stride, bias=False)
             nn.init.normal_(conv.weight, std=math.sqrt(2 / (kernel * channels)))
@@ -158,6 +167,9 @@ class ConvFrontEnd(nn.Module):
             Frames; below 1 where the audio is too short.
         """
         lengths = sample_lengths
+        if self.log_mel is not None:
+            spectrum = self.log_mel
+            lengths = (lengths - spectrum.window) // spectrum.hop + 1
         for conv in self.convs:
             lengths = (lengths - conv.weight.shape[1]) // conv.stride + 1
         return lengths
@@ -175,7 +187,7 @@ class ConvFrontEnd(nn.Module):
         torch.Tensor
             [B, T, channels].
         """
-        x = wavs.unsqueeze(-1)
+        x = wavs.unsqueeze(-1) if self.log_mel is None else self.log_mel(wavs)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.gelu(norm(conv(x)))
         return x
@@ -188,8 +200,10 @@ class ConvFrontEnd(nn.Module):
         int
             Frames whose first activation has about `PIECE_ELEMENTS` elements.
         """
-        first = self.convs[0]
-        per_frame = self.hop // first.stride * first.weight.shape[0]
+        first, hop = self.convs[0], self.hop
+        if self.log_mel is not None:
+            hop //= self.log_mel.hop
+        per_frame = hop // first.stride * first.weight.shape[0]
         return max(1, self.PIECE_ELEMENTS // per_frame)
 
     def in_pieces(self, wav):
