@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from speechbrain_c2ser.experiment import load_experiment, merge_yaml
 
@@ -92,3 +93,21 @@ def test_run_is_recorded(base, tmp_path):
     assert record["versions"]["speechbrain"]
     saved = (tmp_path / "out" / "hyperparams.yaml").read_text()
     assert "lr: 0.1" in saved and "PLACEHOLDER" not in saved
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_bf16_only_where_the_processor_has_it(
+    base, tmp_path, monkeypatch, has_bf16
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_bf16}
+    )
+    base.write_text(BASE + "precision: bf16\n")
+    argv = [str(base), f"--output_folder={tmp_path / 'out'}"]
+    hparams, run_opts = load_experiment(argv)
+    assert hparams["precision"] == ("bf16" if has_bf16 else "fp32")
+    if not has_bf16:
+        assert run_opts.precision == "fp32"
+    hparams, run_opts = load_experiment([*argv, "--precision=bf16"])
+    assert run_opts.precision == "bf16"  # asked for by name
