@@ -19,6 +19,7 @@ A run that was stopped goes on where it was. Writes predictions.jsonl for
 import argparse
 import itertools
 import json
+import re
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -31,7 +32,7 @@ from train import train
 from speechbrain_c2ser.corpora.manifest import write_atomic
 from speechbrain_c2ser.evaluation.predictions import write_predictions
 from speechbrain_c2ser.evaluation.references import read_references
-from speechbrain_c2ser.experiment import load_experiment
+from speechbrain_c2ser.experiment import load_experiment, merge_yaml
 from speechbrain_c2ser.metrics import (
     bootstrap_interval,
     classification_metrics,
@@ -75,6 +76,18 @@ def jobs_of(options, passed, folds, folder):
             }
         )
     return jobs
+
+
+def keeps_features(yaml, passed):
+    """Whether the yaml, overlays on it, keeps an encoder's features."""
+    overlays = [b for a, b in itertools.pairwise(passed) if a == "--overlay"]
+    overlays += [
+        argument.partition("=")[2]
+        for argument in passed
+        if argument.startswith("--overlay=")
+    ]
+    nothing = r"^feature_folder: *(null|~)? *(#.*)?$"
+    return not re.search(nothing, merge_yaml(yaml, overlays), re.MULTILINE)
 
 
 def run(jobs, device=None):
@@ -243,7 +256,9 @@ def main(argv=None):
         "that an earlier run has chosen",
     )
     parser.add_argument("--devices", nargs="+", default=[], help="cuda:0 ...")
-    parser.add_argument("--feature_folder", help="kept features, for all folds")
+    parser.add_argument(
+        "--feature_folder", help="kept features; default: in the output folder"
+    )
     parser.add_argument("--result", help="JSON; default: in the output folder")
     options, passed = parser.parse_known_args(argv)
     if options.merge_valid and options.grid:
@@ -259,6 +274,8 @@ def main(argv=None):
         items = read_references(options.corpus)
     folds = make_folds(items, options)
     write_folds(folds, folder)
+    if options.feature_folder is None and keeps_features(options.yaml, passed):
+        options.feature_folder = folder / "features"
     jobs = jobs_of(options, passed, folds, folder)
     run_on(options.devices, jobs)
     result, predictions = summarise(choose(jobs), options.seeds)

@@ -87,7 +87,7 @@ def sources(build_emotion2vec, tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoders")
     save_emotion2vec(build_emotion2vec(), folder / "emotion2vec")
     whisper = WhisperEncoder(
-        num_layers=1, size=16, num_heads=2, ffn_size=16, max_positions=50
+        num_layers=1, size=12, num_heads=2, ffn_size=16, max_positions=50
     )
     (folder / "whisper").mkdir()
     whisper.save_pretrained(folder / "whisper")
@@ -204,7 +204,7 @@ def cross_validation(corpus, output, *more):
         str(HPARAMS / "functionals.yaml"),
         str(corpus / "all.json"),
         str(output),
-        *("--seeds", "1", "2", "--feature_folder", str(output / "features")),
+        *("--seeds", "1", "2"),
         *("--number_of_epochs=1", "--draws_per_epoch=16", "--batch_size=8"),
         *("--device=cpu", "--noprogressbar", *more),
     ]
@@ -231,6 +231,7 @@ def test_cross_validation_goes_on_where_it_stopped(
     )
     module.main(argv)
     assert len(runs) == 8  # four folds, two seeds, none twice
+    assert list((tmp_path / "features").glob("*-tokens/*.safetensors"))
     result = json.loads((tmp_path / "result.json").read_text())
     rows = read_predictions(tmp_path / "predictions.jsonl")
     assert result["n"] == len(rows) == len({row["id"] for row in rows}) == 32
@@ -241,6 +242,26 @@ def test_cross_validation_goes_on_where_it_stopped(
     assert "pooled: UA" in capsys.readouterr().out
     with pytest.raises(ValueError, match="other arguments"):
         module.main([*argv[:-1], "--dropout=0.1"])
+
+
+def test_trained_encoders_keep_no_features(recipe):
+    keeps = recipe("cross_validate").keeps_features
+    probe = HPARAMS / "probe.yaml"
+    assert keeps(probe, [])
+    assert not keeps(probe, ["--overlay", str(HPARAMS / "fine_tune.yaml")])
+    assert not keeps(probe, [f"--overlay={HPARAMS / 'augmentation.yaml'}"])
+
+
+def test_settings_are_chosen_by_valid_figures(recipe, tmp_path):
+    jobs = []
+    for setting, scores in {"a": (0.5, 0.7), "b": (0.65, 0.65)}.items():
+        for seed, score in enumerate(scores):
+            path = tmp_path / f"{setting}{seed}.json"
+            row = {"valid": {"valid_ua": score}, "test": []}
+            path.write_text(json.dumps(row))
+            jobs.append({"fold": 1, "setting": setting, "result": str(path)})
+    setting, runs = recipe("cross_validate").choose(jobs)[1]
+    assert setting == "b" and len(runs) == 2
 
 
 def test_valid_speaker_is_the_next_one(recipe, corpus):
