@@ -165,6 +165,10 @@ def main():
     if hparams["start_from"] is not None:
         start_from(model.encoder, hparams["start_from"])
         model.reset_teacher()
+    elif model.encoder.front_end.spectrum is not None:
+        some = range(0, len(data["train"]), 1 + len(data["train"]) // 500)
+        wavs = (data["train"][index]["sig"] for index in some)
+        model.encoder.front_end.spectrum.fit(wavs)
     brain = PretrainingBrain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],

@@ -55,7 +55,7 @@ def prepare(
     valid_repeats=2,
     test_repeats=4,
     languages=("en", "zh"),
-    separation=1.4,
+    separation=1.5,
     num_workers=2,
 ):
     """Make the corpus, or complete it, or find it finished.

@@ -30,7 +30,7 @@ EMOTIONS = {
 }
 
 
-def draw(emotion, rng, separation=1.4):
+def draw(emotion, rng, separation=1.5):
     """Draw the generation parameters of one utterance.
 
     Arguments

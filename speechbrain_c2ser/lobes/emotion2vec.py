@@ -30,10 +30,10 @@ class Emotion2VecS(LocalFeatures):
     ---------
     conv_layers : list of (int, int, int)
         Channels, kernel and stride of each layer of the front end.
-    log_mel : (int, int, int) or None
-        Bands, window and hop (samples) of a log-mel spectrum for the
-        convolutions to run on, which learns from hours where waveforms take
-        hundreds; None: on the waveform, as published.
+    spectrum : dict or None
+        Arguments of a `VoiceSpectrum` for the convolutions to run on, which
+        learns from hours of speech where waveforms take hundreds; None: on
+        the waveform, as published.
     embed_dim : int
         Channels of the frames and tokens.
     num_heads : int
@@ -119,7 +119,7 @@ class Emotion2VecS(LocalFeatures):
     def __init__(
         self,
         conv_layers=((512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2),
-        log_mel=None,
+        spectrum=None,
         embed_dim=768,
         num_heads=12,
         prenet_depth=4,
@@ -154,7 +154,7 @@ class Emotion2VecS(LocalFeatures):
         freeze=False,
     ):
         super().__init__(
-            conv_layers, embed_dim, normalize, pad_short, log_mel
+            conv_layers, embed_dim, normalize, pad_short, spectrum
         )
         if embed_dim % num_heads:
             raise ValueError(

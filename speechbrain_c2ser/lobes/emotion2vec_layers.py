@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from speechbrain_c2ser.lobes.band_energies import BandEnergies
+from speechbrain_c2ser.lobes.voice_spectrum import VoiceSpectrum
 
 
 class TimeConv(nn.Module):
@@ -119,9 +119,9 @@ class ConvFrontEnd(nn.Module):
     ---------
     conv_layers : list of (int, int, int)
         Channels, kernel and stride of each layer.
-    log_mel : (int, int, int) or None
-        Bands, window and hop (samples) of a log-mel spectrum that the
-        convolutions run on; None: on the waveform, as published.
+    spectrum : dict or None
+        Arguments of a `VoiceSpectrum` that the convolutions run on; None: on
+        the waveform, as published.
 
     Example
     -------
@@ -134,15 +134,17 @@ class ConvFrontEnd(nn.Module):
     # to stay in a processor's cache instead of going through memory.
     PIECE_ELEMENTS = 1 << 21
 
-    def __init__(self, conv_layers, log_mel=None):
+    def __init__(self, conv_layers, spectrum=None):
         super().__init__()
         self.convs = nn.ModuleList()
         self.norms = nn.ModuleList()
-        self.log_mel = None
+        self.spectrum = None
         self.hop, self.receptive_field, channels = 1, 1, 1
-        if log_mel is not None:
-            self.log_mel = BandEnergies(*log_mel)
-            channels, self.receptive_field, self.hop = log_mel
+        if spectrum is not None:
+            self.spectrum = VoiceSpectrum(**spectrum)
+            self.hop = self.spectrum.hop
+            self.receptive_field = self.spectrum.window
+            channels = self.spectrum.output_size
         for size, kernel, stride in conv_layers:
             conv = TimeConv(channels, size, kernel, stride, bias=False)
             nn.init.normal_(conv.weight, std=math.sqrt(2 / (kernel * channels)))
@@ -167,9 +169,9 @@ class ConvFrontEnd(nn.Module):
             Frames; below 1 where the audio is too short.
         """
         lengths = sample_lengths
-        if self.log_mel is not None:
-            spectrum = self.log_mel
-            lengths = (lengths - spectrum.window) // spectrum.hop + 1
+        if self.spectrum is not None:
+            window, hop = self.spectrum.window, self.spectrum.hop
+            lengths = (lengths - window) // hop + 1
         for conv in self.convs:
             lengths = (lengths - conv.weight.shape[1]) // conv.stride + 1
         return lengths
@@ -187,7 +189,9 @@ class ConvFrontEnd(nn.Module):
         torch.Tensor
             [B, T, channels].
         """
-        x = wavs.unsqueeze(-1) if self.log_mel is None else self.log_mel(wavs)
+        x = wavs.unsqueeze(-1)
+        if self.spectrum is not None:
+            x = self.spectrum(wavs)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.gelu(norm(conv(x)))
         return x
@@ -201,8 +205,8 @@ class ConvFrontEnd(nn.Module):
             Frames whose first activation has about `PIECE_ELEMENTS` elements.
         """
         first, hop = self.convs[0], self.hop
-        if self.log_mel is not None:
-            hop //= self.log_mel.hop
+        if self.spectrum is not None:
+            hop //= self.spectrum.hop
         per_frame = hop // first.stride * first.weight.shape[0]
         return max(1, self.PIECE_ELEMENTS // per_frame)
 

@@ -26,9 +26,9 @@ class LocalFeatures(nn.Module):
         Layer-norm the waveform over its valid samples.
     pad_short : bool
         Pad audio shorter than one frame with zeros instead of refusing it.
-    log_mel : (int, int, int) or None
-        Bands, window and hop of a log-mel spectrum for the convolutions to run
-        on; None: on the waveform.
+    spectrum : dict or None
+        Arguments of a `VoiceSpectrum` for the convolutions to run on; None:
+        on the waveform.
 
     Example
     -------
@@ -46,13 +46,13 @@ class LocalFeatures(nn.Module):
         embed_dim,
         normalize=True,
         pad_short=False,
-        log_mel=None,
+        spectrum=None,
     ):
         super().__init__()
         self.embed_dim = embed_dim
         self.normalize = normalize
         self.pad_short = pad_short
-        self.front_end = ConvFrontEnd(conv_layers, log_mel)
+        self.front_end = ConvFrontEnd(conv_layers, spectrum)
         self.feature_norm = nn.LayerNorm(self.front_end.output_size)
         self.projection = nn.Linear(self.front_end.output_size, embed_dim)
 

@@ -145,7 +145,7 @@ def test_two_processes_and_the_other_yamls(corpus, tmp_path):
             RECIPE,
             *arguments(corpus, tmp_path / "base", BASE),
             "--encoder=!include:../blocks/emotion2vec_s_tiny.yaml",
-            "--model={average_top_k_layers: 3}",
+            "--model={average_top_k_layers: 1}",
             "--emotions=[angry, sad]",
             "--num_classes=2",
             "--debug",

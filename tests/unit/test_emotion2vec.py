@@ -43,7 +43,10 @@ def batch_of(counts):
         {"alibi": False, "normalize": False},
         {"alibi_heads": 2, "conv_pos_pre_norm": True},
         {"alibi_scale_per_head": False, "num_utterance_tokens": 0},
-        {"log_mel": (20, 400, 80), "conv_layers": [(16, 3, 2)]},
+        {
+            "spectrum": {"bands": 20, "lags": 8, "window": 400, "hop": 80},
+            "conv_layers": [(16, 3, 2)],
+        },
     ],
 )
 @pytest.mark.parametrize("max_padding", [0.0, 0.3, 1.0])
