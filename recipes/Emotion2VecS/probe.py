@@ -31,14 +31,28 @@ from speechbrain_c2ser.corpora.manifest import check_manifest, read_manifest
 from speechbrain_c2ser.report.pictures import embedding_maps
 
 
-def encoder_of(source):
-    """The encoder of a folder, an official file or ``random:BLOCK.yaml``."""
-    if source.startswith("random:"):
-        torch.manual_seed(0)
-        block = Path(source.removeprefix("random:"))
-        text = f"encoder: !include:{block.resolve()}\n"
-        return load_hyperpyyaml(text)["encoder"].eval()
-    return load_encoder(source, freeze=True)
+def encoder_of(source, manifest, seed=0):
+    """The encoder of a folder, an official file or ``random:BLOCK.yaml``.
+
+    What random weights hear is standardised on the manifest, as it is before
+    a pre-training: they alone make the difference.
+    """
+    if not source.startswith("random:"):
+        return load_encoder(source, freeze=True)
+    torch.manual_seed(seed)
+    block = Path(source.removeprefix("random:"))
+    text = f"encoder: !include:{block.resolve()}\n"
+    encoder = load_hyperpyyaml(text)["encoder"].eval()
+    if encoder.front_end.spectrum is not None:
+        rows = list(read_manifest(manifest).values())
+        some = rows[:: 1 + len(rows) // 500]
+        encoder.front_end.spectrum.fit(read_row(row) for row in some)
+    return encoder
+
+
+def read_row(row):
+    """The waveform [samples] of a manifest row."""
+    return read_audio(row["wav"], row.get("start"), row.get("stop"))
 
 
 @torch.no_grad()
@@ -51,10 +65,7 @@ def embed(encoder, manifest, batch_size=16):
     for start in tqdm(
         range(0, len(rows), batch_size), desc=Path(manifest).name
     ):
-        wavs = [
-            read_audio(row["wav"], row.get("start"), row.get("stop"))
-            for row in rows[start : start + batch_size]
-        ]
+        wavs = [read_row(row) for row in rows[start : start + batch_size]]
         lengths = torch.tensor([len(wav) for wav in wavs])
         padded = pad_sequence(wavs, batch_first=True)
         tokens = encoder.extract(padded, lengths / padded.shape[1])[1]
@@ -81,8 +92,9 @@ def main():
     parser.add_argument("--test", required=True, help="manifest to score")
     parser.add_argument("--picture", help="PNG: a map of the test set")
     parser.add_argument("--save", help="NPZ: the test set's embeddings")
+    parser.add_argument("--seed", type=int, default=0, help="of random:")
     arguments = parser.parse_args()
-    encoder = encoder_of(arguments.encoder)
+    encoder = encoder_of(arguments.encoder, arguments.train, arguments.seed)
     vectors, emotions = embed(encoder, arguments.train)
     probe = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.1, max_iter=5000)

@@ -28,6 +28,7 @@ from speechbrain_c2ser.corpora.manifest import (
 
 DEMO_UTTERANCES = 4760
 MOST_REPEATS = 3
+IMPLICIT_SHARE = 0.8  # of the epochs: the second stage starts from the first
 
 
 def corpus_steps(output, data):
@@ -59,18 +60,19 @@ def model_steps(output):
     manifest = {split: output / f"style/{split}.json" for split in SPLITS}
     manifests = [f"--{s}_manifest={manifest[s]}" for s in ("train", "valid")]
 
-    def train(name, script, yaml, *options):
+    def train(name, script, yaml, *options, share=1.0):
         folder = output / name
+        number = round(share * epochs(yaml, len(items)))
         command = [
             script,
             yaml,
             f"--output_folder={folder}",
             *manifests,
-            f"--number_of_epochs={epochs(yaml, len(items))}",
+            f"--number_of_epochs={number}",
         ]
         return Step(name, folder, [*command, *options])
 
-    def stage(name, *options):
+    def stage(name, *options, share=1.0):
         return train(
             name,
             f"recipes/C2SER/train_{name}.py",
@@ -82,6 +84,7 @@ def model_steps(output):
             f"--emotion2vec_source={encoder}",
             f"--feature_folder={output / 'features'}",
             *options,
+            share=share,
         )
 
     def embed(name, source):
@@ -141,6 +144,7 @@ def model_steps(output):
             "implicit",
             f"--llm_source={output / 'explicit/c2ser/llm'}",
             f"--start_from={output / 'explicit/c2ser'}",
+            share=IMPLICIT_SHARE,
         ),
         evaluate("explicit"),
         evaluate("implicit"),
@@ -155,7 +159,7 @@ def epochs(yaml, utterances):
     """
     settings = YAML().load((ROOT / yaml).read_text(encoding="utf-8"))
     more = min(max(DEMO_UTTERANCES / utterances, 1), MOST_REPEATS)
-    return round(settings["number_of_epochs"] * more)
+    return settings["number_of_epochs"] * more
 
 
 def describe_run(output, times):

@@ -1,5 +1,6 @@
 """The pre-training recipe: debug runs, a kill in mid-epoch, two processes."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
@@ -177,3 +179,31 @@ def test_an_unknown_emotion_is_named(corpus, tmp_path):
     message = run.communicate(timeout=300)[0]
     assert run.returncode != 0
     assert "'sad', which is none of angry" in message
+
+
+def test_compare_losses_does_nothing_twice(corpus, tmp_path, monkeypatch):
+    path = ROOT / "recipes/Emotion2VecS/compare_losses.py"
+    spec = importlib.util.spec_from_file_location("compare_losses", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    settings = YAML().load(Path(TINY).read_text(encoding="utf-8"))
+    for changed in script.WEIGHTS.values():
+        assert set(changed or ()) <= set(settings["weights"])
+
+    items = json.loads((corpus / "train.json").read_text())
+    named = {k: row for k, row in items.items() if "emotion" in row}
+    fold = tmp_path / "folds/fold_1"
+    fold.mkdir(parents=True)
+    for split in ("train", "test"):
+        (fold / f"{split}.json").write_text(json.dumps(named))
+    monkeypatch.setattr(script, "WEIGHTS", {"random": None})
+    monkeypatch.setattr(script, "MAPPED", ("random",))
+    out = tmp_path / "out"
+    command = ["x", str(fold.parent), str(out), "--seeds", "1", "2"]
+    monkeypatch.setattr(sys, "argv", command)
+    script.main()
+    found = (out / "losses.json").read_text()
+    assert set(json.loads(found)["random"]) == {"1", "2"}
+    monkeypatch.setattr(script, "call", None)  # whatever is done stays
+    script.main()
+    assert (out / "losses.json").read_text() == found
