@@ -34,6 +34,7 @@ class LogMelCNN(nn.Module):
 
     Example
     -------
+    >>> import torch
     >>> network = LogMelCNN(n_mels=20, channels=[4, 8], output_size=16)
     >>> frames, lengths = network(torch.rand(2, 50, 20), torch.tensor([50, 9]))
     >>> frames.shape, lengths

@@ -55,9 +55,11 @@ def test_published_settings_run(train, name, stage, tmp_path):
         HPARAMS / f"{name}.yaml",
         *DEBUG,
         batching="{num_workers: 0}",
-        precision=None,
+        precision="bf16",  # by name: else it is fp32 where bf16 is imitated
         number_of_epochs=None,
     )
+    settings = (HPARAMS / f"{name}.yaml").read_text(encoding="utf-8")
+    assert "precision: bf16" in settings
     assert brain.grad_accumulation_factor == 4 and brain.max_grad_norm == 5.0
     assert brain.precision == "bf16"
     trained = trained_parts(brain)
