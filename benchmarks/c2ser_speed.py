@@ -197,7 +197,7 @@ def parts(c2ser, paths, batch_size):
     perception = c2ser.mods.model.perception
     lm = c2ser.mods.model.language_model
     clock.watch(perception.semantic_encoder, "extract", "whisper")
-    clock.watch(perception.semantic_encoder, "encode", "whisper encoder")
+    clock.watch(perception.semantic_encoder, "_log_mel", "mel")
     clock.watch(perception.acoustic_encoder, "extract", "emotion2vec-s")
     clock.watch(perception.connector, "forward", "connector")
     score = lm.score
@@ -212,7 +212,7 @@ def parts(c2ser, paths, batch_size):
     total = ours(c2ser, paths, batch_size)
     lm.score = score
     found = clock.seconds
-    found["mel"] = found.pop("whisper") - found["whisper encoder"]
+    found["whisper encoder"] = found.pop("whisper") - found["mel"]
     total -= found["prefix"]
     found["labels"] = found.pop("score") - found["prefix"]
     found["reading and the rest"] = total - sum(found.values())
