@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from speechbrain_c2ser.audio import read_audio
+from speechbrain_c2ser.corpora.dataset import read_item
 
 SHARD_ITEMS = 2048
 
@@ -151,10 +151,7 @@ class FeatureCache:
         return self._audio_keys[place]
 
     def _compute(self, batch, device):
-        signals = [
-            read_audio(row["wav"], row.get("start"), row.get("stop"))
-            for _, row in batch
-        ]
+        signals = [read_item(row) for _, row in batch]
         wavs = torch.nn.utils.rnn.pad_sequence(signals, batch_first=True)
         lens = torch.tensor([len(s) / wavs.shape[1] for s in signals])
         with torch.no_grad():

@@ -6,7 +6,7 @@ import sys
 import torch
 from tqdm import tqdm
 
-from speechbrain_c2ser.audio import read_audio
+from speechbrain_c2ser.corpora.dataset import read_item
 from speechbrain_c2ser.evaluation.predictions import (
     prediction_of,
     write_predictions,
@@ -77,13 +77,8 @@ def run(options, build):
     return rows
 
 
-def wave_of(item):
-    """Samples [T] of a manifest row, 16 kHz."""
-    return read_audio(item["wav"], item.get("start"), item.get("stop"))
-
-
 def heard(item, seconds=30.0):
-    """The same, up to the length that a model hears; a cut is said aloud.
+    """Samples of a row up to what a model hears; a cut is said aloud.
 
     Arguments
     ---------
@@ -97,7 +92,7 @@ def heard(item, seconds=30.0):
     np.ndarray
         [T].
     """
-    wave = wave_of(item)
+    wave = read_item(item)
     most = round(seconds * SAMPLE_RATE)
     if len(wave) > most:
         tqdm.write(

@@ -13,11 +13,12 @@ of the set alone.
 from pathlib import Path
 
 import torch
-from baseline import command_line, entry, run, wave_of
+from baseline import command_line, entry, run
 from torch.nn.utils.rnn import pad_sequence
 
 from speechbrain_c2ser.checkpoints.emotion2vec import load_official
 from speechbrain_c2ser.checkpoints.folder import load_emotion2vec
+from speechbrain_c2ser.corpora.dataset import read_item
 from speechbrain_c2ser.evaluation.readings import within
 from speechbrain_c2ser.lobes.heads import EncoderClassifier
 
@@ -52,7 +53,7 @@ def classifier(model, space, device):
 
     @torch.no_grad()
     def predict(items):
-        wavs = [wave_of(item) for item in items]
+        wavs = [read_item(item) for item in items]
         lengths = torch.tensor([len(wav) for wav in wavs])
         padded = pad_sequence(wavs, batch_first=True)
         logits = model(

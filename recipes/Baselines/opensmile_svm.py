@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from tqdm import tqdm
 
-from speechbrain_c2ser.audio import read_audio
+from speechbrain_c2ser.corpora.dataset import read_item
 from speechbrain_c2ser.evaluation.predictions import (
     prediction_of,
     some,
@@ -69,7 +69,7 @@ def extract(items, feature_set, cache=None):
             known = {str(state): vector for state, vector in stored}
     for key, item in tqdm(items.items(), feature_set):
         if states[key] not in known:
-            wave = read_audio(item["wav"], item.get("start"), item.get("stop"))
+            wave = read_item(item)
             found = smile.process_signal(wave.numpy(), SAMPLE_RATE)
             known[states[key]] = found.to_numpy(np.float64)[0]
     vectors = np.stack([known[states[key]] for key in items])

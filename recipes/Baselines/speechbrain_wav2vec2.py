@@ -14,11 +14,12 @@ import tempfile
 from pathlib import Path
 
 import torch
-from baseline import command_line, entry, run, wave_of
+from baseline import command_line, entry, run
 from ruamel.yaml import YAML
 from speechbrain.inference.interfaces import Pretrained
 
 from speechbrain_c2ser.checkpoints.description import refuse_foreign
+from speechbrain_c2ser.corpora.dataset import read_item
 from speechbrain_c2ser.evaluation.readings import within
 
 ALLOWED = (
@@ -98,7 +99,7 @@ def classifier(model, space):
         for item in items:
             # SpeechBrain's pooling adds noise, in evaluation too.
             torch.manual_seed(0)
-            wave = wave_of(item)[None].to(model.device)
+            wave = read_item(item)[None].to(model.device)
             whole = torch.ones(1, device=model.device)
             own = dict(zip(labels, model(wave, whole)[0].tolist(), strict=True))
             rows.append(

@@ -19,7 +19,11 @@ from speechbrain_c2ser.checkpoints.folder import (
     load_strict,
     save_emotion2vec,
 )
-from speechbrain_c2ser.corpora.dataset import speech_dataset
+from speechbrain_c2ser.corpora.dataset import (
+    sample_waveforms,
+    speech_dataset,
+)
+from speechbrain_c2ser.corpora.manifest import read_manifest
 from speechbrain_c2ser.experiment import load_experiment
 from speechbrain_c2ser.losses import data2vec_loss
 from speechbrain_c2ser.sampling import PairedBatchSampler, hide_labels
@@ -166,9 +170,8 @@ def main():
         start_from(model.encoder, hparams["start_from"])
         model.reset_teacher()
     elif model.encoder.front_end.spectrum is not None:
-        some = range(0, len(data["train"]), 1 + len(data["train"]) // 500)
-        wavs = (data["train"][index]["sig"] for index in some)
-        model.encoder.front_end.spectrum.fit(wavs)
+        items = read_manifest(hparams["train_manifest"])
+        model.encoder.front_end.spectrum.fit(sample_waveforms(items))
     brain = PretrainingBrain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],

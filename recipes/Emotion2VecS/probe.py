@@ -25,8 +25,8 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from speechbrain_c2ser.audio import read_audio
 from speechbrain_c2ser.checkpoints.emotion2vec import load_encoder
+from speechbrain_c2ser.corpora.dataset import read_item, sample_waveforms
 from speechbrain_c2ser.corpora.manifest import check_manifest, read_manifest
 from speechbrain_c2ser.report.pictures import embedding_maps
 
@@ -44,15 +44,9 @@ def encoder_of(source, manifest, seed=0):
     text = f"encoder: !include:{block.resolve()}\n"
     encoder = load_hyperpyyaml(text)["encoder"].eval()
     if encoder.front_end.spectrum is not None:
-        rows = list(read_manifest(manifest).values())
-        some = rows[:: 1 + len(rows) // 500]
-        encoder.front_end.spectrum.fit(read_row(row) for row in some)
+        items = read_manifest(manifest)
+        encoder.front_end.spectrum.fit(sample_waveforms(items))
     return encoder
-
-
-def read_row(row):
-    """The waveform [samples] of a manifest row."""
-    return read_audio(row["wav"], row.get("start"), row.get("stop"))
 
 
 @torch.no_grad()
@@ -65,7 +59,7 @@ def embed(encoder, manifest, batch_size=16):
     for start in tqdm(
         range(0, len(rows), batch_size), desc=Path(manifest).name
     ):
-        wavs = [read_row(row) for row in rows[start : start + batch_size]]
+        wavs = [read_item(row) for row in rows[start : start + batch_size]]
         lengths = torch.tensor([len(wav) for wav in wavs])
         padded = pad_sequence(wavs, batch_first=True)
         tokens = encoder.extract(padded, lengths / padded.shape[1])[1]

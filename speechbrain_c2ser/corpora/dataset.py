@@ -45,10 +45,51 @@ def speech_dataset(manifest, need=(), label_space=None):
             for key, row in items.items()
         }
     )
-    dataset.add_dynamic_item(_read, takes="row", provides="sig")
+    dataset.add_dynamic_item(read_item, takes="row", provides="sig")
     dataset.add_dynamic_item(lambda row: row, takes="row", provides="item")
     dataset.set_output_keys(["id", "sig", "item"])
     return dataset
+
+
+def read_item(row):
+    """Read the recording, or the part of one, that a manifest row names.
+
+    Arguments
+    ---------
+    row : dict
+        With ``wav`` and perhaps ``start`` and ``stop`` (s).
+
+    Returns
+    -------
+    torch.Tensor
+        float32 [samples], 16 kHz.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be read.
+    """
+    return read_audio(row["wav"], row.get("start"), row.get("stop"))
+
+
+def sample_waveforms(items, most=500):
+    """Waveforms of a few rows, spread evenly over a manifest.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id → row.
+    most : int
+        How many at most.
+
+    Yields
+    ------
+    torch.Tensor
+        float32 [samples], 16 kHz.
+    """
+    rows = list(items.values())
+    for row in rows[:: 1 + len(rows) // most]:
+        yield read_item(row)
 
 
 def emotions_of(manifest):
@@ -117,7 +158,3 @@ def loader_options(
         seed=seed,
     )
     return {"batch_sampler": sampler, "num_workers": num_workers}
-
-
-def _read(row):
-    return read_audio(row["wav"], row.get("start"), row.get("stop"))

@@ -6,13 +6,14 @@ from speechbrain.inference.interfaces import Pretrained
 from speechbrain_c2ser.audio import AudioError
 from speechbrain_c2ser.chain_of_thought import answers
 from speechbrain_c2ser.checkpoints.folder import find_folder, load_c2ser
-from speechbrain_c2ser.inference.results import (
-    Classification,
-    Description,
-    FileResult,
-    Window,
+from speechbrain_c2ser.inference.results import Description, FileResult
+from speechbrain_c2ser.inference.segments import (
+    check_batch,
+    cut,
+    run,
+    silent,
+    summarise,
 )
-from speechbrain_c2ser.inference.segments import check_batch, cut, run
 
 
 class C2SER(Pretrained):
@@ -323,7 +324,7 @@ class C2SER(Pretrained):
             if found[i] is not None
         ]
         if not windows:
-            raise _silent(path)
+            raise silent(path)
         parts = [description for _, _, description in windows]
         if len(segments) == 1:
             return parts[0]
@@ -374,13 +375,10 @@ class C2SER(Pretrained):
             if isinstance(row, Exception):
                 outcomes[number] = row
                 continue
-            label = None if row is None else names[row.argmax()]
-            windows.setdefault(number, []).append(
-                Window(segment.start, segment.stop, row, label)
-            )
+            windows.setdefault(number, []).append((segment, row))
         for number, path in enumerate(paths):
             if outcomes[number] is None:
-                outcomes[number] = _summary(path, windows[number], names)
+                outcomes[number] = summarise(path, windows[number], names)
         return outcomes
 
     def _answers(self, mode, language=None, labels=None):
@@ -403,19 +401,3 @@ class C2SER(Pretrained):
             "temperature": getattr(self.hparams, "temperature", 1.0),
             "prior": getattr(self.hparams, "prior", None),
         }
-
-
-def _summary(path, windows, names):
-    """The whole recording's classification from its windows'."""
-    heard = [w for w in windows if w.label is not None]
-    if not heard:
-        return _silent(path)
-    mean = torch.stack([w.probabilities for w in heard]).mean(0)
-    score, index = mean.max(-1)
-    result = Classification(mean, score, index, names[index])
-    result.windows = tuple(windows)
-    return result
-
-
-def _silent(path):
-    return AudioError(f"{path} holds only silence: there is nothing to hear.")

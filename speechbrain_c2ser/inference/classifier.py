@@ -3,11 +3,14 @@
 import torch
 from speechbrain.inference.interfaces import Pretrained
 
-from speechbrain_c2ser.audio import AudioError
 from speechbrain_c2ser.checkpoints.classifier import load_classifier
 from speechbrain_c2ser.checkpoints.folder import find_folder
-from speechbrain_c2ser.inference.results import Classification, Window
-from speechbrain_c2ser.inference.segments import check_batch, cut, run
+from speechbrain_c2ser.inference.segments import (
+    check_batch,
+    cut,
+    run,
+    summarise,
+)
 
 
 class EmotionClassifier(Pretrained):
@@ -128,20 +131,12 @@ class EmotionClassifier(Pretrained):
             return list(self.classify_batch(wavs, wav_lens)[0].cpu())
 
         found = dict(run(segments, rows))
-        windows = []
-        for place, segment in enumerate(segments):
-            row = found[place]
+        each = [found[place] for place in range(len(segments))]
+        for row in each:
             if isinstance(row, Exception):
                 raise row
-            label = None if row is None else self.labels[int(row.argmax())]
-            windows.append(Window(segment.start, segment.stop, row, label))
-        heard = [w.probabilities for w in windows if w.label is not None]
-        if not heard:
-            raise AudioError(
-                f"{path} holds only silence: there is nothing to hear."
-            )
-        mean = torch.stack(heard).mean(0)
-        score, index = mean.max(-1)
-        result = Classification(mean, score, index, self.labels[int(index)])
-        result.windows = tuple(windows)
-        return result
+        windows = list(zip(segments, each, strict=True))
+        outcome = summarise(path, windows, self.labels)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome

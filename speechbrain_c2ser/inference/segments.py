@@ -8,6 +8,7 @@ from speechbrain.utils.data_utils import batch_pad_right
 from tqdm import tqdm
 
 from speechbrain_c2ser.audio import AudioError, read_audio
+from speechbrain_c2ser.inference.results import Classification, Window
 
 SHORTEST = 0.1  # seconds: less holds no syllable
 SILENCE = 1e-4  # peak (-80 dB of full scale) under which nothing is heard
@@ -149,6 +150,47 @@ def run(segments, function, batch_size=8, progress=False, skip_silence=True):
                 wavs.append(wav)
             yield from zip(indices, _attempt(function, wavs), strict=True)
             bar.update(len(order[first : first + batch_size]))
+
+
+def summarise(path, rows, names):
+    """A whole recording's classification from its windows'.
+
+    Arguments
+    ---------
+    path : str | Path
+        The recording.
+    rows : list of (Segment, torch.Tensor | None)
+        Each window's probabilities [L]; None where it is silent.
+    names : list of str
+        The L labels.
+
+    Returns
+    -------
+    Classification | AudioError
+        The mean over what is not silent; an error where all is.
+    """
+    windows = tuple(
+        Window(
+            segment.start,
+            segment.stop,
+            row,
+            None if row is None else names[row.argmax()],
+        )
+        for segment, row in rows
+    )
+    heard = [row for _, row in rows if row is not None]
+    if not heard:
+        return silent(path)
+    mean = torch.stack(heard).mean(0)
+    score, index = mean.max(-1)
+    result = Classification(mean, score, index, names[index])
+    result.windows = windows
+    return result
+
+
+def silent(path):
+    """The error of a recording in which there is nothing to hear."""
+    return AudioError(f"{path} holds only silence: there is nothing to hear.")
 
 
 def _attempt(function, wavs):
