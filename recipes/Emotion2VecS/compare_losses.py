@@ -5,26 +5,28 @@
 
 FOLDS holds ``fold_k/{train,valid,test}.json``. Of each fold, the training
 speakers alone are pre-trained and probed on; the test speakers are scored.
-Finished runs are kept: started again, the rest is done. Writes
+Finished steps are kept: started again, the rest is done, and what was done with
+other settings is done anew. Writes
 ``losses.json``, prints a table, and draws the first fold's embeddings before
 and after.
 """
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from speechbrain_c2ser.corpora.manifest import write_atomic
 from speechbrain_c2ser.report.pictures import embedding_maps
 
-HERE = Path(__file__).resolve().parent
-BLOCK = HERE.parents[1] / "hparams/blocks/emotion2vec_s_tiny.yaml"
-YAML = HERE.parents[1] / "hparams/emotion2vec_s/tiny.yaml"
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "recipes/Synthetic"))
+
+from steps import Step, StepFailed, run_steps  # noqa: E402
+
+BLOCK = ROOT / "hparams/blocks/emotion2vec_s_tiny.yaml"
 WEIGHTS = {
     "random": None,
     "frame, utterance": {"category": 0.0, "head": 0.0},
@@ -34,47 +36,37 @@ WEIGHTS = {
 MAPPED = "random", "frame, utterance, category"
 
 
-def call(script, *arguments):
-    """Run a recipe; its last line, or its complaint."""
-    command = [sys.executable, HERE / script, *arguments]
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True
-    )
-    if done.returncode:
-        sys.exit(f"{script} failed:\n{(done.stdout + done.stderr)[-3000:]}")
-    return done.stdout.strip().split("\n")[-1]
-
-
 def run(fold, folder, name, seed, epochs):
     """Pre-train on a fold with some losses and probe; its figures."""
-    result = folder / "probe.json"
-    if result.is_file():
-        return json.loads(result.read_text())
-    weights, source = WEIGHTS[name], f"random:{BLOCK}"
+    weights, source, steps = WEIGHTS[name], f"random:{BLOCK}", []
     if weights is not None:
-        call(
-            "pretrain.py",
-            YAML,
-            f"--output_folder={folder}",
+        output = folder / "pretraining"
+        command = [
+            "recipes/Emotion2VecS/pretrain.py",
+            "hparams/emotion2vec_s/tiny.yaml",
+            f"--output_folder={output}",
             f"--train_manifest={fold / 'train.json'}",
             f"--valid_manifest={fold / 'valid.json'}",
             f"--seed={seed}",
             f"--number_of_epochs={epochs}",
             "--labelled_fraction=1.0",
             f"--weights={json.dumps(weights)}",
-        )
-        source = folder / "encoder"
-    folder.mkdir(parents=True, exist_ok=True)
-    line = call(
-        "probe.py",
+        ]
+        steps.append(Step(f"{name}, {fold.name}, seed {seed}", output, command))
+        source = output / "encoder"
+    output = folder / "probe"
+    command = [
+        "recipes/Emotion2VecS/probe.py",
         source,
         f"--train={fold / 'train.json'}",
         f"--test={fold / 'test.json'}",
-        f"--save={folder / 'test.npz'}",
+        f"--save={output / 'test.npz'}",
+        f"--json={output / 'figures.json'}",
         f"--seed={seed}",
-    )
-    write_atomic(line, result)
-    return json.loads(line)
+    ]
+    steps.append(Step(f"its probe, {name}", output, command))
+    run_steps(steps)
+    return json.loads((output / "figures.json").read_text())
 
 
 def main():
@@ -85,17 +77,22 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
-    folds = sorted(options.folds.glob("fold_*"))
+    folds = sorted(options.folds.resolve().glob("fold_*"))
     if not folds:
         sys.exit(f"There is no fold_1/train.json and so on in {options.folds}.")
+    options.output = options.output.resolve()  # scripts run in the root
     plan = [(n, s, f) for n in WEIGHTS for s in options.seeds for f in folds]
     found = {name: {seed: [] for seed in options.seeds} for name in WEIGHTS}
     place = {}
-    for name, seed, fold in tqdm(plan, desc="losses"):
+    for name, seed, fold in plan:
         losses = options.output / name.replace(", ", "_")
         folder = losses / str(seed) / fold.name
-        place.setdefault(name, folder / "test.npz")
-        found[name][seed].append(run(fold, folder, name, seed, options.epochs))
+        place.setdefault(name, folder / "probe/test.npz")
+        try:
+            figures = run(fold, folder, name, seed, options.epochs)
+        except StepFailed:
+            sys.exit(1)  # the script has said what is wrong
+        found[name][seed].append(figures)
     write_atomic(json.dumps(found, indent=1), options.output / "losses.json")
 
     print("| losses | UA | cosine, same emotion | cosine, other |")

@@ -27,7 +27,11 @@ from tqdm import tqdm
 
 from speechbrain_c2ser.checkpoints.emotion2vec import load_encoder
 from speechbrain_c2ser.corpora.dataset import read_item, sample_waveforms
-from speechbrain_c2ser.corpora.manifest import check_manifest, read_manifest
+from speechbrain_c2ser.corpora.manifest import (
+    check_manifest,
+    read_manifest,
+    write_atomic,
+)
 from speechbrain_c2ser.report.pictures import embedding_maps
 
 
@@ -86,6 +90,7 @@ def main():
     parser.add_argument("--test", required=True, help="manifest to score")
     parser.add_argument("--picture", help="PNG: a map of the test set")
     parser.add_argument("--save", help="NPZ: the test set's embeddings")
+    parser.add_argument("--json", type=Path, help="file for the figures too")
     parser.add_argument("--seed", type=int, default=0, help="of random:")
     arguments = parser.parse_args()
     encoder = encoder_of(arguments.encoder, arguments.train, arguments.seed)
@@ -107,6 +112,8 @@ def main():
     if arguments.picture:
         title = Path(arguments.encoder).name
         embedding_maps({title: (vectors, emotions)}, arguments.picture)
+    if arguments.json:
+        write_atomic(json.dumps(figures), arguments.json)
     print(json.dumps(figures))
 
 

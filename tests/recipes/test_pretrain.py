@@ -204,6 +204,6 @@ def test_compare_losses_does_nothing_twice(corpus, tmp_path, monkeypatch):
     script.main()
     found = (out / "losses.json").read_text()
     assert set(json.loads(found)["random"]) == {"1", "2"}
-    monkeypatch.setattr(script, "call", None)  # whatever is done stays
+    monkeypatch.setattr(script.Step, "run", None)  # whatever is done stays
     script.main()
     assert (out / "losses.json").read_text() == found
