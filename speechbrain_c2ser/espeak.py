@@ -28,6 +28,7 @@ PARAMETERS = {
     "volume": (VOLUME, 0, 200),
 }
 LANGUAGE_VOICES = {"en": "en-us", "zh": "cmn"}
+STRESS_MARKS = str.maketrans("", "", "ˈˌ")
 PHONEME_SEPARATOR = "_"
 
 CALLBACK = ctypes.CFUNCTYPE(
@@ -269,17 +270,22 @@ class Espeak:
                 clauses.append(clause.decode())
         return " ".join(clause for clause in clauses if clause).strip()
 
-    def count_phonemes(self, text, language="en"):
-        """Number of phonemes in a text, for speaking rates.
+    def phoneme_list(self, text, language="en"):
+        """Phonemes of a text one by one, without stress marks.
+
+        Raises
+        ------
+        EspeakError
+            If espeak-ng does not know the language.
 
         Example
         -------
-        >>> Espeak().count_phonemes("blue hat", "en")
-        6
+        >>> Espeak().phoneme_list("blue hat", "en")
+        ['b', 'l', 'uː', 'h', 'æ', 't']
         """
-        words = self.phonemes(text, language).split()
+        words = self.phonemes(text, language).translate(STRESS_MARKS).split()
         pieces = [p for word in words for p in word.split(PHONEME_SEPARATOR)]
-        return sum(any(c.isalpha() for c in piece) for piece in pieces)
+        return [piece for piece in pieces if any(c.isalpha() for c in piece)]
 
     @classmethod
     def _reload(cls):

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""Teach a small Whisper encoder to hear words, by CTC on characters.
+"""Teach a small Whisper encoder to hear words, by CTC on phonemes.
 
 > python recipes/C2SER/warm_up_whisper.py hparams/c2ser/warm_up_tiny.yaml
 
 A published Whisper comes pre-trained on speech recognition; an encoder made
 on the spot has heard nothing. This step stands in for that pre-training and
 writes a Whisper folder like any other, which the C2SER yamls name as their
-source. It uses transcripts only, never emotions.
+source. It uses transcripts only, never emotions. Phonemes (espeak-ng's) and
+not characters, because few utterances teach them: languages share them, and
+no spelling has to be learned.
 """
+
+import logging
 
 import speechbrain as sb
 import torch
@@ -16,42 +20,45 @@ from speechbrain.decoders import ctc_greedy_decode
 from speechbrain.utils.metric_stats import ErrorRateStats
 
 from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
+from speechbrain_c2ser.espeak import Espeak, EspeakError
 from speechbrain_c2ser.experiment import load_experiment
 from speechbrain_c2ser.training import TrainingBrain
 
+logger = logging.getLogger(__name__)
+
 
 class RecognitionBrain(TrainingBrain):
-    """Characters by connectionist temporal classification."""
+    """Phonemes by connectionist temporal classification."""
 
     def compute_forward(self, batch, stage):
-        """Waveforms → character log-probabilities [B, T, V], lengths [B]."""
+        """Waveforms → phoneme log-probabilities [B, T, V], lengths [B]."""
         wavs, wav_lens = batch.to(self.device).sig
         frames, lengths = self.modules.encoder.extract(wavs, wav_lens)
-        # the rows that stand for no character are never heard
-        scores = self.modules.head(frames)[..., : len(self.characters)]
+        # the rows that stand for no phoneme are never heard
+        scores = self.modules.head(frames)[..., : len(self.phonemes)]
         return scores.float().log_softmax(-1), lengths
 
     def compute_objectives(self, predictions, batch, stage):
-        """CTC loss; on unseen speakers also the character error rate."""
+        """CTC loss; on unseen speakers also the phoneme error rate."""
         log_probs, lengths = predictions
-        texts = [list(item["transcript"].lower()) for item in batch.item]
-        targets = [self.characters.encode_sequence(text) for text in texts]
+        texts = [self.pronounce(item) for item in batch.item]
+        targets = [self.phonemes.encode_sequence(text) for text in texts]
         loss = torch.nn.functional.ctc_loss(
             log_probs.transpose(0, 1),
             torch.tensor(sum(targets, [])),
             lengths.cpu(),
             torch.tensor([len(target) for target in targets]),
-            blank=self.characters.get_blank_index(),
+            blank=self.phonemes.get_blank_index(),
             zero_infinity=True,
         )
         if stage != sb.Stage.TRAIN:
             heard = ctc_greedy_decode(
                 log_probs,
                 lengths / log_probs.shape[1],
-                self.characters.get_blank_index(),
+                self.phonemes.get_blank_index(),
             )
             self.error_rate.append(
-                batch.id, self.characters.decode_ndim(heard), texts
+                batch.id, self.phonemes.decode_ndim(heard), texts
             )
         return loss
 
@@ -69,7 +76,7 @@ class RecognitionBrain(TrainingBrain):
         figures = {
             "train_loss": self.train_loss,
             "valid_loss": stage_loss,
-            "valid_character_error_rate": error_rate,
+            "valid_phoneme_error_rate": error_rate,
         }
         self.hparams.epoch_log.write(epoch, **figures)
         self.hparams.train_logger.log_stats(
@@ -89,11 +96,12 @@ def train(hparams, run_opts):
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
-    brain.characters = characters_of(train_set)
-    if len(brain.characters) > hparams["num_characters"]:
+    brain.pronounce = Pronunciation()
+    brain.phonemes = phonemes_of(train_set, brain.pronounce)
+    if len(brain.phonemes) > hparams["num_phonemes"]:
         raise ValueError(
-            f"The transcripts have {len(brain.characters)} characters, more "
-            f"than num_characters ({hparams['num_characters']}): raise it."
+            f"The transcripts have {len(brain.phonemes)} phonemes, more than "
+            f"num_phonemes ({hparams['num_phonemes']}): raise it."
         )
     brain.fit(
         hparams["epoch_counter"],
@@ -109,13 +117,36 @@ def train(hparams, run_opts):
     hparams["encoder"].save_pretrained(hparams["whisper_folder"])
 
 
-def characters_of(dataset):
-    """Label encoder over the characters of a dataset's transcripts."""
-    texts = {d["row"]["transcript"].lower() for d in dataset.data.values()}
+class Pronunciation:
+    """Manifest item → its phonemes; each text is looked up once.
+
+    In a language that espeak-ng does not know, the letters stand for them.
+    """
+
+    def __init__(self):
+        self.known = {}
+
+    def __call__(self, item):
+        text = item["transcript"].lower()
+        key = text, item.get("language") or "en"
+        if key not in self.known:
+            try:
+                self.known[key] = Espeak().phoneme_list(*key)
+            except EspeakError as error:
+                logger.warning("Letters for phonemes of %r: %s", text, error)
+                self.known[key] = list(text)
+        return self.known[key]
+
+
+def phonemes_of(dataset, pronounce):
+    """Label encoder over the phonemes of a dataset's transcripts."""
+    rows = [entry["row"] for entry in dataset.data.values()]
     encoder = CTCTextEncoder()
     encoder.insert_blank()
     encoder.add_unk()
-    encoder.update_from_iterable(sorted(texts))
+    encoder.update_from_iterable(
+        sorted({p for r in rows for p in pronounce(r)}), sequence_input=False
+    )
     encoder.ignore_len()  # `train` compares it with the output layer
     return encoder
 

@@ -169,6 +169,7 @@ def make_whisper(
     model = WhisperModel(
         WhisperConfig(
             d_model=width,
+            init_std=width**-0.5,  # the default of 0.02 drowns it in positions
             encoder_layers=encoder_layers,
             encoder_attention_heads=heads,
             encoder_ffn_dim=4 * width,

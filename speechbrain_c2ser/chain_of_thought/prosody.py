@@ -78,7 +78,7 @@ def count_phonemes(text, language):
     6
     """
     try:
-        return Espeak().count_phonemes(text, language)
+        return len(Espeak().phoneme_list(text, language))
     except EspeakError as error:
         logger.warning("No speaking rate: %s", error)
         return None

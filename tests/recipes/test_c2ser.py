@@ -100,8 +100,8 @@ def test_warm_up_writes_a_whisper_folder(
         f"--whisper_source={tiny_whisper}",
         "--encoder_size=32",
     ]
-    with pytest.raises(ValueError, match="num_characters"):
-        stage.train(*load_experiment([*argv, "--num_characters=5"]))
+    with pytest.raises(ValueError, match="num_phonemes"):
+        stage.train(*load_experiment([*argv, "--num_phonemes=5"]))
     hparams, run_opts = load_experiment(argv)
     stage.train(hparams, run_opts)
     tensors = load_file(tmp_path / "whisper" / "model.safetensors")
