@@ -89,6 +89,15 @@ def test_evaluation(recipe, explicit, corpus, mode, tmp_path, monkeypatch):
     assert ("content_error_rate" in result["metrics"]) == (mode == "explicit")
 
 
+def test_warm_up_spells_what_it_cannot_pronounce(recipe, caplog):
+    pronounce = recipe("warm_up_whisper").Pronunciation()
+    text = {"transcript": "Blue hat", "language": "en"}
+    assert pronounce(text) == ["b", "l", "uː", "h", "æ", "t"]
+    assert not caplog.records
+    assert pronounce({**text, "language": "xx-none"}) == list("blue hat")
+    assert "Letters for phonemes of 'blue hat'" in caplog.text
+
+
 def test_warm_up_writes_a_whisper_folder(
     recipe, corpus, tiny_whisper, options, tmp_path
 ):
