@@ -4,6 +4,7 @@ It learns answers (full training or LoRA), writes them (``generate``), and
 weighs a closed set of them (``score``) with one pass over what they share.
 """
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +133,7 @@ class LanguageModel(torch.nn.Module):
         if gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.gradient_checkpointing = gradient_checkpointing
+        self._last_read = None, None  # what the KV cache is of, and itself
         self.train(self.training)
 
     @property
@@ -322,17 +324,14 @@ class LanguageModel(torch.nn.Module):
         rows, columns, targets, owners = map(
             self._integers, (rows, columns, targets, owners)
         )
-        # One projection for what the endings share and for themselves.
-        logits = self._project(
-            states[
-                torch.cat((items, rows)), torch.cat((positions - 1, columns))
-            ]
-        )
-        losses = torch.nn.functional.cross_entropy(
-            logits,
-            torch.cat((merged.labels[items, positions], targets)),
-            reduction="none",
-        )
+        # One projection of each state for what the endings share and for
+        # themselves; several endings may follow one state.
+        places, state = torch.stack(
+            (torch.cat((items, rows)), torch.cat((positions - 1, columns)))
+        ).unique(dim=1, return_inverse=True)
+        logits = self._project(states[places[0], places[1]])
+        targets = torch.cat((merged.labels[items, positions], targets))
+        losses = logits.logsumexp(-1)[state] - logits[state, targets]
         shared, own = losses.split((len(items), len(rows)))
         shared = losses.new_zeros(batch).index_add(0, items, shared)
         own = losses.new_zeros(batch * count).index_add(0, owners, own)
@@ -362,13 +361,29 @@ class LanguageModel(torch.nn.Module):
         ).last_hidden_state
 
     def _read(self, prompt, batch):
-        """KV cache of token ids [N], for a batch that begins with them."""
-        cache = DynamicCache(config=self.model.config)
-        self.model.get_decoder()(
-            inputs_embeds=self.embed(prompt)[None],
-            past_key_values=cache,
-            use_cache=True,
+        """KV cache of token ids [N], for a batch that begins with them.
+
+        Batch after batch is asked the same: the last prompt's is kept.
+        """
+        kind = self.device.type
+        key = (
+            prompt.tolist(),
+            torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind),
+            # a changed weight must not find what the old one read
+            [
+                (p.data_ptr(), 0 if p.is_inference() else p._version)
+                for p in self.model.parameters()
+            ],
         )
+        if self._last_read[0] != key:
+            cache = DynamicCache(config=self.model.config)
+            self.model.get_decoder()(
+                inputs_embeds=self.embed(prompt)[None],
+                past_key_values=cache,
+                use_cache=True,
+            )
+            self._last_read = key, cache
+        cache = copy.deepcopy(self._last_read[1])
         cache.batch_repeat_interleave(batch)
         return cache
 

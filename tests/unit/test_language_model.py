@@ -74,6 +74,21 @@ def test_scores_are_those_of_whole_sequences(lm):
         torch.testing.assert_close(scores[:, column], naive, atol=1e-5, rtol=0)
 
 
+def test_a_prompt_read_before_is_forgotten_when_a_weight_changes(tiny_llm):
+    lm = LanguageModel(tiny_llm, freeze=False)
+    prompt = lm.tokenize("what is heard?")
+    merged, endings = make_merged(lm, [[5], [6]]), [[[8, 9], [11]]] * 2
+    before = lm.score(merged, endings, prompt)
+    assert torch.equal(before, lm.score(merged, endings, prompt))
+    layer = lm.model.get_decoder().layers[0].self_attn.k_proj
+    with torch.no_grad():
+        layer.weight.mul_(-1)
+    after = lm.score(merged, endings, prompt)
+    assert not torch.allclose(after, before)
+    lm._last_read = None, None
+    assert torch.equal(after, lm.score(merged, endings, prompt))
+
+
 def test_generation_is_greedy_and_equal_to_single(lm):
     merged = make_merged(lm, [[], []], "left")
     ids = lm.generate(merged, end_token_id=0, max_new_tokens=6)
