@@ -28,7 +28,7 @@ from speechbrain_c2ser.corpora.manifest import (
 
 DEMO_UTTERANCES = 4760
 MOST_REPEATS = 3
-IMPLICIT_SHARE = 0.75  # of the epochs: the second stage starts from the first
+IMPLICIT_SHARE = 2 / 3  # of the epochs: the second stage starts from the first
 
 
 def corpus_steps(output, data):
