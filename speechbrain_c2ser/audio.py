@@ -58,7 +58,8 @@ def as_waveform(audio, sample_rate, target_rate=16000, name="The audio"):
     wave = wave.detach().to(device="cpu", dtype=torch.float32)
     if wave.ndim == 2:
         wave = wave.mean(dim=int(wave.shape[1] <= wave.shape[0]))
-    if not torch.isfinite(wave).all():
+    # a sum is quick, and finite unless a sample is not (or it overflows)
+    if not (wave.sum().isfinite() or wave.isfinite().all()):
         raise AudioError(f"{name} holds NaN or infinite samples.")
     if sample_rate != target_rate:
         wave = torchaudio.functional.resample(
@@ -110,7 +111,8 @@ def read_audio(path, start=None, stop=None, sample_rate=16000):
     except (RuntimeError, OSError) as error:
         raise AudioError(f"{name} cannot be read: {error}.") from error
     # Channels are the last axis here, however short the segment.
-    mono = samples.mean(axis=1) if len(samples) else samples[:, 0]
+    several = len(samples) and samples.shape[1] > 1
+    mono = samples.mean(axis=1) if several else samples[:, 0]
     return as_waveform(mono, rate, sample_rate, name)
 
 

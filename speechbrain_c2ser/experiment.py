@@ -120,7 +120,8 @@ def merge_yaml(base, overlays=(), overrides=""):
     FileNotFoundError
         If an overlay does not exist.
     ValueError
-        If an overlay or override names an unknown top-level key.
+        If an overlay or override names an unknown top-level key, or an
+        override is given twice.
 
     Example
     -------
@@ -141,7 +142,14 @@ def merge_yaml(base, overlays=(), overrides=""):
             raise FileNotFoundError(f"No overlay yaml at {overlay}.")
         changes = yaml.load(Path(overlay).read_text(encoding="utf-8"))
         _update(merged, changes or {}, str(overlay))
-    _update(merged, yaml.load(overrides) or {}, "the command line")
+    try:
+        changes = yaml.load(overrides)
+    except ruamel.yaml.constructor.DuplicateKeyError as error:
+        name = error.problem.split('"')[1]
+        raise ValueError(
+            f"--{name} is given twice on the command line: leave one out."
+        ) from None
+    _update(merged, changes or {}, "the command line")
     text = io.StringIO()
     yaml.dump(merged, text)
     return text.getvalue()

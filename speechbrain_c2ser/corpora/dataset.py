@@ -1,5 +1,8 @@
 """A manifest as a SpeechBrain dataset, batched by length."""
 
+from functools import partial
+
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from speechbrain_c2ser.audio import read_audio
@@ -157,4 +160,11 @@ def loader_options(
         shuffle=shuffle,
         seed=seed,
     )
-    return {"batch_sampler": sampler, "num_workers": num_workers}
+    return {
+        "batch_sampler": sampler,
+        "num_workers": num_workers,
+        # only waveforms are tensors; rows stay the lists that they are
+        "collate_fn": partial(
+            PaddedBatch, apply_default_convert=False, nonpadded_stack=False
+        ),
+    }

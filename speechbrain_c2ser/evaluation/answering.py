@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from speechbrain.dataio.batch import PaddedBatch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -95,9 +94,7 @@ def predict(c2ser, dataset, mode, batching, max_new_tokens):
         Per utterance, in batches.
     """
     loader = DataLoader(
-        dataset,
-        collate_fn=PaddedBatch,
-        **loader_options(dataset, **batching, shuffle=False),
+        dataset, **loader_options(dataset, **batching, shuffle=False)
     )
     predictions, seconds = [], 0.0
     with tqdm(total=len(dataset), desc=f"{mode} answers") as bar:

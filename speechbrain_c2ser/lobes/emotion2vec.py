@@ -339,8 +339,9 @@ class Emotion2VecS(LocalFeatures):
         tokens : torch.Tensor
             Utterance tokens, [B, num_utterance_tokens, C].
         layers : list of torch.Tensor or None
-            With `all_layers`, of every block after the prenet that ran, the
-            MLP's output before its residual: [B, tokens + T or K, C].
+            With `all_layers`, of every block after the prenet the MLP's
+            output before its residual, [B, tokens + T or K, C]; zeros where
+            layerdrop skipped the block.
         """
         valid = valid_frames(lengths, x.shape[1])
         x = x + self.positions(x, valid)
@@ -369,8 +370,9 @@ class Emotion2VecS(LocalFeatures):
         layers = []
         for i, block in enumerate(self.blocks if blocks is None else blocks):
             if self._skips(self.layerdrop):
-                continue
-            x, mlp_output = block(x, bias(self.prenet_depth + i))
+                mlp_output = torch.zeros_like(x)  # what it adds to x
+            else:
+                x, mlp_output = block(x, bias(self.prenet_depth + i))
             if all_layers:
                 layers.append(x if self.end_of_block_targets else mlp_output)
         x = self.norm(x)

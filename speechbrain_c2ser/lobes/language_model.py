@@ -4,7 +4,6 @@ It learns answers (full training or LoRA), writes them (``generate``), and
 weighs a closed set of them (``score``) with one pass over what they share.
 """
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
-    DynamicCache,
     GenerationConfig,
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.merging import IGNORED, add_branches
+from speechbrain_c2ser.lobes.prompt_memory import PromptMemory
 
 # C2SER's choice: all projections of a layer but ``up_proj``.
 LORA_TARGETS = (
@@ -133,7 +132,7 @@ class LanguageModel(torch.nn.Module):
         if gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.gradient_checkpointing = gradient_checkpointing
-        self._last_read = None, None  # what the KV cache is of, and itself
+        self._memory = PromptMemory(self.model)
         self.train(self.training)
 
     @property
@@ -317,7 +316,7 @@ class LanguageModel(torch.nn.Module):
             branches.append(self._integers(numbers))
 
         before = 0 if prompt is None else len(prompt)
-        cache = self._read(prompt, batch) if before else None
+        cache = self._memory.read(prompt, batch) if before else None
         tree = add_branches(merged, inputs, branches, before)
         states = self.decode(tree, cache)
         items, positions = merged.answer_positions
@@ -359,33 +358,6 @@ class LanguageModel(torch.nn.Module):
             past_key_values=cache,
             use_cache=cache is not None,
         ).last_hidden_state
-
-    def _read(self, prompt, batch):
-        """KV cache of token ids [N], for a batch that begins with them.
-
-        Batch after batch is asked the same: the last prompt's is kept.
-        """
-        kind = self.device.type
-        key = (
-            prompt.tolist(),
-            torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind),
-            # a changed weight must not find what the old one read
-            [
-                (p.data_ptr(), 0 if p.is_inference() else p._version)
-                for p in self.model.parameters()
-            ],
-        )
-        if self._last_read[0] != key:
-            cache = DynamicCache(config=self.model.config)
-            self.model.get_decoder()(
-                inputs_embeds=self.embed(prompt)[None],
-                past_key_values=cache,
-                use_cache=True,
-            )
-            self._last_read = key, cache
-        cache = copy.deepcopy(self._last_read[1])
-        cache.batch_repeat_interleave(batch)
-        return cache
 
     def _integers(self, numbers):
         return torch.tensor(numbers, dtype=torch.long, device=self.device)

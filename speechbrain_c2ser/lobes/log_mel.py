@@ -90,7 +90,8 @@ class LogMel(nn.Module):
                 pad_mode="constant",
                 return_complex=True,
             )
-            power = spectrum.abs().square().transpose(1, 2) @ self.filters
+            power = spectrum.real.square() + spectrum.imag.square()
+            power = power.transpose(1, 2) @ self.filters
             frames = (power + 1e-7).log()
         lengths = counts // self.hop + 1
         frames = frames[:, : int(lengths.max())]

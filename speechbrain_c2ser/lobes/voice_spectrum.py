@@ -103,7 +103,8 @@ class VoiceSpectrum(nn.Module):
                 center=False,
                 return_complex=True,
             )
-            power = spectrum.abs().square().transpose(1, 2)
+            power = spectrum.real.square() + spectrum.imag.square()
+            power = power.transpose(1, 2)
             bands = (power @ self.filters).clamp_min(FLOOR).log10()
             cepstrum = torch.fft.irfft(power.clamp_min(FLOOR).log10())
             pitch = cepstrum[..., : self.window // 2] @ self.lag_weights

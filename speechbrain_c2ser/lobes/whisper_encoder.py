@@ -326,7 +326,8 @@ class WhisperEncoder(nn.Module):
                 center=False,
                 return_complex=True,
             )
-            power = spectrum.abs().square().transpose(1, 2)
+            power = spectrum.real.square() + spectrum.imag.square()
+            power = power.transpose(1, 2)
             mel = (power @ self.mel_filters).clamp(min=1e-10).log10()
         mask = frame_mask(frames, total).unsqueeze(2)
         loudest = mel.masked_fill(~mask, -torch.inf).amax((1, 2), keepdim=True)
@@ -416,6 +417,12 @@ def _from_numbers(numbers):
             "WhisperEncoder needs either a source (folder or hub name) or "
             f"its sizes; missing: {', '.join(absent)}."
         )
-    # The decoder's numbers are never used; they only keep the config small.
-    config = WhisperConfig(**numbers, decoder_layers=1, decoder_ffn_dim=1)
+    # The decoder's numbers are never used; they only keep the config small,
+    # and valid at any width.
+    config = WhisperConfig(
+        **numbers,
+        decoder_layers=1,
+        decoder_ffn_dim=1,
+        decoder_attention_heads=numbers["encoder_attention_heads"],
+    )
     return modeling_whisper.WhisperEncoder(config)

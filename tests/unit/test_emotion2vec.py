@@ -164,6 +164,13 @@ def test_layerdrop_only_in_training():
     assert encoder.train().extract(wavs, all_layers=True)[3] == []
 
 
+def test_a_skipped_block_still_has_its_layer():
+    encoder = build(layerdrop=1.0).train()
+    _, _, _, layers = encoder.extract(torch.randn(1, 8000), all_layers=True)
+    assert len(layers) == TINY["depth"]
+    assert all((layer == 0).all() for layer in layers)
+
+
 def test_kept_frames_see_their_true_positions():
     encoder = build()
     x, lengths = encoder.frontend(*batch_of([8000, 5000]))

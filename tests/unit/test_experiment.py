@@ -76,6 +76,11 @@ def test_unknown_key_is_named(base, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_option_given_twice_is_named(base):
+    with pytest.raises(ValueError, match="--seed is given twice"):
+        merge_yaml(base, [], "seed: 1\nseed: 2")
+
+
 def test_missing_overlay_is_named(base):
     with pytest.raises(FileNotFoundError, match="gone.yaml"):
         merge_yaml(base, ["gone.yaml"])

@@ -8,6 +8,7 @@ import torch
 
 from speechbrain_c2ser.lobes.language_model import LanguageModel
 from speechbrain_c2ser.lobes.merging import Merged, merge
+from speechbrain_c2ser.lobes.prompt_memory import PromptMemory
 
 
 def make_merged(lm, answers, padding_side="right", prompts=("a", "abc")):
@@ -85,7 +86,7 @@ def test_a_prompt_read_before_is_forgotten_when_a_weight_changes(tiny_llm):
         layer.weight.mul_(-1)
     after = lm.score(merged, endings, prompt)
     assert not torch.allclose(after, before)
-    lm._last_read = None, None
+    lm._memory = PromptMemory(lm.model)
     assert torch.equal(after, lm.score(merged, endings, prompt))
 
 

@@ -194,6 +194,14 @@ def test_a_configuration_alone_gives_random_weights_if_asked(folder, tmp_path):
     assert model.output_size == 32
 
 
+def test_any_width_is_loaded_again(tmp_path):
+    encoder = WhisperEncoder(num_layers=1, size=16, num_heads=2, ffn_size=32)
+    encoder.save_pretrained(tmp_path)
+    again = WhisperEncoder(str(tmp_path))
+    for name, weight in encoder.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[name]), name
+
+
 def test_a_folder_that_lacks_weights_is_refused(folder, tmp_path):
     for name in ("config.json", "preprocessor_config.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
