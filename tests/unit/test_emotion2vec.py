@@ -158,15 +158,12 @@ def test_training_reaches_every_parameter():
 
 
 def test_layerdrop_only_in_training():
+    """A skipped block keeps its place among the layers: it adds nothing."""
     encoder = build(layerdrop=1.0, prenet_layerdrop=1.0)
     wavs = torch.randn(1, 3000)
-    assert len(encoder.extract(wavs, all_layers=True)[3]) == 2
-    assert encoder.train().extract(wavs, all_layers=True)[3] == []
-
-
-def test_a_skipped_block_still_has_its_layer():
-    encoder = build(layerdrop=1.0).train()
-    _, _, _, layers = encoder.extract(torch.randn(1, 8000), all_layers=True)
+    layers = encoder.extract(wavs, all_layers=True)[3]
+    assert all((layer != 0).any() for layer in layers)
+    layers = encoder.train().extract(wavs, all_layers=True)[3]
     assert len(layers) == TINY["depth"]
     assert all((layer == 0).all() for layer in layers)
 
