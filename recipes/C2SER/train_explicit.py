@@ -43,6 +43,8 @@ class ExplicitBrain(TrainingBrain):
     """Cross-entropy on explicit answers."""
 
     mode = "explicit"
+    # The best epoch: of an answer all words count, not the emotion alone.
+    best = {"min_key": "valid_loss"}
 
     def modes(self, batch, stage):
         """Which kind of answer each utterance of the batch is asked for."""
@@ -138,9 +140,8 @@ class ExplicitBrain(TrainingBrain):
         self.hparams.train_logger.log_stats(
             {"epoch": epoch}, valid_stats=figures
         )
-        self.checkpointer.save_and_keep_only(
-            meta=figures, max_keys=["valid_ua"]
-        )
+        kept = {f"{key}s": [name] for key, name in self.best.items()}
+        self.checkpointer.save_and_keep_only(meta=figures, **kept)
 
     def fill_cache(self, *datasets):
         """Compute the frozen acoustic encoder's utterance vectors, once.
@@ -216,7 +217,7 @@ def train(brain_class, hparams, run_opts):
             valid_set, **hparams["batching"], shuffle=False
         ),
     )
-    brain.on_evaluate_start(max_key="valid_ua")
+    brain.on_evaluate_start(**brain.best)
     run_on_main(
         save_c2ser,
         args=[hparams["model"], hparams["c2ser_folder"]],

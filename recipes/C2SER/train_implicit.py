@@ -18,6 +18,7 @@ class ImplicitBrain(ExplicitBrain):
     """Explicit answers give way to implicit ones along the curriculum."""
 
     mode = "implicit"
+    best = {"max_key": "valid_ua"}  # the answer is the emotion
 
     def modes(self, batch, stage):
         """Explicit by the curriculum's probability, else implicit."""

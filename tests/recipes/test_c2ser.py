@@ -3,15 +3,23 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import speechbrain as sb
 import torch
 from safetensors.torch import load_file
+from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_c2ser.corpora import synthetic
 from speechbrain_c2ser.corpora.manifest import read_manifest, write_manifest
 from speechbrain_c2ser.experiment import load_experiment
-from speechbrain_c2ser.training import NonFiniteLossError
+from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.training import (
+    EpochLog,
+    NonFiniteLossError,
+    SafeCheckpointer,
+)
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "hparams" / "c2ser" / "tiny.yaml")
@@ -34,6 +42,35 @@ def test_explicit_writes_folder_log_and_record(explicit):
     record = json.loads((explicit / "run.json").read_text())
     assert record["seed"] == 1986 and record["versions"]["torch"]
     assert (explicit / "c2ser" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    "name, epoch", [("ExplicitBrain", 2), ("ImplicitBrain", 1)]
+)
+def test_the_epoch_that_is_kept(recipe, tmp_path, name, epoch):
+    """Stage 1: the lowest loss (all words); stage 2: the highest UA."""
+    brain_class = getattr(recipe("train_implicit"), name)
+    checkpointer = SafeCheckpointer(
+        tmp_path / "save", {"epoch_counter": EpochCounter(3)}
+    )
+    hparams = SimpleNamespace(
+        label_space=LabelSpace(["angry", "sad"]),
+        epoch_log=EpochLog(tmp_path / "log.jsonl"),
+        train_logger=SimpleNamespace(log_stats=lambda *_, **__: None),
+    )
+    heard = [["angry", "sad"], ["sad", "sad"], ["sad", "sad"]]
+    for number, loss in enumerate((0.5, 0.3, 0.4)):
+        brain = SimpleNamespace(
+            true=["angry", "sad"],
+            heard=heard[number],
+            train_loss=1.0,
+            hparams=hparams,
+            checkpointer=checkpointer,
+            best=brain_class.best,
+        )
+        brain_class.on_stage_end(brain, sb.Stage.VALID, loss, number + 1)
+    best = checkpointer.find_checkpoint(**brain_class.best)
+    assert best.meta["valid_loss"] == (0.5, 0.3, 0.4)[epoch - 1]
 
 
 def test_checkpoint_holds_trained_tensors_only(explicit):
