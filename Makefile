@@ -15,6 +15,7 @@ test: environment
 
 lint: environment
 	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
 
 environment:
 	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) here: \

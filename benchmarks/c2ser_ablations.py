@@ -21,6 +21,7 @@ nothing beside it where they matter.
 
 import argparse
 import json
+import random
 import statistics
 import sys
 from dataclasses import dataclass
@@ -80,15 +81,12 @@ MORE_ROWS = {
 class Experiment:
     """The runs of one seed: folders, commands, what depends on what."""
 
-    def __init__(self, options, trainer_options, seed):
+    def __init__(self, options, trainer_options, manifest, seed):
         self.options = options
         self.trainer_options = trainer_options
         self.seed = seed
         self.folder = options.results.resolve() / f"seed_{seed}"
-        self.manifest = {
-            split: (options.manifests / f"{split}.json").resolve()
-            for split in SPLITS
-        }
+        self.manifest = manifest
 
     def run(self, name, row):
         """Train and evaluate a row; returns its figures."""
@@ -224,13 +222,14 @@ def main():
         default=[6, 6],
         metavar=("STAGE_1", "STAGE_2"),
     )
+    parser.add_argument("--fraction", type=float, default=1.0)
     parser.add_argument("--rows", nargs="+", choices=rows, default=list(ROWS))
     options, trainer_options = parser.parse_known_args()
 
-    runs = []
+    manifest, runs = manifests(options), []
     try:
         for seed in options.seeds:
-            experiment = Experiment(options, trainer_options, seed)
+            experiment = Experiment(options, trainer_options, manifest, seed)
             for name in options.rows:
                 figures = experiment.run(name, rows[name])
                 runs.append({"row": name, "seed": seed, **figures})
@@ -240,6 +239,28 @@ def main():
     except KeyboardInterrupt:
         sys.exit("\nc2ser_ablations: stopped; run it again to go on from here.")
     print(f"\n{table(runs, options.rows)[1]}")
+
+
+def manifests(options):
+    """The three manifests; with ``--fraction``, less of train.json."""
+    found = {
+        split: (options.manifests / f"{split}.json").resolve()
+        for split in SPLITS
+    }
+    if options.fraction < 1:
+        speakers = {}
+        for key, row in json.loads(found["train"].read_text()).items():
+            speakers.setdefault(row["speaker"], []).append((key, row))
+        rng = random.Random(0)
+        kept = dict(
+            item
+            for items in speakers.values()
+            for item in rng.sample(items, round(options.fraction * len(items)))
+        )
+        found["train"] = options.results.resolve() / "train.json"
+        write_atomic(json.dumps(kept, indent=1) + "\n", found["train"])
+        print(f"training on {len(kept)} items of {len(speakers)} speakers")
+    return found
 
 
 def source(text):

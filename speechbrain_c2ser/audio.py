@@ -111,7 +111,7 @@ def read_audio(path, start=None, stop=None, sample_rate=16000):
     except (RuntimeError, OSError) as error:
         raise AudioError(f"{name} cannot be read: {error}.") from error
     # Channels are the last axis here, however short the segment.
-    several = len(samples) and samples.shape[1] > 1
+    several = samples.shape[1] > 1
     mono = samples.mean(axis=1) if several else samples[:, 0]
     return as_waveform(mono, rate, sample_rate, name)
 

@@ -290,5 +290,3 @@ def _git_state():
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"commit": commit.strip(), "modified": bool(changes.strip())}
-
-

@@ -11,6 +11,7 @@ not characters, because few utterances teach them: languages share them, and
 no spelling has to be learned.
 """
 
+import functools
 import logging
 
 import speechbrain as sb
@@ -41,7 +42,7 @@ class RecognitionBrain(TrainingBrain):
     def compute_objectives(self, predictions, batch, stage):
         """CTC loss; on unseen speakers also the phoneme error rate."""
         log_probs, lengths = predictions
-        texts = [self.pronounce(item) for item in batch.item]
+        texts = [pronounce(item) for item in batch.item]
         targets = [self.phonemes.encode_sequence(text) for text in texts]
         loss = torch.nn.functional.ctc_loss(
             log_probs.transpose(0, 1),
@@ -96,8 +97,7 @@ def train(hparams, run_opts):
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
-    brain.pronounce = Pronunciation()
-    brain.phonemes = phonemes_of(train_set, brain.pronounce)
+    brain.phonemes = phonemes_of(train_set)
     if len(brain.phonemes) > hparams["num_phonemes"]:
         raise ValueError(
             f"The transcripts have {len(brain.phonemes)} phonemes, more than "
@@ -117,28 +117,23 @@ def train(hparams, run_opts):
     hparams["encoder"].save_pretrained(hparams["whisper_folder"])
 
 
-class Pronunciation:
-    """Manifest item → its phonemes; each text is looked up once.
-
-    In a language that espeak-ng does not know, the letters stand for them.
-    """
-
-    def __init__(self):
-        self.known = {}
-
-    def __call__(self, item):
-        text = item["transcript"].lower()
-        key = text, item.get("language") or "en"
-        if key not in self.known:
-            try:
-                self.known[key] = Espeak().phoneme_list(*key)
-            except EspeakError as error:
-                logger.warning("Letters for phonemes of %r: %s", text, error)
-                self.known[key] = list(text)
-        return self.known[key]
+def pronounce(item):
+    """Phonemes of a manifest item's transcript."""
+    language = item.get("language") or "en"
+    return _pronounce(item["transcript"].lower(), language)
 
 
-def phonemes_of(dataset, pronounce):
+@functools.cache  # each text once: the epochs ask again and again
+def _pronounce(text, language):
+    """Phonemes; letters in a language that espeak-ng does not know."""
+    try:
+        return Espeak().phoneme_list(text, language)
+    except EspeakError as error:
+        logger.warning("Letters for phonemes of %r: %s", text, error)
+        return list(text)
+
+
+def phonemes_of(dataset):
     """Label encoder over the phonemes of a dataset's transcripts."""
     rows = [entry["row"] for entry in dataset.data.values()]
     encoder = CTCTextEncoder()

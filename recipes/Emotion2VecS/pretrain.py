@@ -10,7 +10,6 @@ Killed and started again with the same arguments, it goes on where it was.
 Source: C2SER (arXiv 2502.18186), section 3.1.
 """
 
-
 import speechbrain as sb
 import torch.nn.functional as F
 

@@ -153,9 +153,7 @@ class Emotion2VecS(LocalFeatures):
         max_padding=0.02,
         freeze=False,
     ):
-        super().__init__(
-            conv_layers, embed_dim, normalize, pad_short, spectrum
-        )
+        super().__init__(conv_layers, embed_dim, normalize, pad_short, spectrum)
         if embed_dim % num_heads:
             raise ValueError(
                 f"embed_dim ({embed_dim}) must be a multiple of num_heads "

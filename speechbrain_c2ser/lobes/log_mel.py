@@ -6,6 +6,7 @@ from torchaudio.functional import melscale_fbanks
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.lengths import frame_mask, sample_counts
+from speechbrain_c2ser.lobes.power_spectrum import power_spectrum
 from speechbrain_c2ser.lobes.speech_features import SpeechFeatures
 
 
@@ -81,18 +82,10 @@ class LogMel(nn.Module):
         counts = sample_counts(wavs, wav_lens)
         wavs = wavs.float() * frame_mask(counts, wavs.shape[1])
         with torch.autocast(wavs.device.type, enabled=False):
-            spectrum = torch.stft(
-                wavs,
-                self.n_fft,
-                self.hop,
-                len(self.window),
-                self.window,
-                pad_mode="constant",
-                return_complex=True,
+            power = power_spectrum(
+                wavs, self.n_fft, self.hop, self.window, pad_mode="constant"
             )
-            power = spectrum.real.square() + spectrum.imag.square()
-            power = power.transpose(1, 2) @ self.filters
-            frames = (power + 1e-7).log()
+            frames = (power @ self.filters + 1e-7).log()
         lengths = counts // self.hop + 1
         frames = frames[:, : int(lengths.max())]
         frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(-1)

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torchaudio.functional import melscale_fbanks
 
+from speechbrain_c2ser.lobes.power_spectrum import power_spectrum
+
 SAMPLE_RATE = 16000
 LOWEST_HZ = 50.0
 HIGHEST_PITCH_HZ, LOWEST_PITCH_HZ = 560.0, 70.0
@@ -95,16 +97,9 @@ class VoiceSpectrum(nn.Module):
     def _frames(self, wavs):
         # half precision has too few digits for a power spectrum
         with torch.autocast(wavs.device.type, enabled=False):
-            spectrum = torch.stft(
-                wavs.float(),
-                self.window,
-                self.hop,
-                window=self.hann,
-                center=False,
-                return_complex=True,
+            power = power_spectrum(
+                wavs.float(), self.window, self.hop, self.hann, center=False
             )
-            power = spectrum.real.square() + spectrum.imag.square()
-            power = power.transpose(1, 2)
             bands = (power @ self.filters).clamp_min(FLOOR).log10()
             cepstrum = torch.fft.irfft(power.clamp_min(FLOOR).log10())
             pitch = cepstrum[..., : self.window // 2] @ self.lag_weights

@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.lengths import frame_mask, sample_counts
+from speechbrain_c2ser.lobes.power_spectrum import power_spectrum
 
 # Windows of long recordings that are encoded at once when nothing is trained.
 WINDOWS_AT_ONCE = 16
@@ -282,9 +283,7 @@ class WhisperEncoder(nn.Module):
             f"encoder.{name}": tensor.detach().cpu().contiguous()
             for name, tensor in self.encoder.state_dict().items()
         }
-        save_file(
-            tensors, Path(folder) / "model.safetensors", {"format": "pt"}
-        )
+        save_file(tensors, Path(folder) / "model.safetensors", {"format": "pt"})
 
     def _check_counts(self, counts):
         if counts.min() < HOP_LENGTH:
@@ -318,16 +317,9 @@ class WhisperEncoder(nn.Module):
         wavs = wavs.float().gather(1, mirrored)
         # bf16 or fp16 would lose the floor: features are always float32.
         with torch.autocast(wavs.device.type, enabled=False):
-            spectrum = torch.stft(
-                wavs,
-                N_FFT,
-                HOP_LENGTH,
-                window=self.window,
-                center=False,
-                return_complex=True,
+            power = power_spectrum(
+                wavs, N_FFT, HOP_LENGTH, self.window, center=False
             )
-            power = spectrum.real.square() + spectrum.imag.square()
-            power = power.transpose(1, 2)
             mel = (power @ self.mel_filters).clamp(min=1e-10).log10()
         mask = frame_mask(frames, total).unsqueeze(2)
         loudest = mel.masked_fill(~mask, -torch.inf).amax((1, 2), keepdim=True)

@@ -127,7 +127,7 @@ def test_evaluation(recipe, explicit, corpus, mode, tmp_path, monkeypatch):
 
 
 def test_warm_up_spells_what_it_cannot_pronounce(recipe, caplog):
-    pronounce = recipe("warm_up_whisper").Pronunciation()
+    pronounce = recipe("warm_up_whisper").pronounce
     text = {"transcript": "Blue hat", "language": "en"}
     assert pronounce(text) == ["b", "l", "uː", "h", "æ", "t"]
     assert not caplog.records

@@ -74,9 +74,7 @@ def test_two_processes_share_what_they_computed(
         assert len(cache) == len(cache.lookup(list(rows.values()))) == 4
 
 
-def test_changed_weight_reads_no_old_feature(
-    cache_of, build_emotion2vec, rows
-):
+def test_changed_weight_reads_no_old_feature(cache_of, build_emotion2vec, rows):
     fill(cache_of(build_emotion2vec())[0], rows)
     changed = build_emotion2vec()
     with torch.no_grad():
