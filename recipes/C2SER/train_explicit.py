@@ -28,7 +28,11 @@ from speechbrain_c2ser.checkpoints.folder import (
     save_c2ser,
 )
 from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
-from speechbrain_c2ser.corpora.manifest import check_manifest, read_manifest
+from speechbrain_c2ser.corpora.manifest import (
+    check_leakage,
+    check_manifest,
+    read_manifest,
+)
 from speechbrain_c2ser.corpora.selection import (
     describe_training_set,
     within_limits,
@@ -175,6 +179,8 @@ def prepare_data(hparams):
     need = ["emotion", "style"] + ["transcript"] * hparams["content"]
     space, model = hparams["label_space"], hparams["model"]
     items = read_manifest(hparams["train_manifest"])
+    valid_items = read_manifest(hparams["valid_manifest"])
+    check_leakage({"train": items, "valid": valid_items}, ("id", "wav"))
     check_manifest(items, need, space, check_audio=False)
     items, _ = within_limits(
         items,
@@ -186,7 +192,7 @@ def prepare_data(hparams):
     describe_training_set(items, space)
     return (
         speech_dataset(items, need, space),
-        speech_dataset(hparams["valid_manifest"], need, space),
+        speech_dataset(valid_items, need, space),
     )
 
 

@@ -1,21 +1,11 @@
-"""An utterance as statistics of its contours, in the manner of openSMILE.
-
-A frozen encoder without parameters for networks that learn from hundreds of
-recordings only: log-mel bands, cepstra, loudness and pitch, each summarised
-over the utterance.
-"""
-
-import math
+"""Statistics of contours over an utterance, in the manner of openSMILE."""
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.lengths import sample_counts
-from speechbrain_c2ser.lobes.log_mel import LogMel
-
 PERCENTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
+LEVELS = (0.25, 0.75, 0.9)
+LAGS = (1, 4, 8, 16)
 
 
 def functionals(contours):
@@ -88,183 +78,53 @@ def deltas(contours, width=4):
     return F.conv1d(padded, kernel).squeeze(1).t()
 
 
-def pitch_contour(wav, sample_rate=16000, hop=160, lowest=60.0, highest=600.0):
-    """Pitch by the autocorrelation of windows of 50 ms (Boersma 1993).
+def dynamics(contours):
+    """How contours move: peaks, rises and falls, and how long they hold.
+
+    Share of time above three levels of the range, share of time rising,
+    peaks per frame and their mean height, where the highest and lowest
+    frames are, mean rise, mean fall, autocorrelation at four lags, and
+    deviation of the steps.
 
     Arguments
     ---------
-    wav : torch.Tensor
-        Waveform [samples].
-    sample_rate : int
-        In Hz.
-    hop : int
-        Samples from frame to frame.
-    lowest, highest : float
-        Range of pitch (Hz).
-
-    Returns
-    -------
-    octaves : torch.Tensor
-        log2 of the pitch in Hz, [T].
-    strength : torch.Tensor
-        Height of the autocorrelation's peak, in [0, 1]: 1 is periodic.
-    energy : torch.Tensor
-        Logarithm of the window's energy.
-
-    Example
-    -------
-    >>> time = torch.arange(16000) / 16000
-    >>> octaves, strength, _ = pitch_contour((2 * torch.pi * 200 * time).sin())
-    >>> round(2 ** float(octaves[50])), round(float(strength[50]), 2)
-    (200, 1.0)
-    """
-    size, n_fft = 800, 2048
-    window = torch.hann_window(size, device=wav.device)
-    frames = F.pad(wav, (size // 2, size // 2)).unfold(0, size, hop)
-    frames = (frames - frames.mean(1, keepdim=True)) * window
-    longest, shortest = int(sample_rate / lowest), int(sample_rate / highest)
-
-    def autocorrelation(x):
-        power = torch.fft.rfft(x, n_fft).abs().square()
-        return torch.fft.irfft(power)[..., : longest + 1]
-
-    raw, own = autocorrelation(frames), autocorrelation(window)
-    # the window's own decay is divided out
-    height = raw / (raw[:, :1] + 1e-9) / (own / own[0])
-    lags = torch.arange(longest + 1, device=wav.device).clamp_min(1)
-    peak = torch.zeros_like(height, dtype=torch.bool)
-    middle = height[:, 1:-1]
-    peak[:, 1:-1] = (middle > height[:, :-2]) & (middle >= height[:, 2:])
-    peak[:, :shortest] = False
-    # a small cost of long lags: not the octave below
-    score = height - 0.03 * lags.log2()
-    best = score.masked_fill(~peak, -9.0).argmax(1)
-    strength = height.gather(1, best.unsqueeze(1)).squeeze(1).clamp(0, 1)
-    octaves = math.log2(sample_rate) - best.clamp_min(1).float().log2()
-    return octaves, strength, raw[:, 0].clamp_min(1e-9).log()
-
-
-def voice_functionals(wav):
-    """Statistics of pitch and periodicity over the voiced frames.
-
-    Arguments
-    ---------
-    wav : torch.Tensor
-        Waveform [samples] at 16 kHz.
+    contours : torch.Tensor
+        [T, C], T >= 3.
 
     Returns
     -------
     torch.Tensor
-        [30]: 14 functionals of pitch (octaves) and of harmonicity (log odds
-        of the strength), share of voiced frames, voiced stretches per frame.
+        [15 C].
 
     Example
     -------
-    >>> voice_functionals(torch.rand(8000)).shape
-    torch.Size([30])
+    >>> dynamics(torch.rand(20, 3)).shape
+    torch.Size([45])
     """
-    octaves, strength, energy = pitch_contour(wav)
-    voiced = (strength > 0.55) & (energy > energy.max() - 7)
-    if voiced.sum() < 8:
-        # a whisper: its most periodic frames stand in
-        voiced = strength >= strength.sort(descending=True)[0][:8][-1]
-    odds = torch.logit(strength.clamp(0.01, 0.99))
-    contours = torch.stack([octaves, odds], 1)[voiced]
-    starts = (voiced[1:] & ~voiced[:-1]).float().mean()
-    counts = torch.stack([voiced.float().mean(), starts])
-    return torch.cat([functionals(contours), counts])
-
-
-@remember_arguments
-class LogMelFunctionals(nn.Module):
-    """Encoder of one utterance token: statistics of everything audible.
-
-    Contours are log-mel bands (every second), cepstra and loudness, smoothed
-    over three frames; statistics are taken of them, of their slopes, and of
-    them in the louder 70 % of frames, and of the voice's pitch.
-
-    Arguments
-    ---------
-    n_mels : int
-        Mel bands.
-    n_cepstra : int
-        Cepstral coefficients.
-
-    Example
-    -------
-    >>> encoder = LogMelFunctionals(n_mels=16, n_cepstra=8)
-    >>> features = encoder.extract(torch.rand(2, 8000), torch.tensor([1, 0.5]))
-    >>> features.tokens.shape, encoder.output_size
-    (torch.Size([2, 1, 744]), 744)
-    """
-
-    def __init__(self, n_mels=64, n_cepstra=24):
-        super().__init__()
-        self.log_mel = LogMel(n_mels)
-        bands = torch.arange(n_mels) + 0.5
-        orders = torch.arange(n_cepstra)
-        cosines = torch.cos(torch.pi / n_mels * torch.outer(bands, orders))
-        cosines *= (2 / n_mels) ** 0.5
-        cosines[:, 0] *= 0.5**0.5
-        self.register_buffer("cosines", cosines, persistent=False)
-        contours = n_cepstra + n_mels // 2 + 1
-        self.output_size = 3 * 14 * contours + 30
-
-    def extract(self, wavs, wav_lens=None, all_layers=False):
-        """One token for each utterance, and the log-mel frames.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
-            Relative lengths, [B].
-        all_layers : bool
-            As in ``LogMel``.
-
-        Returns
-        -------
-        SpeechFeatures
-
-        Raises
-        ------
-        ValueError
-            Where an item is shorter than a tenth of a second.
-        """
-        counts = sample_counts(wavs, wav_lens)
-        if counts.min() < 1600:
-            item = int(counts.argmin())
-            raise ValueError(
-                f"Waveform {item} of the batch has {int(counts[item])} "
-                "samples: statistics need at least 1600 (0.1 s)."
-            )
-        features = self.log_mel.extract(wavs, wav_lens, all_layers)
-        tokens = [
-            self._token(wav[:count], frames[:length])
-            for wav, count, frames, length in zip(
-                wavs,
-                counts.tolist(),
-                features.frames,
-                features.lengths.tolist(),
-                strict=True,
-            )
+    count = len(contours)
+    mean, deviation = contours.mean(0), contours.std(0, correction=0) + 1e-6
+    z, steps = (contours - mean) / deviation, contours.diff(dim=0)
+    lowest, highest = contours.amin(0), contours.amax(0)
+    height = (contours - lowest) / (highest - lowest + 1e-6)
+    peaks = torch.zeros_like(z)
+    middle = z[1:-1]
+    peaks[1:-1] = (middle > z[:-2]) & (middle >= z[2:]) & (middle > 0)
+    rising, falling = steps > 0, steps < 0
+    return torch.cat(
+        [
+            *((height > level).float().mean(0) for level in LEVELS),
+            rising.float().mean(0),
+            peaks.mean(0),
+            (contours * peaks).sum(0) / peaks.sum(0).clamp_min(1) - mean,
+            contours.argmax(0) / count,
+            contours.argmin(0) / count,
+            (steps * rising).sum(0) / rising.sum(0).clamp_min(1),
+            (steps * falling).sum(0) / falling.sum(0).clamp_min(1),
+            *(
+                # a lag beyond the end: no two frames to compare
+                (z[lag:] * z[: max(count - lag, 0)]).sum(0) / count
+                for lag in LAGS
+            ),
+            steps.std(0, correction=0),
         ]
-        return features._replace(tokens=torch.stack(tokens).unsqueeze(1))
-
-    def _token(self, wav, mel):
-        loudness = mel.logsumexp(1, keepdim=True)
-        contours = torch.cat([mel @ self.cosines, mel[:, ::2], loudness], 1)
-        ends = F.pad(contours.t(), (1, 1), mode="replicate")
-        contours = F.avg_pool1d(ends, 3, 1).t()
-        loud = loudness[:, 0] > loudness.quantile(0.3)
-        if loud.sum() < 2:
-            # a sound that never changes
-            loud = torch.ones_like(loud)
-        return torch.cat(
-            [
-                functionals(contours),
-                functionals(deltas(contours)),
-                functionals(contours[loud]),
-                voice_functionals(wav.float()),
-            ]
-        )
+    )

@@ -82,13 +82,27 @@ class LogMel(nn.Module):
         counts = sample_counts(wavs, wav_lens)
         wavs = wavs.float() * frame_mask(counts, wavs.shape[1])
         with torch.autocast(wavs.device.type, enabled=False):
-            power = power_spectrum(
-                wavs, self.n_fft, self.hop, self.window, pad_mode="constant"
-            )
-            frames = (power @ self.filters + 1e-7).log()
+            frames = (self.power(wavs) @ self.filters + 1e-7).log()
         lengths = counts // self.hop + 1
         frames = frames[:, : int(lengths.max())]
         frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(-1)
         return SpeechFeatures(
             frames, lengths, layers=[frames] if all_layers else None
+        )
+
+    def power(self, wavs):
+        """Power spectra of the frames, before they are summed to bands.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms, [B, samples], float32; silence follows the shorter.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, samples // hop + 1, n_fft // 2 + 1].
+        """
+        return power_spectrum(
+            wavs, self.n_fft, self.hop, self.window, pad_mode="constant"
         )

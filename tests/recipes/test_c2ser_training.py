@@ -237,6 +237,19 @@ def test_item_without_emotion_is_named(train, corpus, tmp_path):
         train("explicit", tmp_path / "out", TINY, train_manifest=manifest)
 
 
+def test_training_on_a_valid_recording_is_refused(train, corpus, tmp_path):
+    leaked = next(iter(read_manifest(corpus / "valid.json").items()))
+    items = dict([*read_manifest(corpus / "train.json").items(), leaked])
+    write_manifest(items, tmp_path / "train.json")
+    with pytest.raises(ManifestError, match=f"Leakage: the id '{leaked[0]}'"):
+        train(
+            "explicit",
+            tmp_path / "out",
+            TINY,
+            train_manifest=tmp_path / "train.json",
+        )
+
+
 def test_long_items_are_left_out_aloud(train, corpus, tmp_path, caplog):
     items = read_manifest(corpus / "train.json")
     name = sorted(items)[0]

@@ -21,7 +21,6 @@ from speechbrain_c2ser.lobes.emotion_classifier import (
     FrameProjection,
     VectorNetwork,
 )
-from speechbrain_c2ser.lobes.functionals import LogMelFunctionals
 from speechbrain_c2ser.lobes.layer_mix import LayerMix
 from speechbrain_c2ser.lobes.log_mel import LogMel
 from speechbrain_c2ser.lobes.log_mel_cnn import LogMelCNN
@@ -43,6 +42,7 @@ from speechbrain_c2ser.lobes.speech_features import (
     Emotion2VecFeatures,
     WhisperFeatures,
 )
+from speechbrain_c2ser.lobes.speech_functionals import SpeechFunctionals
 from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
 
 MODELS = {
@@ -120,7 +120,7 @@ def encoder_of(ssl_folder, build_emotion2vec):
             elif name == "log_mel":
                 built[name] = LogMel(n_mels=16)
             elif name == "functionals":
-                built[name] = LogMelFunctionals(n_mels=16, n_cepstra=8)
+                built[name] = SpeechFunctionals(n_mels=16, n_cepstra=8)
             else:
                 kind = name.split("_")[0]
                 built[name] = SelfSupervisedEncoder(
@@ -138,7 +138,7 @@ def classifier(encoder, pooling, mixed=False):
     if isinstance(encoder, LogMel):
         network = LogMelCNN(size, (4, 4), 8)
         size = 8
-    elif isinstance(encoder, LogMelFunctionals) and pooling != "tokens":
+    elif isinstance(encoder, SpeechFunctionals) and pooling != "tokens":
         size = encoder.log_mel.output_size
     if mixed:
         mix = LayerMix(encoder.num_layers)
