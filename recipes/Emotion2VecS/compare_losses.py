@@ -5,8 +5,9 @@
 
 FOLDS holds ``fold_k/{train,valid,test}.json``. Of each fold, the training
 speakers alone are pre-trained and probed on; the test speakers are scored.
-Finished steps are kept: started again, the rest is done, and what was done with
-other settings is done anew. Writes
+``--also train.json`` pre-trains on further items, such as synthetic speech; the
+probe never sees them. Finished steps are kept: started again, the rest is
+done, and what was done with other settings is done anew. Writes
 ``losses.json``, prints a table, and draws the first fold's embeddings before
 and after.
 """
@@ -18,7 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from speechbrain_c2ser.corpora.manifest import write_atomic
+from speechbrain_c2ser.corpora.manifest import (
+    SPLITS,
+    check_leakage,
+    read_manifest,
+    write_atomic,
+    write_manifest,
+)
 from speechbrain_c2ser.report.pictures import embedding_maps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,8 +43,8 @@ WEIGHTS = {
 MAPPED = "random", "frame, utterance, category"
 
 
-def run(fold, folder, name, seed, epochs):
-    """Pre-train on a fold with some losses and probe; its figures."""
+def run(fold, folder, name, seed, epochs, train_manifest):
+    """Pre-train with some losses and probe on a fold; its figures."""
     weights, source, steps = WEIGHTS[name], f"random:{BLOCK}", []
     if weights is not None:
         output = folder / "pretraining"
@@ -45,7 +52,7 @@ def run(fold, folder, name, seed, epochs):
             "recipes/Emotion2VecS/pretrain.py",
             "hparams/emotion2vec_s/tiny.yaml",
             f"--output_folder={output}",
-            f"--train_manifest={fold / 'train.json'}",
+            f"--train_manifest={train_manifest}",
             f"--valid_manifest={fold / 'valid.json'}",
             f"--seed={seed}",
             f"--number_of_epochs={epochs}",
@@ -69,6 +76,21 @@ def run(fold, folder, name, seed, epochs):
     return json.loads((output / "figures.json").read_text())
 
 
+def pretraining_items(fold, also, folder):
+    """The manifest to pre-train on: the fold's, with further items or not."""
+    own = fold / "train.json"
+    if also is None:
+        return own
+    parts = {
+        "further items": read_manifest(also),
+        **{s: read_manifest(fold / f"{s}.json") for s in SPLITS},
+    }
+    check_leakage(parts)
+    manifest = folder / f"{fold.name}_train.json"
+    write_manifest({**parts["further items"], **parts["train"]}, manifest)
+    return manifest
+
+
 def main():
     """All folds, seeds and losses; then the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -76,20 +98,31 @@ def main():
     parser.add_argument("output", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--also", type=Path, metavar="MANIFEST")
+    parser.add_argument(
+        "--losses", nargs="+", choices=WEIGHTS, default=list(WEIGHTS)
+    )
     options = parser.parse_args()
     folds = sorted(options.folds.resolve().glob("fold_*"))
     if not folds:
         sys.exit(f"There is no fold_1/train.json and so on in {options.folds}.")
     options.output = options.output.resolve()  # scripts run in the root
-    plan = [(n, s, f) for n in WEIGHTS for s in options.seeds for f in folds]
-    found = {name: {seed: [] for seed in options.seeds} for name in WEIGHTS}
+    manifests = {
+        fold: pretraining_items(fold, options.also, options.output)
+        for fold in folds
+    }
+    names, numbers = options.losses, options.seeds
+    plan = [(n, s, f) for n in names for s in numbers for f in folds]
+    found = {name: {seed: [] for seed in numbers} for name in names}
     place = {}
     for name, seed, fold in plan:
         losses = options.output / name.replace(", ", "_")
         folder = losses / str(seed) / fold.name
         place.setdefault(name, folder / "probe/test.npz")
         try:
-            figures = run(fold, folder, name, seed, options.epochs)
+            figures = run(
+                fold, folder, name, seed, options.epochs, manifests[fold]
+            )
         except StepFailed:
             sys.exit(1)  # the script has said what is wrong
         found[name][seed].append(figures)
@@ -101,13 +134,17 @@ def main():
         cells = []
         for key in ("ua", "cosine_same_emotion", "cosine_other_emotion"):
             means = [np.mean([fold[key] for fold in s]) for s in seeds.values()]
-            cells.append(f"{np.mean(means):.3f} ± {np.std(means, ddof=1):.3f}")
+            cell = f"{np.mean(means):.3f}"
+            if len(means) > 1:
+                cell += f" ± {np.std(means, ddof=1):.3f}"
+            cells.append(cell)
         print(f"| {name} | {' | '.join(cells)} |")
     maps = {}
-    for name in MAPPED:
+    for name in [name for name in MAPPED if name in place]:
         kept = np.load(place[name])
         maps[name] = kept["vectors"], kept["emotions"].tolist()
-    embedding_maps(maps, options.output / "embeddings.png")
+    if maps:
+        embedding_maps(maps, options.output / "embeddings.png")
 
 
 if __name__ == "__main__":
