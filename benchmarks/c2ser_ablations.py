@@ -29,7 +29,12 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from speechbrain_c2ser.corpora.manifest import SPLITS, write_atomic
+from speechbrain_c2ser.corpora.manifest import (
+    SPLITS,
+    read_manifest,
+    write_atomic,
+    write_manifest,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "recipes" / "Synthetic"))
@@ -249,7 +254,7 @@ def manifests(options):
     }
     if options.fraction < 1:
         speakers = {}
-        for key, row in json.loads(found["train"].read_text()).items():
+        for key, row in read_manifest(found["train"]).items():
             speakers.setdefault(row["speaker"], []).append((key, row))
         rng = random.Random(0)
         kept = dict(
@@ -258,7 +263,7 @@ def manifests(options):
             for item in rng.sample(items, round(options.fraction * len(items)))
         )
         found["train"] = options.results.resolve() / "train.json"
-        write_atomic(json.dumps(kept, indent=1) + "\n", found["train"])
+        write_manifest(kept, found["train"])
         print(f"training on {len(kept)} items of {len(speakers)} speakers")
     return found
 

@@ -6,7 +6,9 @@ import logging
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -308,3 +310,20 @@ def test_full_checkpoint_is_small_beside_its_language_model(monkeypatch):
         "speech_boundaries",
     }
     assert sizes["parts"]["language_model"] < 0.1 * sizes["trained"]
+
+
+def test_ablations_keep_every_speaker(corpus, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    script = importlib.import_module("c2ser_ablations")
+    options = SimpleNamespace(manifests=corpus, results=tmp_path, fraction=0.5)
+    kept = read_manifest(script.manifests(options)["train"])
+    items = read_manifest(corpus / "train.json")
+
+    def counts(rows):
+        return Counter(row["speaker"] for row in rows.values())
+
+    assert all(kept[key]["wav"] == items[key]["wav"] for key in kept)
+    assert counts(kept) == {
+        speaker: round(count / 2) for speaker, count in counts(items).items()
+    }
+    assert script.manifests(options)["test"] == corpus / "test.json"

@@ -13,6 +13,12 @@ import soundfile
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
+from speechbrain_c2ser.corpora.manifest import (
+    ManifestError,
+    read_manifest,
+    write_manifest,
+)
+
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "Emotion2VecS" / "pretrain.py"
 TINY = ROOT / "hparams" / "emotion2vec_s" / "tiny.yaml"
@@ -181,11 +187,39 @@ def test_an_unknown_emotion_is_named(corpus, tmp_path):
     assert "'sad', which is none of angry" in message
 
 
-def test_compare_losses_does_nothing_twice(corpus, tmp_path, monkeypatch):
+@pytest.fixture
+def comparison():
+    """The script that compares losses, as a module."""
     path = ROOT / "recipes/Emotion2VecS/compare_losses.py"
     spec = importlib.util.spec_from_file_location("compare_losses", path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
+    return script
+
+
+def test_further_items_are_pretrained_on(comparison, corpus, tmp_path):
+    items = read_manifest(corpus / "train.json")
+    names = iter(items)
+    fold, further = tmp_path / "fold_1", tmp_path / "further.json"
+    for split in ("train", "valid", "test"):
+        name = next(names)
+        row = {**items[name], "speaker": f"speaker of {split}"}
+        write_manifest({name: row}, fold / f"{split}.json")
+    assert comparison.pretraining_items(fold, None, tmp_path) == (
+        fold / "train.json"
+    )
+    write_manifest({name: items[name] for name in names}, further)
+    manifest = comparison.pretraining_items(fold, further, tmp_path)
+    assert len(read_manifest(manifest)) == len(items) - 2
+    write_manifest(read_manifest(fold / "test.json"), further)
+    with pytest.raises(ManifestError, match="further items and test"):
+        comparison.pretraining_items(fold, further, tmp_path)
+
+
+def test_compare_losses_does_nothing_twice(
+    comparison, corpus, tmp_path, monkeypatch
+):
+    script = comparison
     settings = YAML().load(Path(TINY).read_text(encoding="utf-8"))
     for changed in script.WEIGHTS.values():
         assert set(changed or ()) <= set(settings["weights"])
