@@ -28,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen2Config
 
 from speechbrain_c2ser.audio import read_audio
+from speechbrain_c2ser.chain_of_thought.answers import MODES, AnswerBuilder
 from speechbrain_c2ser.inference import C2SER
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes.connectors import ConnectorTransformer
@@ -45,6 +46,7 @@ SIZES = {
     "base": ((6, 512), (24, 896, 14, 2, 4864, 151936, True), "base"),
     "full": ((24, 1024), (28, 3584, 28, 4, 18944, 152064, False), "base"),
 }
+SENTENCE = "The quick brown fox jumps over the lazy dog and runs away."
 PUBLISHED = {"num_beams": 4, "repetition_penalty": 1.05}
 
 
@@ -71,9 +73,7 @@ def write_llm(folder, size):
     make = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make)
     layers, width, heads, kv_heads, mlp, vocabulary, tied = SIZES[size][1]
-    names = LabelSpace.from_name("emo_emilia").names
-    texts = [f"The speaker sounds {name} in this speech." for name in names]
-    tokenizer = make.train_tokenizer(texts * 4, 1000)
+    tokenizer = make.train_tokenizer(texts_of_the_task(), vocabulary)
     tokenizer.save_pretrained(folder)
     Qwen2Config(
         vocab_size=vocabulary,
@@ -86,6 +86,27 @@ def write_llm(folder, size):
         eos_token_id=tokenizer.eos_token_id,
     ).save_pretrained(folder)
     return folder
+
+
+def texts_of_the_task():
+    """What is read and written: a word is to be about a token, as in Qwen2."""
+    space = LabelSpace.from_name("emo_emilia")
+    answers = AnswerBuilder(space)
+    items = [
+        {
+            "id": name,
+            "emotion": name,
+            "language": "en",
+            "transcript": SENTENCE,
+            "style": dict.fromkeys(("speed", "pitch", "volume"), level),
+        }
+        for name in space.names
+        for level in ("low", "normal", "high")
+    ]
+    texts = [text for item in items for text in answers.possible(item)]
+    for mode in MODES:
+        texts += answers(items, [mode] * len(items))[0]
+    return texts + [text.lower() for text in texts]
 
 
 def build(size, device, dtype):

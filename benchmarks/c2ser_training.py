@@ -37,7 +37,7 @@ from speechbrain_c2ser.labels import LabelSpace
 ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT / "benchmarks"), str(ROOT / "recipes" / "C2SER")]
 
-from c2ser_speed import SIZES, write_llm  # noqa: E402
+from c2ser_speed import SENTENCE, SIZES, write_llm  # noqa: E402
 from train_explicit import ExplicitBrain  # noqa: E402
 
 BF16_BYTES, FP32_BYTES = 2, 4
@@ -47,7 +47,6 @@ ENCODERS = {
     "base": ((6, 512, 8), "base"),
     "full": ((24, 1024, 16), "base"),
 }
-SENTENCE = "The quick brown fox jumps over the lazy dog and runs away."
 
 
 def load(size, folder, device="cpu", **overrides):
