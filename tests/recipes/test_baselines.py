@@ -34,7 +34,10 @@ from transformers import (
 from speechbrain_c2ser.checkpoints.folder import save_emotion2vec
 from speechbrain_c2ser.cli import main as c2ser
 from speechbrain_c2ser.evaluation.comparing import read_result
-from speechbrain_c2ser.evaluation.predictions import read_predictions
+from speechbrain_c2ser.evaluation.predictions import (
+    read_predictions,
+    write_predictions,
+)
 from speechbrain_c2ser.lobes.heads import EncoderClassifier, MeanPoolClassifier
 
 ROOT = Path(__file__).parents[2]
@@ -423,3 +426,35 @@ def test_opensmile(recipe, corpus, tmp_path, capsys):
         script.main([*argv, "--folds", str(folds)])
     with pytest.raises(ValueError, match="u0.* is in training and test"):
         script.main([*argv, "--test", str(corpus)])
+
+
+def test_leave_one_speaker_out_makes_one_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    script = importlib.import_module("leave_one_speaker_out")
+    argv = ["x", str(tmp_path / "list.jsonl"), str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(script, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="openSMILE is not installed"):
+        script.main()
+    said = {"egemaps": "sss", "compare": "ssa", "network": "saa"}
+
+    def run_steps(steps):
+        (step,) = steps
+        rows = [
+            {"id": str(i), "emotion": true, "label": label}
+            for i, (true, label) in enumerate(
+                zip("saa", said[step.name], strict=True)
+            )
+        ]
+        write_predictions(rows, step.folder / "predictions.jsonl")
+
+    monkeypatch.setattr(script, "find_spec", lambda name: name)
+    monkeypatch.setattr(script, "run_steps", run_steps)
+    script.main()
+    lines = (tmp_path / "out/table.md").read_text().splitlines()[2:]
+    assert [line.split("|")[2].split()[0] for line in lines] == [
+        "0.500",
+        "0.750",
+        "1.000",
+    ]
+    assert "3 seeds averaged | 1.000" in capsys.readouterr().out
