@@ -255,7 +255,7 @@ def manifests(options):
     if options.fraction < 1:
         speakers = {}
         for key, row in read_manifest(found["train"]).items():
-            speakers.setdefault(row["speaker"], []).append((key, row))
+            speakers.setdefault(row.get("speaker"), []).append((key, row))
         rng = random.Random(0)
         kept = dict(
             item

@@ -28,7 +28,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen2Config
 
 from speechbrain_c2ser.audio import read_audio
-from speechbrain_c2ser.chain_of_thought.answers import MODES, AnswerBuilder
 from speechbrain_c2ser.inference import C2SER
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes.connectors import ConnectorTransformer
@@ -73,7 +72,10 @@ def write_llm(folder, size):
     make = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make)
     layers, width, heads, kv_heads, mlp, vocabulary, tied = SIZES[size][1]
-    tokenizer = make.train_tokenizer(texts_of_the_task(), vocabulary)
+    # a word is to be about a token, as in Qwen2
+    texts = make.task_texts(task_items(), ["en"])
+    texts += [text.lower() for text in texts]
+    tokenizer = make.train_tokenizer(texts, vocabulary)
     tokenizer.save_pretrained(folder)
     Qwen2Config(
         vocab_size=vocabulary,
@@ -88,25 +90,18 @@ def write_llm(folder, size):
     return folder
 
 
-def texts_of_the_task():
-    """What is read and written: a word is to be about a token, as in Qwen2."""
-    space = LabelSpace.from_name("emo_emilia")
-    answers = AnswerBuilder(space)
-    items = [
-        {
-            "id": name,
+def task_items():
+    """An item of every emotion and level of style, id → row."""
+    return {
+        f"{name}_{level}": {
             "emotion": name,
             "language": "en",
             "transcript": SENTENCE,
             "style": dict.fromkeys(("speed", "pitch", "volume"), level),
         }
-        for name in space.names
+        for name in LabelSpace.from_name("emo_emilia").names
         for level in ("low", "normal", "high")
-    ]
-    texts = [text for item in items for text in answers.possible(item)]
-    for mode in MODES:
-        texts += answers(items, [mode] * len(items))[0]
-    return texts + [text.lower() for text in texts]
+    }
 
 
 def build(size, device, dtype):

@@ -21,6 +21,7 @@ import numpy as np
 
 from speechbrain_c2ser.corpora.manifest import (
     SPLITS,
+    ManifestError,
     check_leakage,
     read_manifest,
     write_atomic,
@@ -107,10 +108,13 @@ def main():
     if not folds:
         sys.exit(f"There is no fold_1/train.json and so on in {options.folds}.")
     options.output = options.output.resolve()  # scripts run in the root
-    manifests = {
-        fold: pretraining_items(fold, options.also, options.output)
-        for fold in folds
-    }
+    try:
+        manifests = {
+            fold: pretraining_items(fold, options.also, options.output)
+            for fold in folds
+        }
+    except ManifestError as error:
+        sys.exit(f"compare_losses: {error}")
     names, numbers = options.losses, options.seeds
     plan = [(n, s, f) for n in names for s in numbers for f in folds]
     found = {name: {seed: [] for seed in numbers} for name in names}

@@ -200,13 +200,13 @@ def _write(folder, *parts):
     return folder
 
 
-def manifest_texts(manifest, languages, seed=0, phrasings=4):
-    """Prompts and answers of a training manifest, in several phrasings.
+def task_texts(rows, languages, seed=0, phrasings=4):
+    """Prompts and answers of manifest items, in several phrasings.
 
     Arguments
     ---------
-    manifest : str | Path
-        Training manifest (JSON).
+    rows : dict
+        Id → item, of a training manifest.
     languages : list[str]
         Languages of the prompts and label answers.
     seed : int
@@ -219,7 +219,7 @@ def manifest_texts(manifest, languages, seed=0, phrasings=4):
     list[str]
     """
     rng = Random(seed)
-    items = [{**row, "id": key} for key, row in _read(manifest).items()]
+    items = [{**row, "id": key} for key, row in rows.items()]
     build = answers.AnswerBuilder(
         LabelSpace.from_items(items),
         content=all(item.get("transcript") for item in items),
@@ -276,7 +276,7 @@ def main():
     output.mkdir(parents=True, exist_ok=True)
     make_llm(
         output / "tiny_llm",
-        manifest_texts(options.manifest, options.languages, options.seed),
+        task_texts(_read(options.manifest), options.languages, options.seed),
         vocab_size=options.vocab_size,
         words=unspaced_words(options.manifest),
         hidden_size=options.llm_width,

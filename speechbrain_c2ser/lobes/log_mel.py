@@ -79,30 +79,54 @@ class LogMel(nn.Module):
         SpeechFeatures
             Frames of padding are zero.
         """
-        counts = sample_counts(wavs, wav_lens)
-        wavs = wavs.float() * frame_mask(counts, wavs.shape[1])
-        with torch.autocast(wavs.device.type, enabled=False):
-            frames = (self.power(wavs) @ self.filters + 1e-7).log()
-        lengths = counts // self.hop + 1
-        frames = frames[:, : int(lengths.max())]
-        frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(-1)
-        return SpeechFeatures(
-            frames, lengths, layers=[frames] if all_layers else None
-        )
+        return self.bands(*self.power(wavs, wav_lens), all_layers)
 
-    def power(self, wavs):
-        """Power spectra of the frames, before they are summed to bands.
+    def power(self, wavs, wav_lens=None):
+        """Power spectra, before they are summed to bands.
 
         Arguments
         ---------
         wavs : torch.Tensor
-            Waveforms, [B, samples], float32; silence follows the shorter.
+            Waveforms, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B].
 
         Returns
         -------
-        torch.Tensor
-            [B, samples // hop + 1, n_fft // 2 + 1].
+        power : torch.Tensor
+            [B, T, n_fft // 2 + 1], float32.
+        lengths : torch.Tensor
+            Frames of each item, [B].
         """
-        return power_spectrum(
-            wavs, self.n_fft, self.hop, self.window, pad_mode="constant"
+        counts = sample_counts(wavs, wav_lens)
+        wavs = wavs.float() * frame_mask(counts, wavs.shape[1])
+        with torch.autocast(wavs.device.type, enabled=False):
+            power = power_spectrum(
+                wavs, self.n_fft, self.hop, self.window, pad_mode="constant"
+            )
+        lengths = counts // self.hop + 1
+        return power[:, : int(lengths.max())], lengths
+
+    def bands(self, power, lengths, all_layers=False):
+        """Log-mel frames of what ``power`` gave.
+
+        Arguments
+        ---------
+        power : torch.Tensor
+            [B, T, n_fft // 2 + 1].
+        lengths : torch.Tensor
+            Frames of each item, [B].
+        all_layers : bool
+            As in ``extract``.
+
+        Returns
+        -------
+        SpeechFeatures
+            Frames of padding are zero.
+        """
+        with torch.autocast(power.device.type, enabled=False):
+            frames = (power @ self.filters + 1e-7).log()
+        frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(-1)
+        return SpeechFeatures(
+            frames, lengths, layers=[frames] if all_layers else None
         )

@@ -60,10 +60,11 @@ def spectral_shape(power, sample_rate=16000):
     spread = ((share * away.square()).sum(1) + 1e-6).sqrt()
     total = share.cumsum(1)
     roll_offs = [
-        octave[(total < part_of).sum(1).clamp_max(bins - 1)]
-        for part_of in ROLL_OFFS
+        octave[(total < roll_off).sum(1).clamp_max(bins - 1)]
+        for roll_off in ROLL_OFFS
     ]
-    amplitude = power.sqrt() / power.sqrt().sum(1, keepdim=True)
+    amplitude = power.sqrt()
+    amplitude = amplitude / amplitude.sum(1, keepdim=True)
     moved = amplitude.diff(dim=0, prepend=amplitude[:1]).square().sum(1)
     return torch.stack(
         [

@@ -48,7 +48,8 @@ class SpeechFunctionals(nn.Module):
         cosines *= (2 / n_mels) ** 0.5
         cosines[:, 0] *= 0.5**0.5
         self.register_buffer("cosines", cosines, persistent=False)
-        contours = n_cepstra + 20
+        # and loudness, 18 of spectral shape, zero crossings
+        contours = n_cepstra + 1 + 18 + 1
         self.output_size = (3 * 14 + 2 * 15) * contours + 30
 
     def extract(self, wavs, wav_lens=None, all_layers=False):
@@ -79,29 +80,30 @@ class SpeechFunctionals(nn.Module):
                 f"Waveform {item} of the batch has {int(counts[item])} "
                 "samples: statistics need at least 1600 (0.1 s)."
             )
-        features = self.log_mel.extract(wavs, wav_lens, all_layers)
+        power, lengths = self.log_mel.power(wavs, wav_lens)
+        features = self.log_mel.bands(power, lengths, all_layers)
         items = zip(
             wavs.float(),
             counts.tolist(),
+            power,
             features.frames,
-            features.lengths.tolist(),
+            lengths.tolist(),
             strict=True,
         )
         with torch.autocast(wavs.device.type, enabled=False):
             tokens = [
-                self._token(wav[:count], frames[:length])
-                for wav, count, frames, length in items
+                self._token(wav[:count], spectra[:length], frames[:length])
+                for wav, count, spectra, frames, length in items
             ]
         return features._replace(tokens=torch.stack(tokens).unsqueeze(1))
 
-    def _token(self, wav, mel):
-        log_mel = self.log_mel
+    def _token(self, wav, power, mel):
         loudness = mel.logsumexp(1, keepdim=True)
         contours = [
             mel @ self.cosines,
             loudness,
-            spectral_shape(log_mel.power(wav.unsqueeze(0))[0]),
-            zero_crossings(wav, len(log_mel.window), log_mel.hop),
+            spectral_shape(power),
+            zero_crossings(wav, len(self.log_mel.window), self.log_mel.hop),
         ]
         ends = F.pad(torch.cat(contours, 1).t(), (1, 1), mode="replicate")
         contours = F.avg_pool1d(ends, 3, 1).t()
