@@ -330,11 +330,11 @@ class LanguageModel(torch.nn.Module):
         ).unique(dim=1, return_inverse=True)
         logits = self._project(states[places[0], places[1]])
         targets = torch.cat((merged.labels[items, positions], targets))
-        losses = logits.logsumexp(-1)[state] - logits[state, targets]
-        shared, own = losses.split((len(items), len(rows)))
-        shared = losses.new_zeros(batch).index_add(0, items, shared)
-        own = losses.new_zeros(batch * count).index_add(0, owners, own)
-        return -(shared[:, None] + own.view(batch, count))
+        log_probs = logits.log_softmax(-1)[state, targets]
+        shared, own = log_probs.split((len(items), len(rows)))
+        shared = own.new_zeros(batch).index_add(0, items, shared)
+        own = own.new_zeros(batch * count).index_add(0, owners, own)
+        return shared[:, None] + own.view(batch, count)
 
     def decode(self, merged, cache=None):
         """States [B, S, D] of whole sequences, without the projection.
