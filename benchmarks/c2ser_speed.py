@@ -9,7 +9,8 @@ Both run the same random weights on the same clips of 2-8 s:
 
     python benchmarks/c2ser_speed.py --sizes tiny base --json speed.json
 
-Run nothing beside it.
+Both run with what the command line sets for itself, `keep_freed_memory`. Run
+nothing beside it.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from speechbrain_c2ser.lobes.language_model import LanguageModel
 from speechbrain_c2ser.lobes.perception import ContextualPerception
 from speechbrain_c2ser.lobes.speech_emotion_llm import SpeechEmotionLLM
 from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
+from speechbrain_c2ser.memory import keep_freed_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 WHISPER_HEAD = 64
@@ -298,6 +300,7 @@ def main():
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
+    keep_freed_memory()
 
     report = {"sizes": {size: measure(size, options) for size in options.sizes}}
     for tokens in (10, 40):

@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+from speechbrain_c2ser.memory import keep_freed_memory
+
 
 def main(argv=None):
     """Run a command; an expected error is one line on stderr.
@@ -29,6 +31,7 @@ def main(argv=None):
     2
     """
     options = _parser().parse_args(argv)
+    keep_freed_memory()
     try:
         return options.run(options) or 0
     except (OSError, ValueError, RuntimeError) as error:

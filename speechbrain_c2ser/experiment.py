@@ -23,6 +23,8 @@ from ruamel.yaml.comments import CommentedMap, TaggedScalar
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 
+from speechbrain_c2ser.memory import keep_freed_memory
+
 logger = get_logger(__name__)
 
 RECORDED_PACKAGES = (
@@ -84,6 +86,8 @@ def load_experiment(argv=None):
     text = merge_yaml(hparams_file, overlays, overrides)
     hparams = load_hyperpyyaml(_stream(text, hparams_file))
     run_opts = _possible_precision(hparams, run_opts)
+    if _on_cpu(run_opts):
+        keep_freed_memory()
     folder = hparams["output_folder"]
     sb.create_experiment_directory(experiment_directory=folder)
     run_on_main(
@@ -184,13 +188,16 @@ def _possible_precision(hparams, run_opts):
     as long as fp32 and is less exact. What the command line asks for stays.
     """
     asked = "precision" in run_opts.overridden_args
-    on_cpu = run_opts.device == "cpu" or not torch.cuda.is_available()
     wanted = hparams.get("precision") == "bf16" and not asked
-    if wanted and on_cpu and not _processor_has_bf16():
+    if wanted and _on_cpu(run_opts) and not _processor_has_bf16():
         logger.info("This processor has no bf16: the training runs in fp32.")
         hparams["precision"] = "fp32"
         return replace(run_opts, precision="fp32")
     return run_opts
+
+
+def _on_cpu(run_opts):
+    return run_opts.device == "cpu" or not torch.cuda.is_available()
 
 
 def _processor_has_bf16():
