@@ -20,6 +20,7 @@ PACKAGE = ROOT / "speechbrain_c2ser"
 OURS = "speechbrain_c2ser."
 FLOORS = {
     "arguments": 0,
+    "memory": 0,
     "emotion_words": 0,
     "lexicon": 0,
     "labels": 1,
