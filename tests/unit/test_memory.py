@@ -7,11 +7,14 @@ import sys
 import pytest
 
 # What a gated MLP allocates and frees; prints the page faults of ten of them
-# before and after the call.
+# before and after the call, each the least of three: the heap may still grow.
 SCRIPT = """
 import resource
 import torch
 from speechbrain_c2ser.memory import keep_freed_memory
+
+def faults():
+    return min(faults_of_ten() for _ in range(3))
 
 def faults_of_ten():
     start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -22,11 +25,9 @@ def faults_of_ten():
         gate * up
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start
 
-faults_of_ten()
-before = faults_of_ten()
+before = faults()
 assert keep_freed_memory()
-faults_of_ten()
-print(before, faults_of_ten())
+print(before, faults())
 """
 
 
