@@ -29,10 +29,10 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.manifest import (
     SPLITS,
     read_manifest,
-    write_atomic,
     write_manifest,
 )
 

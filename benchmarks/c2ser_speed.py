@@ -31,12 +31,14 @@ from transformers import Qwen2Config
 from speechbrain_c2ser.audio import read_audio
 from speechbrain_c2ser.inference import C2SER
 from speechbrain_c2ser.labels import LabelSpace
-from speechbrain_c2ser.lobes.connectors import ConnectorTransformer
-from speechbrain_c2ser.lobes.language_model import LanguageModel
-from speechbrain_c2ser.lobes.perception import ContextualPerception
-from speechbrain_c2ser.lobes.speech_emotion_llm import SpeechEmotionLLM
-from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
-from speechbrain_c2ser.memory import keep_freed_memory
+from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
+from speechbrain_c2ser.lobes.speech_llm.connectors import ConnectorTransformer
+from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
+from speechbrain_c2ser.lobes.speech_llm.perception import ContextualPerception
+from speechbrain_c2ser.lobes.speech_llm.speech_emotion_llm import (
+    SpeechEmotionLLM,
+)
+from speechbrain_c2ser.training.memory import keep_freed_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 WHISPER_HEAD = 64

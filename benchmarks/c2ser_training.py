@@ -31,10 +31,10 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import WhisperConfig
 
-from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
-from speechbrain_c2ser.experiment import merge_yaml
+from speechbrain_c2ser.data.dataset import loader_options, speech_dataset
 from speechbrain_c2ser.labels import LabelSpace
-from speechbrain_c2ser.memory import keep_freed_memory
+from speechbrain_c2ser.training.experiment import merge_yaml
+from speechbrain_c2ser.training.memory import keep_freed_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT / "benchmarks"), str(ROOT / "recipes" / "C2SER")]

@@ -126,13 +126,13 @@ def official_config(size):
 
 def operations(config, seconds):
     """Floating point operations of one utterance."""
-    from speechbrain_c2ser.checkpoints.emotion2vec_architecture import (
-        parse_conv_layers,
+    from speechbrain_c2ser.checkpoints.converters import (
+        emotion2vec_architecture as architecture,
     )
 
     audio = config["modalities"]["audio"]
     frames, total, channels = int(seconds * 16000), 0, 1
-    for size, kernel, stride in parse_conv_layers(
+    for size, kernel, stride in architecture.parse_conv_layers(
         audio["feature_encoder_spec"]
     ):
         frames = (frames - kernel) // stride + 1

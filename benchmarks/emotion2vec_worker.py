@@ -46,7 +46,7 @@ def funasr_runner(job):
 
 def our_runner(job):
     """Ours: the padded batch at once."""
-    from speechbrain_c2ser.checkpoints.emotion2vec import build
+    from speechbrain_c2ser.checkpoints.converters.emotion2vec import build
 
     encoder = build(load_file(job["weights"]), job["config"]).encoder
     encoder.requires_grad_(False)

@@ -15,12 +15,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from speechbrain_c2ser.corpora.manifest import write_atomic
-from speechbrain_c2ser.evaluation.predictions import read_predictions
-from speechbrain_c2ser.metrics import (
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.evaluation.metrics import (
     bootstrap_interval,
     classification_metrics,
 )
+from speechbrain_c2ser.evaluation.predictions import read_predictions
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "recipes" / "Synthetic"))

@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from speechbrain_c2ser.corpora import emovo, generic
+from speechbrain_c2ser.data.corpora import emovo
+from speechbrain_c2ser.data.importers import generic
 
 EMOTIONS = {
     "rab": "angry",

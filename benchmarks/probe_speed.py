@@ -25,20 +25,16 @@ sys.path.insert(0, str(ROOT / "recipes" / "EmotionRecognition"))
 
 from train import EmotionBrain, train_loader  # noqa: E402
 
-from speechbrain_c2ser.corpora.dataset import speech_dataset  # noqa: E402
-from speechbrain_c2ser.lobes.emotion_classifier import (  # noqa: E402
+from speechbrain_c2ser.data.dataset import speech_dataset  # noqa: E402
+from speechbrain_c2ser.lobes import (  # noqa: E402
+    CategoryHead,
     EmotionClassifier,
     FrameProjection,
-)
-from speechbrain_c2ser.lobes.multi_head import (  # noqa: E402
-    CategoryHead,
-    MultiHead,
-)
-from speechbrain_c2ser.lobes.poolings import (  # noqa: E402
     MaskedMean,
+    MultiHead,
     UtteranceTokens,
 )
-from speechbrain_c2ser.lobes.speech_features import (  # noqa: E402
+from speechbrain_c2ser.lobes.encoders.features import (  # noqa: E402
     SpeechFeatures,
 )
 

@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from speechbrain_c2ser.memory import keep_freed_memory
+from speechbrain_c2ser.training.memory import keep_freed_memory
 
 
 def main(argv=None):
@@ -289,7 +289,7 @@ def _features(options):
 
 
 def _convert_c2ser(options):
-    from speechbrain_c2ser.checkpoints.c2ser import convert_c2ser
+    from speechbrain_c2ser.checkpoints.converters.c2ser import convert_c2ser
 
     folder = convert_c2ser(
         options.c2ser_checkpoint,
@@ -302,7 +302,7 @@ def _convert_c2ser(options):
 
 
 def _convert_emotion2vec(options):
-    from speechbrain_c2ser.checkpoints.emotion2vec import convert
+    from speechbrain_c2ser.checkpoints.converters.emotion2vec import convert
 
     found = convert(options.checkpoint, options.output)
     print(f"written: {options.output} ({len(found.unused)} keys unused)")
@@ -315,14 +315,14 @@ def _evaluate(options):
         own_references,
         read_references,
     )
+    from speechbrain_c2ser.evaluation.report.evaluation import (
+        readings_table,
+        write_evaluation,
+    )
     from speechbrain_c2ser.evaluation.scoring import (
         evaluate,
         summary,
         unparsed_answers,
-    )
-    from speechbrain_c2ser.report.evaluation import (
-        readings_table,
-        write_evaluation,
     )
 
     path = Path(options.predictions)
@@ -363,9 +363,9 @@ def _evaluate(options):
 
 
 def _compare(options):
-    from speechbrain_c2ser.corpora.manifest import write_atomic
+    from speechbrain_c2ser.data.atomic import write_atomic
     from speechbrain_c2ser.evaluation.comparing import compare, read_result
-    from speechbrain_c2ser.report.evaluation import comparison_table
+    from speechbrain_c2ser.evaluation.report.evaluation import comparison_table
 
     results = [read_result(path) for path in (options.first, options.second)]
     found = compare(*results, options.reading, options.samples, options.seed)

@@ -18,7 +18,7 @@ import pytest
 import soundfile
 import torch
 
-from speechbrain_c2ser.lobes.emotion2vec import Emotion2VecS
+from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)

@@ -6,15 +6,12 @@ import sys
 import torch
 from tqdm import tqdm
 
-from speechbrain_c2ser.corpora.dataset import read_item
+from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.evaluation.predictions import (
     prediction_of,
     write_predictions,
 )
-from speechbrain_c2ser.evaluation.references import (
-    find_space,
-    read_references,
-)
+from speechbrain_c2ser.evaluation.references import find_space, read_references
 from speechbrain_c2ser.evaluation.scoring import print_scores
 
 SAMPLE_RATE = 16000

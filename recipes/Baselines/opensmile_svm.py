@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from tqdm import tqdm
 
-from speechbrain_c2ser.corpora.dataset import read_item
+from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.evaluation.predictions import (
     prediction_of,
     some,

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from speechbrain.inference.interfaces import Pretrained
 
 from speechbrain_c2ser.checkpoints.description import refuse_foreign
-from speechbrain_c2ser.corpora.dataset import read_item
+from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.evaluation.readings import within
 
 ALLOWED = (

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from speechbrain_c2ser.chain_of_thought.prosody import annotate
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.manifest import (
     SPLITS,
     read_manifest,
     write_manifest,

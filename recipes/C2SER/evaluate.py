@@ -10,8 +10,8 @@ predictions, and a report with tables and pictures.
 """
 
 from speechbrain_c2ser.evaluation.answering import evaluate_c2ser
-from speechbrain_c2ser.experiment import load_experiment
 from speechbrain_c2ser.inference.c2ser import C2SER
+from speechbrain_c2ser.training.experiment import load_experiment
 
 
 def main():

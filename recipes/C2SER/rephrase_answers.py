@@ -16,7 +16,7 @@ import sys
 from tqdm import tqdm
 
 from speechbrain_c2ser.chain_of_thought.rephrasing import Rephraser
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.manifest import (
     check_manifest,
     read_manifest,
     write_manifest,

@@ -22,25 +22,22 @@ from speechbrain_c2ser.chain_of_thought.answers import (
     label_answers,
     split_before_emotion,
 )
-from speechbrain_c2ser.checkpoints.folder import (
-    fingerprint,
-    load_weights,
-    save_c2ser,
-)
-from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.checkpoints.c2ser_folder import load_weights, save_c2ser
+from speechbrain_c2ser.checkpoints.folder import fingerprint
+from speechbrain_c2ser.data.dataset import loader_options, speech_dataset
+from speechbrain_c2ser.data.feature_cache import UtteranceVectorCache
+from speechbrain_c2ser.data.manifest import (
     check_leakage,
     check_manifest,
     read_manifest,
 )
-from speechbrain_c2ser.corpora.selection import (
+from speechbrain_c2ser.data.selection import (
     describe_training_set,
     within_limits,
 )
-from speechbrain_c2ser.experiment import load_experiment
-from speechbrain_c2ser.feature_cache import UtteranceVectorCache
-from speechbrain_c2ser.metrics import classification_metrics
-from speechbrain_c2ser.training import TrainingBrain
+from speechbrain_c2ser.evaluation.metrics import classification_metrics
+from speechbrain_c2ser.training.brain import TrainingBrain
+from speechbrain_c2ser.training.experiment import load_experiment
 
 
 class ExplicitBrain(TrainingBrain):

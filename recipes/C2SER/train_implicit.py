@@ -11,7 +11,7 @@ learned to write out, it learns to know at once (C2SER paper, section 3).
 import speechbrain as sb
 from train_explicit import ExplicitBrain, train
 
-from speechbrain_c2ser.experiment import load_experiment
+from speechbrain_c2ser.training.experiment import load_experiment
 
 
 class ImplicitBrain(ExplicitBrain):

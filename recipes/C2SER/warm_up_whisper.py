@@ -20,10 +20,10 @@ from speechbrain.dataio.encoder import CTCTextEncoder
 from speechbrain.decoders import ctc_greedy_decode
 from speechbrain.utils.metric_stats import ErrorRateStats
 
-from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
-from speechbrain_c2ser.espeak import Espeak, EspeakError
-from speechbrain_c2ser.experiment import load_experiment
-from speechbrain_c2ser.training import TrainingBrain
+from speechbrain_c2ser.chain_of_thought.espeak import Espeak, EspeakError
+from speechbrain_c2ser.data.dataset import loader_options, speech_dataset
+from speechbrain_c2ser.training.brain import TrainingBrain
+from speechbrain_c2ser.training.experiment import load_experiment
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ crema_d and CREMA-D are one. Exit status 1 names the first that is shared.
 import argparse
 import sys
 
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.manifest import (
     ManifestError,
     check_leakage,
     read_manifest,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from speechbrain_c2ser.corpora.writing import DESCRIPTION, count_table
+from speechbrain_c2ser.data.importers.writing import DESCRIPTION, count_table
 from speechbrain_c2ser.labels import LabelSpace
 
 CORPORA = (
@@ -52,7 +52,9 @@ CORPORA = (
 
 def module_of(corpus):
     """The module that prepares a corpus."""
-    return import_module(f"speechbrain_c2ser.corpora.{corpus}")
+    any_source = corpus in ("generic", "datasets_folder")
+    room = "importers" if any_source else "corpora"
+    return import_module(f"speechbrain_c2ser.data.{room}.{corpus}")
 
 
 def read_options(words, prepare):

@@ -8,10 +8,10 @@ Prepares the manifest from the list, then does what recipes/C2SER/evaluate.py
 does.
 """
 
-from speechbrain_c2ser.corpora import emo_emilia
+from speechbrain_c2ser.data.corpora import emo_emilia
 from speechbrain_c2ser.evaluation.answering import evaluate_c2ser
-from speechbrain_c2ser.experiment import load_experiment
 from speechbrain_c2ser.inference.c2ser import C2SER
+from speechbrain_c2ser.training.experiment import load_experiment
 
 
 def main():

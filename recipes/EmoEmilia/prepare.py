@@ -10,7 +10,7 @@ Emo-Emilia-ALL.jsonl, lies in it, beside it, or is given by --list.
 import argparse
 import sys
 
-from speechbrain_c2ser.corpora import emo_emilia
+from speechbrain_c2ser.data.corpora import emo_emilia
 
 
 def main(argv=None):

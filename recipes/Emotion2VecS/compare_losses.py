@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.manifest import (
     SPLITS,
     ManifestError,
     check_leakage,
     read_manifest,
-    write_atomic,
     write_manifest,
 )
-from speechbrain_c2ser.report.pictures import embedding_maps
+from speechbrain_c2ser.evaluation.report.pictures import embedding_maps
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "recipes/Synthetic"))

@@ -13,20 +13,15 @@ Source: C2SER (arXiv 2502.18186), section 3.1.
 import speechbrain as sb
 import torch.nn.functional as F
 
-from speechbrain_c2ser.checkpoints.emotion2vec import load_encoder
-from speechbrain_c2ser.checkpoints.folder import (
-    load_strict,
-    save_emotion2vec,
-)
-from speechbrain_c2ser.corpora.dataset import (
-    sample_waveforms,
-    speech_dataset,
-)
-from speechbrain_c2ser.corpora.manifest import read_manifest
-from speechbrain_c2ser.experiment import load_experiment
+from speechbrain_c2ser.checkpoints.converters.emotion2vec import load_encoder
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
+from speechbrain_c2ser.checkpoints.folder import load_strict
+from speechbrain_c2ser.data.dataset import sample_waveforms, speech_dataset
+from speechbrain_c2ser.data.manifest import read_manifest
+from speechbrain_c2ser.data.sampling import PairedBatchSampler, hide_labels
 from speechbrain_c2ser.losses import data2vec_loss
-from speechbrain_c2ser.sampling import PairedBatchSampler, hide_labels
-from speechbrain_c2ser.training import TrainingBrain
+from speechbrain_c2ser.training.brain import TrainingBrain
+from speechbrain_c2ser.training.experiment import load_experiment
 
 
 class PretrainingBrain(TrainingBrain):

@@ -25,14 +25,11 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from speechbrain_c2ser.checkpoints.emotion2vec import load_encoder
-from speechbrain_c2ser.corpora.dataset import read_item, sample_waveforms
-from speechbrain_c2ser.corpora.manifest import (
-    check_manifest,
-    read_manifest,
-    write_atomic,
-)
-from speechbrain_c2ser.report.pictures import embedding_maps
+from speechbrain_c2ser.checkpoints.converters.emotion2vec import load_encoder
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.dataset import read_item, sample_waveforms
+from speechbrain_c2ser.data.manifest import check_manifest, read_manifest
+from speechbrain_c2ser.evaluation.report.pictures import embedding_maps
 
 
 def encoder_of(source, manifest, seed=0):

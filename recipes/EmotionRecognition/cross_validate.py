@@ -29,14 +29,14 @@ import numpy as np
 from folds import make_folds, write_folds
 from train import train
 
-from speechbrain_c2ser.corpora.manifest import write_atomic
-from speechbrain_c2ser.evaluation.predictions import write_predictions
-from speechbrain_c2ser.evaluation.references import read_references
-from speechbrain_c2ser.experiment import load_experiment, merge_yaml
-from speechbrain_c2ser.metrics import (
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.evaluation.metrics import (
     bootstrap_interval,
     classification_metrics,
 )
+from speechbrain_c2ser.evaluation.predictions import write_predictions
+from speechbrain_c2ser.evaluation.references import read_references
+from speechbrain_c2ser.training.experiment import load_experiment, merge_yaml
 
 
 def jobs_of(options, passed, folds, folder):

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.manifest import (
     ManifestError,
     check_leakage,
     read_manifest,
     write_manifest,
 )
-from speechbrain_c2ser.corpora.splits import folds_by, random_split
+from speechbrain_c2ser.data.splits import folds_by, random_split
 
 PARTS = ("train", "valid", "test")
 NOTES = ("test_speakers", "valid_speakers", "name")

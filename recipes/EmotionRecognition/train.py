@@ -18,16 +18,16 @@ import torch
 from speechbrain.dataio.sampler import BalancingDataSampler
 from speechbrain.utils.distributed import run_on_main
 
-from speechbrain_c2ser.checkpoints.classifier import save_classifier
+from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.folder import fingerprint
-from speechbrain_c2ser.corpora.dataset import speech_dataset
-from speechbrain_c2ser.corpora.manifest import check_leakage, read_manifest
+from speechbrain_c2ser.data.dataset import speech_dataset
+from speechbrain_c2ser.data.feature_cache import FeatureCache
+from speechbrain_c2ser.data.manifest import check_leakage, read_manifest
+from speechbrain_c2ser.evaluation.metrics import classification_metrics
 from speechbrain_c2ser.evaluation.predictions import write_predictions
-from speechbrain_c2ser.experiment import load_experiment
-from speechbrain_c2ser.feature_cache import FeatureCache
 from speechbrain_c2ser.labels import LabelSpace
-from speechbrain_c2ser.metrics import classification_metrics
-from speechbrain_c2ser.training import TrainingBrain
+from speechbrain_c2ser.training.brain import TrainingBrain
+from speechbrain_c2ser.training.experiment import load_experiment
 
 SPLITS = ("train", "valid", "test")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hyperpyyaml import load_hyperpyyaml
 
-from speechbrain_c2ser.espeak import EspeakError
+from speechbrain_c2ser.chain_of_thought.espeak import EspeakError
 
 
 def main(argv=None):

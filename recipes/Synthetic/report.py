@@ -8,7 +8,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from speechbrain_c2ser.report import print_report, write_report
+from speechbrain_c2ser.evaluation.report.run_report import (
+    print_report,
+    write_report,
+)
 
 
 def main(argv=None):

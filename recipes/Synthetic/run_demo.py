@@ -20,11 +20,8 @@ from ruamel.yaml import YAML
 from steps import ROOT, Step, StepFailed, run_steps
 
 from speechbrain_c2ser.chain_of_thought.answers import answer_language
-from speechbrain_c2ser.corpora.manifest import (
-    SPLITS,
-    read_manifest,
-    write_atomic,
-)
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.manifest import SPLITS, read_manifest
 
 DEMO_UTTERANCES = 4760
 MOST_REPEATS = 3

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 
 from speechbrain_c2ser.chain_of_thought.templates import FINISH
-from speechbrain_c2ser.emotion_words import CONCEPTS
 from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.labels.emotion_words import CONCEPTS
 
 ATTRIBUTES = ("speed", "pitch", "volume")
 CHINESE = re.compile("[\u4e00-\u9fff]")

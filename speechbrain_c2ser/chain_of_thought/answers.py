@@ -30,8 +30,8 @@ from speechbrain_c2ser.chain_of_thought.templates import (
     PROMPTS,
     STYLE_WORDS,
 )
-from speechbrain_c2ser.emotion_words import CONCEPTS
 from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.labels.emotion_words import CONCEPTS
 
 __all__ = [
     "AnswerBuilder",

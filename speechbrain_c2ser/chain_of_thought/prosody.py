@@ -17,8 +17,8 @@ import torch
 from tqdm import tqdm
 
 from speechbrain_c2ser.audio import read_audio
+from speechbrain_c2ser.chain_of_thought.espeak import Espeak, EspeakError
 from speechbrain_c2ser.chain_of_thought.thresholds import StyleThresholds
-from speechbrain_c2ser.espeak import Espeak, EspeakError
 
 __all__ = ["StyleThresholds", "annotate", "measure", "measure_items"]
 

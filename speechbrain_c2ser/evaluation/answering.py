@@ -8,15 +8,15 @@ import numpy as np
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from speechbrain_c2ser.corpora.dataset import loader_options, speech_dataset
-from speechbrain_c2ser.corpora.manifest import write_atomic
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.dataset import loader_options, speech_dataset
+from speechbrain_c2ser.evaluation.metrics import edit_rate, style_accuracy
 from speechbrain_c2ser.evaluation.predictions import (
     prediction_of,
     write_predictions,
 )
+from speechbrain_c2ser.evaluation.report.evaluation import write_evaluation
 from speechbrain_c2ser.evaluation.scoring import evaluate, summary
-from speechbrain_c2ser.metrics import edit_rate, style_accuracy
-from speechbrain_c2ser.report.evaluation import write_evaluation
 
 
 def evaluate_c2ser(c2ser, manifest, hparams):
@@ -78,7 +78,7 @@ def predict(c2ser, dataset, mode, batching, max_new_tokens):
     c2ser : speechbrain_c2ser.inference.C2SER
         The model.
     dataset : DynamicItemDataset
-        From :func:`speechbrain_c2ser.corpora.dataset.speech_dataset`.
+        From :func:`speechbrain_c2ser.data.dataset.speech_dataset`.
     mode : str
         "explicit" or "implicit".
     batching : dict

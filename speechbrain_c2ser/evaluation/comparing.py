@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+from speechbrain_c2ser.evaluation.metrics import (
+    classification_metrics,
+    paired_bootstrap,
+)
 from speechbrain_c2ser.evaluation.predictions import PredictionError, some
 from speechbrain_c2ser.evaluation.scoring import METRICS
-from speechbrain_c2ser.metrics import classification_metrics, paired_bootstrap
 
 
 def read_result(path):

@@ -9,7 +9,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from speechbrain_c2ser.corpora.manifest import read_table, write_atomic
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.tables import read_table
 
 # What is true, kept beside a prediction so that it can be scored by itself.
 TRUE = (

@@ -4,8 +4,9 @@ import json
 import os
 from pathlib import Path
 
-from speechbrain_c2ser.corpora.emo_emilia import language_of
-from speechbrain_c2ser.corpora.manifest import DATA_ROOT, read_table
+from speechbrain_c2ser.data.corpora.emo_emilia import language_of
+from speechbrain_c2ser.data.manifest import DATA_ROOT
+from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.evaluation.predictions import PredictionError, some
 from speechbrain_c2ser.labels import LabelSpace
 

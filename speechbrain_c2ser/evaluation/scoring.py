@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from speechbrain_c2ser.evaluation.predictions import PredictionError, some
-from speechbrain_c2ser.evaluation.readings import read_labels
-from speechbrain_c2ser.labels import LabelSpace
-from speechbrain_c2ser.metrics import (
+from speechbrain_c2ser.evaluation.metrics import (
     bootstrap_intervals,
     classification_metrics,
     expected_calibration_error,
     reliability_bins,
     selective_accuracy,
 )
+from speechbrain_c2ser.evaluation.predictions import PredictionError, some
+from speechbrain_c2ser.evaluation.readings import read_labels
+from speechbrain_c2ser.labels import LabelSpace
 
 METRICS = ("wa", "ua", "macro_f1", "weighted_f1")
 # What utterances are grouped by, and how a manifest calls it.
@@ -113,7 +113,7 @@ def score(targets, predictions, labels, samples=1000, seed=0):
     Arguments
     ---------
     targets, predictions, labels
-        As :func:`speechbrain_c2ser.metrics.classification_metrics`.
+        As :func:`speechbrain_c2ser.evaluation.metrics.classification_metrics`.
     samples, seed : int
         Of the bootstrap.
 

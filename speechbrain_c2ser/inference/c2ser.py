@@ -5,7 +5,8 @@ from speechbrain.inference.interfaces import Pretrained
 
 from speechbrain_c2ser.audio import AudioError
 from speechbrain_c2ser.chain_of_thought import answers
-from speechbrain_c2ser.checkpoints.folder import find_folder, load_c2ser
+from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
+from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.inference.results import Description, FileResult
 from speechbrain_c2ser.inference.segments import (
     check_batch,

@@ -3,7 +3,7 @@
 import torch
 from speechbrain.inference.interfaces import Pretrained
 
-from speechbrain_c2ser.checkpoints.classifier import load_classifier
+from speechbrain_c2ser.checkpoints.classifier_folder import load_classifier
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.inference.segments import (
     check_batch,

@@ -8,13 +8,9 @@ import numpy as np
 import torch
 from speechbrain.inference.interfaces import Pretrained
 
-from speechbrain_c2ser.checkpoints.folder import find_folder, load_emotion2vec
-from speechbrain_c2ser.inference.segments import (
-    Segment,
-    check_batch,
-    cut,
-    run,
-)
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
+from speechbrain_c2ser.checkpoints.folder import find_folder
+from speechbrain_c2ser.inference.segments import Segment, check_batch, cut, run
 
 GRANULARITIES = ("frame", "utterance", "mean")
 

@@ -4,8 +4,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from speechbrain_c2ser.lobes.language_model import LanguageModel
-from speechbrain_c2ser.lobes.merging import IGNORED, Merged
+from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
+from speechbrain_c2ser.lobes.speech_llm.merging import IGNORED, Merged
 
 
 class TextLLM:

@@ -1,1 +1,59 @@
-"""Neural building blocks: no files, no data, no text templates."""
+"""Neural building blocks: no files, no data, no text templates.
+
+Every block is here under a short name that stays, whatever file it is in:
+yamls, saved folders and users name ``speechbrain_c2ser.lobes.WhisperEncoder``.
+A file is imported when its block is first asked for, so that a small block
+does not wait for the libraries of a large one.
+"""
+
+from importlib import import_module
+from typing import Any
+
+# Public name -> its file below this folder: the closed list of what the yaml
+# of a model folder may build.
+PUBLIC = {
+    "AttentiveStatistics": "classifier.poolings",
+    "CategoryHead": "heads.category",
+    "ConnectorTransformer": "speech_llm.connectors",
+    "ContextualPerception": "speech_llm.perception",
+    "DimensionHead": "heads.dimension",
+    "Downsampler": "speech_llm.connectors",
+    "Emotion2VecFeatures": "encoders.features",
+    "Emotion2VecPretraining": "emotion2vec.pretraining",
+    "Emotion2VecS": "emotion2vec.encoder",
+    "EmotionClassifier": "classifier.emotion_classifier",
+    "EncoderClassifier": "classifier.mean_pool",
+    "FrameHead": "heads.frame",
+    "FrameProjection": "classifier.networks",
+    "LanguageModel": "speech_llm.language_model",
+    "LayerMix": "classifier.layer_mix",
+    "LinearConnector": "speech_llm.connectors",
+    "LogMel": "encoders.log_mel",
+    "LogMelCNN": "classifier.networks",
+    "MaskedMean": "classifier.poolings",
+    "MeanAndDeviation": "classifier.poolings",
+    "MeanPoolClassifier": "classifier.mean_pool",
+    "Mixup": "augmentation",
+    "MultiHead": "heads.multi_head",
+    "MultiLabelHead": "heads.multi_label",
+    "SelfSupervisedEncoder": "encoders.self_supervised",
+    "SpecAugment": "augmentation",
+    "SpeechEmotionLLM": "speech_llm.speech_emotion_llm",
+    "SpeechFunctionals": "encoders.functionals",
+    "UtteranceTokens": "classifier.poolings",
+    "VectorNetwork": "classifier.networks",
+    "WhisperEncoder": "encoders.whisper",
+    "WhisperFeatures": "encoders.features",
+}
+
+__all__ = sorted(PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"{__name__} has no {name}")
+    return getattr(import_module(f"{__name__}.{PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *PUBLIC})

@@ -16,12 +16,14 @@ from tokenizers import Tokenizer, models
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast
 
-from speechbrain_c2ser.checkpoints.c2ser_keys import rename, sizes
-from speechbrain_c2ser.lobes.connectors import ConnectorTransformer
-from speechbrain_c2ser.lobes.language_model import LanguageModel
-from speechbrain_c2ser.lobes.perception import ContextualPerception
-from speechbrain_c2ser.lobes.speech_emotion_llm import SpeechEmotionLLM
-from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
+from speechbrain_c2ser.checkpoints.converters.c2ser_keys import rename, sizes
+from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
+from speechbrain_c2ser.lobes.speech_llm.connectors import ConnectorTransformer
+from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
+from speechbrain_c2ser.lobes.speech_llm.perception import ContextualPerception
+from speechbrain_c2ser.lobes.speech_llm.speech_emotion_llm import (
+    SpeechEmotionLLM,
+)
 
 KIND = "c2ser_llm"
 

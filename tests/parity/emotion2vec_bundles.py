@@ -3,10 +3,10 @@
 import torch
 from result import Result, close
 
-from speechbrain_c2ser.checkpoints.emotion2vec import build
-from speechbrain_c2ser.lobes.alibi import attention_bias
-from speechbrain_c2ser.lobes.batching import normalise
-from speechbrain_c2ser.lobes.heads import masked_mean
+from speechbrain_c2ser.checkpoints.converters.emotion2vec import build
+from speechbrain_c2ser.lobes.classifier.mean_pool import masked_mean
+from speechbrain_c2ser.lobes.emotion2vec.alibi import attention_bias
+from speechbrain_c2ser.lobes.padding import normalise
 
 KIND = "emotion2vec"
 

@@ -11,9 +11,9 @@ import pytest
 import speechbrain
 
 from speechbrain_c2ser.chain_of_thought.prosody import annotate
-from speechbrain_c2ser.checkpoints.folder import save_emotion2vec
-from speechbrain_c2ser.corpora import synthetic
-from speechbrain_c2ser.corpora.manifest import read_manifest, write_manifest
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
+from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
+from speechbrain_c2ser.data.synthetic import corpus as synthetic
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes" / "C2SER"

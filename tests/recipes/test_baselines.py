@@ -31,14 +31,17 @@ from transformers import (
     WhisperTokenizer,
 )
 
-from speechbrain_c2ser.checkpoints.folder import save_emotion2vec
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.cli import main as c2ser
 from speechbrain_c2ser.evaluation.comparing import read_result
 from speechbrain_c2ser.evaluation.predictions import (
     read_predictions,
     write_predictions,
 )
-from speechbrain_c2ser.lobes.heads import EncoderClassifier, MeanPoolClassifier
+from speechbrain_c2ser.lobes.classifier.mean_pool import (
+    EncoderClassifier,
+    MeanPoolClassifier,
+)
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes" / "Baselines"

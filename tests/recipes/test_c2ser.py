@@ -11,15 +11,13 @@ import torch
 from safetensors.torch import load_file
 from speechbrain.utils.epoch_loop import EpochCounter
 
-from speechbrain_c2ser.corpora import synthetic
-from speechbrain_c2ser.corpora.manifest import read_manifest, write_manifest
-from speechbrain_c2ser.experiment import load_experiment
+from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
+from speechbrain_c2ser.data.synthetic import corpus as synthetic
 from speechbrain_c2ser.labels import LabelSpace
-from speechbrain_c2ser.training import (
-    EpochLog,
-    NonFiniteLossError,
-    SafeCheckpointer,
-)
+from speechbrain_c2ser.training.brain import NonFiniteLossError
+from speechbrain_c2ser.training.checkpointer import SafeCheckpointer
+from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.logs import EpochLog
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "hparams" / "c2ser" / "tiny.yaml")

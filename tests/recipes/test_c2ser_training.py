@@ -14,12 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.manifest import (
     ManifestError,
     read_manifest,
     write_manifest,
 )
-from speechbrain_c2ser.experiment import load_experiment
+from speechbrain_c2ser.training.experiment import load_experiment
 
 ROOT = Path(__file__).parents[2]
 HPARAMS = ROOT / "hparams" / "c2ser"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from speechbrain_c2ser.corpora.manifest import write_manifest
+from speechbrain_c2ser.data.manifest import write_manifest
 
 ROOT = Path(__file__).parents[2]
-CORPORA = ROOT / "speechbrain_c2ser/corpora"
+DATA = ROOT / "speechbrain_c2ser/data"
 
 
 def script(name):
@@ -33,10 +33,11 @@ def corpus(corpus_folder):
 def test_every_preparer_is_listed(prepare, capsys):
     with_prepare = {
         path.stem
-        for path in CORPORA.glob("*.py")
+        for room in ("corpora", "importers")
+        for path in (DATA / room).glob("*.py")
         if "\ndef prepare(" in path.read_text(encoding="utf-8")
     }
-    assert set(prepare.CORPORA) == with_prepare - {"synthetic"}
+    assert set(prepare.CORPORA) == with_prepare
     prepare.main(["--list"])
     assert len(capsys.readouterr().out.splitlines()) == len(prepare.CORPORA)
     readme = (ROOT / "recipes/Corpora/README.md").read_text(encoding="utf-8")

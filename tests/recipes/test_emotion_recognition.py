@@ -10,16 +10,16 @@ import pytest
 import torch
 from transformers import HubertConfig, Wav2Vec2FeatureExtractor
 
-from speechbrain_c2ser.checkpoints.folder import save_emotion2vec
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
+from speechbrain_c2ser.data.manifest import (
     ManifestError,
     read_manifest,
     write_manifest,
 )
 from speechbrain_c2ser.evaluation.predictions import read_predictions
-from speechbrain_c2ser.experiment import load_experiment
 from speechbrain_c2ser.inference import EmotionClassifier
-from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
+from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
+from speechbrain_c2ser.training.experiment import load_experiment
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes" / "EmotionRecognition"

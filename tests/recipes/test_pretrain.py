@@ -13,7 +13,7 @@ import soundfile
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.manifest import (
     ManifestError,
     read_manifest,
     write_manifest,

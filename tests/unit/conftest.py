@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from speechbrain_c2ser.lobes.connectors import ConnectorTransformer
-from speechbrain_c2ser.lobes.language_model import LanguageModel
-from speechbrain_c2ser.lobes.perception import ContextualPerception
-from speechbrain_c2ser.lobes.speech_emotion_llm import SpeechEmotionLLM
-from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
+from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
+from speechbrain_c2ser.lobes.speech_llm.connectors import ConnectorTransformer
+from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
+from speechbrain_c2ser.lobes.speech_llm.perception import ContextualPerception
+from speechbrain_c2ser.lobes.speech_llm.speech_emotion_llm import (
+    SpeechEmotionLLM,
+)
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from speechbrain_c2ser.checkpoints import c2ser
-from speechbrain_c2ser.checkpoints.c2ser_keys import (
+from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
+from speechbrain_c2ser.checkpoints.converters import c2ser
+from speechbrain_c2ser.checkpoints.converters.c2ser_keys import (
     CONNECTOR,
     CONNECTOR_LAYER,
     LANGUAGE_MODEL,
@@ -15,9 +16,10 @@ from speechbrain_c2ser.checkpoints.c2ser_keys import (
     rename,
     sizes,
 )
-from speechbrain_c2ser.checkpoints.emotion2vec import Emotion2VecCheckpoint
-from speechbrain_c2ser.checkpoints.folder import load_c2ser
-from speechbrain_c2ser.lobes.language_model import LanguageModel
+from speechbrain_c2ser.checkpoints.converters.emotion2vec import (
+    Emotion2VecCheckpoint,
+)
+from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
 
 PLAIN = {
     SEMANTIC + "conv1": "encoder.embed.conv.0",

@@ -8,17 +8,20 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from speechbrain_c2ser.checkpoints.emotion2vec import (
+from speechbrain_c2ser.checkpoints.converters.emotion2vec import (
     build,
     convert,
     load_official,
     rename,
 )
-from speechbrain_c2ser.checkpoints.emotion2vec_architecture import (
+from speechbrain_c2ser.checkpoints.converters.emotion2vec_architecture import (
     parse_conv_layers,
 )
-from speechbrain_c2ser.checkpoints.folder import load_emotion2vec
-from speechbrain_c2ser.lobes.heads import EncoderClassifier, MeanPoolClassifier
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
+from speechbrain_c2ser.lobes.classifier.mean_pool import (
+    EncoderClassifier,
+    MeanPoolClassifier,
+)
 
 TOKENS = "modality_encoders.AUDIO.extra_tokens"
 

@@ -12,38 +12,40 @@ from transformers import (
     WavLMModel,
 )
 
-from speechbrain_c2ser.checkpoints.classifier import (
+from speechbrain_c2ser.checkpoints.classifier_folder import (
     load_classifier,
     save_classifier,
 )
-from speechbrain_c2ser.lobes.emotion_classifier import (
+from speechbrain_c2ser.lobes.classifier.emotion_classifier import (
     EmotionClassifier,
+)
+from speechbrain_c2ser.lobes.classifier.layer_mix import LayerMix
+from speechbrain_c2ser.lobes.classifier.networks import (
     FrameProjection,
+    LogMelCNN,
     VectorNetwork,
 )
-from speechbrain_c2ser.lobes.layer_mix import LayerMix
-from speechbrain_c2ser.lobes.log_mel import LogMel
-from speechbrain_c2ser.lobes.log_mel_cnn import LogMelCNN
-from speechbrain_c2ser.lobes.multi_head import (
-    CategoryHead,
-    DimensionHead,
-    FrameHead,
-    MultiHead,
-    MultiLabelHead,
-)
-from speechbrain_c2ser.lobes.poolings import (
+from speechbrain_c2ser.lobes.classifier.poolings import (
     AttentiveStatistics,
     MaskedMean,
     MeanAndDeviation,
     UtteranceTokens,
 )
-from speechbrain_c2ser.lobes.self_supervised import SelfSupervisedEncoder
-from speechbrain_c2ser.lobes.speech_features import (
+from speechbrain_c2ser.lobes.encoders.features import (
     Emotion2VecFeatures,
     WhisperFeatures,
 )
-from speechbrain_c2ser.lobes.speech_functionals import SpeechFunctionals
-from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
+from speechbrain_c2ser.lobes.encoders.functionals import SpeechFunctionals
+from speechbrain_c2ser.lobes.encoders.log_mel import LogMel
+from speechbrain_c2ser.lobes.encoders.self_supervised import (
+    SelfSupervisedEncoder,
+)
+from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
+from speechbrain_c2ser.lobes.heads.category import CategoryHead
+from speechbrain_c2ser.lobes.heads.dimension import DimensionHead
+from speechbrain_c2ser.lobes.heads.frame import FrameHead
+from speechbrain_c2ser.lobes.heads.multi_head import MultiHead
+from speechbrain_c2ser.lobes.heads.multi_label import MultiLabelHead
 
 MODELS = {
     "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from speechbrain_c2ser.checkpoints.folder import save_c2ser, save_emotion2vec
+from speechbrain_c2ser.checkpoints.c2ser_folder import save_c2ser
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.labels import LabelSpace
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
-from speechbrain_c2ser.lobes.connectors import (
+from speechbrain_c2ser.lobes.speech_llm.connectors import (
     ConnectorTransformer,
     Downsampler,
     LinearConnector,

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from miniatures import MINIATURES
 
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.manifest import (
     ManifestError,
     check_leakage,
     check_manifest,
@@ -225,7 +225,7 @@ def miniature(clip, tmp_path):
 
 
 def prepare(name, *arguments, **options):
-    module = importlib.import_module(f"speechbrain_c2ser.corpora.{name}")
+    module = importlib.import_module(f"speechbrain_c2ser.data.corpora.{name}")
     return module.prepare(*arguments, **options)
 
 

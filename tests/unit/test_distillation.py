@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from speechbrain_c2ser.chain_of_thought.answers import AnswerBuilder
-from speechbrain_c2ser.distillation import EmotionDistillation
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.losses import distillation_loss, hidden_state_loss
+from speechbrain_c2ser.training.distillation import EmotionDistillation
 
 LOSSES = {"logits": distillation_loss, "hidden": hidden_state_loss}
 ITEMS = [

@@ -5,9 +5,13 @@ import runpy
 
 import pytest
 
-from speechbrain_c2ser.checkpoints.folder import save_c2ser
-from speechbrain_c2ser.corpora.emo_emilia import describe, prepare, read_list
-from speechbrain_c2ser.corpora.manifest import ManifestError, read_manifest
+from speechbrain_c2ser.checkpoints.c2ser_folder import save_c2ser
+from speechbrain_c2ser.data.corpora.emo_emilia import (
+    describe,
+    prepare,
+    read_list,
+)
+from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
 from speechbrain_c2ser.evaluation.predictions import read_predictions
 from speechbrain_c2ser.labels import LabelSpace
 

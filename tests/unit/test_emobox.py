@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_c2ser.corpora.emobox import LANGUAGE, prepare, read_folds
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.corpora.emobox import LANGUAGE, prepare, read_folds
+from speechbrain_c2ser.data.importers.writing import count_table
+from speechbrain_c2ser.data.manifest import (
     ManifestError,
     check_leakage,
     read_manifest,
 )
-from speechbrain_c2ser.corpora.writing import count_table
 
 SHARED = Path(__file__).resolve().parents[3] / "shared/data/emobox"
 # Utterances in train and test of every fold, as published.

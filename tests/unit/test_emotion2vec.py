@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from speechbrain_c2ser.lobes.emotion2vec import Emotion2VecS
+from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
 
 TINY = {
     "conv_layers": [(16, 10, 5), (16, 8, 8), (16, 4, 4), (16, 2, 2)],

@@ -3,14 +3,17 @@
 import pytest
 import torch
 
-from speechbrain_c2ser.lobes.block_masking import block_mask, kept_positions
-from speechbrain_c2ser.lobes.emotion2vec import Emotion2VecS
-from speechbrain_c2ser.lobes.emotion2vec_decoder import ConvDecoder
-from speechbrain_c2ser.lobes.emotion2vec_pretraining import (
+from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
+from speechbrain_c2ser.lobes.emotion2vec.masking import (
+    ConvDecoder,
+    block_mask,
+    kept_positions,
+)
+from speechbrain_c2ser.lobes.emotion2vec.pretraining import (
     CollapseError,
     Emotion2VecPretraining,
 )
-from speechbrain_c2ser.lobes.time_norm import instance_norm
+from speechbrain_c2ser.lobes.padding import instance_norm
 
 
 def make_encoder(**changes):
@@ -137,7 +140,7 @@ def test_masked_frames_do_not_reach_the_student(monkeypatch):
     features, lengths = model.encoder.frontend(torch.randn(1, 16000))
     mask = block_mask(lengths, features.shape[1], 0.5, 5)
     changed = features + 3.0 * mask.unsqueeze(-1)
-    module = "speechbrain_c2ser.lobes.emotion2vec_pretraining.block_mask"
+    module = "speechbrain_c2ser.lobes.emotion2vec.pretraining.block_mask"
     monkeypatch.setattr(module, lambda *args: mask)
     outputs = []
     for x in (features, changed):

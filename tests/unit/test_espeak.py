@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-import speechbrain_c2ser.espeak as module
-from speechbrain_c2ser.espeak import Espeak, EspeakError
+import speechbrain_c2ser.chain_of_thought.espeak as module
+from speechbrain_c2ser.chain_of_thought.espeak import Espeak, EspeakError
 
 VOICES = ["en-us+f3", "cmn+m2", "en-us+klatt3", "en-us+Mr serious"]
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from speechbrain_c2ser.experiment import load_experiment, merge_yaml
+from speechbrain_c2ser.training.experiment import load_experiment, merge_yaml
 
 BASE = """
 seed: 3

@@ -5,7 +5,7 @@ import soundfile
 import torch
 
 from speechbrain_c2ser.checkpoints.folder import fingerprint
-from speechbrain_c2ser.feature_cache import UtteranceVectorCache
+from speechbrain_c2ser.data.feature_cache import UtteranceVectorCache
 
 
 @pytest.fixture

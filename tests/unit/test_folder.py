@@ -10,14 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from speechbrain_c2ser.checkpoints import folder as module
-from speechbrain_c2ser.checkpoints.folder import (
-    find_folder,
-    fingerprint,
-    load_c2ser,
+from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser, save_c2ser
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import (
     load_emotion2vec,
-    save_c2ser,
     save_emotion2vec,
 )
+from speechbrain_c2ser.checkpoints.folder import find_folder, fingerprint
 from speechbrain_c2ser.labels import LabelSpace
 
 SPACE = LabelSpace.from_name("emo_emilia")
@@ -180,7 +178,7 @@ def test_folder_whose_llm_has_no_tokenizer(copied):
         "a: !apply:os.getcwd []",
         "a: !name:os.system [date]",
         "a: !new:subprocess.Popen [date]",
-        "a: !new:speechbrain_c2ser.lobes.language_model.torch.nn.Linear [1, 1]",
+        "a: !new:speechbrain_c2ser.lobes.padding.torch.nn.Linear [1, 1]",
         "a: [{b: !module:os }]",
         "a: !include:/etc/hostname",
     ],

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from speechbrain_c2ser.lobes.functionals import dynamics, functionals
-from speechbrain_c2ser.lobes.spectral_shape import spectral_shape
-from speechbrain_c2ser.lobes.speech_functionals import (
+from speechbrain_c2ser.lobes.acoustics.descriptors import spectral_shape
+from speechbrain_c2ser.lobes.acoustics.functionals import dynamics, functionals
+from speechbrain_c2ser.lobes.encoders.functionals import (
     SpeechFunctionals,
     zero_crossings,
 )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_c2ser.corpora.generic import prepare
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.importers.generic import prepare
+from speechbrain_c2ser.data.manifest import (
     ManifestError,
     check_leakage,
     read_manifest,

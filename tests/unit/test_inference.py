@@ -8,7 +8,8 @@ import soundfile
 import torch
 
 from speechbrain_c2ser.audio import AudioError
-from speechbrain_c2ser.checkpoints.folder import save_c2ser, save_emotion2vec
+from speechbrain_c2ser.checkpoints.c2ser_folder import save_c2ser
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.inference import C2SER, Emotion2VecSEncoder
 from speechbrain_c2ser.inference.segments import cut
 from speechbrain_c2ser.labels import LabelSpace

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from speechbrain_c2ser.emotion_words import (
+from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.labels.emotion_words import (
     CONCEPTS,
     SPACE_OF_SIZE,
     SPACES,
     words_of,
 )
-from speechbrain_c2ser.labels import LabelSpace
 
 SEVEN = LabelSpace.from_name("emo_emilia")
 

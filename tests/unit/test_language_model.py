@@ -6,9 +6,9 @@ import shutil
 import pytest
 import torch
 
-from speechbrain_c2ser.lobes.language_model import LanguageModel
-from speechbrain_c2ser.lobes.merging import Merged, merge
-from speechbrain_c2ser.lobes.prompt_memory import PromptMemory
+from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
+from speechbrain_c2ser.lobes.speech_llm.merging import Merged, merge
+from speechbrain_c2ser.lobes.speech_llm.prompt_memory import PromptMemory
 
 
 def make_merged(lm, answers, padding_side="right", prompts=("a", "abc")):

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_c2ser.corpora import manifest
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data import manifest
+from speechbrain_c2ser.data.manifest import (
     ManifestError,
     check_leakage,
     check_manifest,
     read_manifest,
-    read_table,
     write_manifest,
 )
+from speechbrain_c2ser.data.tables import read_table
 
 
 @pytest.fixture

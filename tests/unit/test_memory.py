@@ -11,7 +11,7 @@ import pytest
 SCRIPT = """
 import resource
 import torch
-from speechbrain_c2ser.memory import keep_freed_memory
+from speechbrain_c2ser.training.memory import keep_freed_memory
 
 def faults():
     return min(faults_of_ten() for _ in range(3))

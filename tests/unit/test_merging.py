@@ -3,7 +3,11 @@
 import pytest
 import torch
 
-from speechbrain_c2ser.lobes.merging import Merged, add_branches, merge
+from speechbrain_c2ser.lobes.speech_llm.merging import (
+    Merged,
+    add_branches,
+    merge,
+)
 
 
 def vectors(*numbers):

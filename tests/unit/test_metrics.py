@@ -10,7 +10,7 @@ from sklearn.metrics import (
     f1_score,
 )
 
-from speechbrain_c2ser.metrics import (
+from speechbrain_c2ser.evaluation.metrics import (
     bootstrap_interval,
     bootstrap_intervals,
     classification_metrics,
@@ -22,7 +22,7 @@ from speechbrain_c2ser.metrics import (
     selective_accuracy,
     style_accuracy,
 )
-from speechbrain_c2ser.metrics.classification import (
+from speechbrain_c2ser.evaluation.metrics.classification import (
     _confusions,
     _indices,
     _score,

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from speechbrain_c2ser.lobes.connectors import ConnectorTransformer
-from speechbrain_c2ser.lobes.emotion2vec import Emotion2VecS
-from speechbrain_c2ser.lobes.perception import ContextualPerception
-from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
+from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
+from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
+from speechbrain_c2ser.lobes.speech_llm.connectors import ConnectorTransformer
+from speechbrain_c2ser.lobes.speech_llm.perception import ContextualPerception
 
 
 def semantic():

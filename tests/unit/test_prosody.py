@@ -9,13 +9,13 @@ import soundfile
 import torch
 
 from speechbrain_c2ser.chain_of_thought import prosody
+from speechbrain_c2ser.chain_of_thought.espeak import Espeak
 from speechbrain_c2ser.chain_of_thought.prosody import (
     StyleThresholds,
     annotate,
     measure,
     measure_items,
 )
-from speechbrain_c2ser.espeak import Espeak
 
 RATE = 16000
 

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from speechbrain_c2ser.report import figures as measured
-from speechbrain_c2ser.report import pictures, write_report
+from speechbrain_c2ser.evaluation.report import numbers as measured
+from speechbrain_c2ser.evaluation.report import pictures
+from speechbrain_c2ser.evaluation.report.run_report import write_report
 
 LABELS = ["angry", "sad"]
 

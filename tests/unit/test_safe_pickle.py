@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from speechbrain_c2ser.checkpoints.safe_pickle import (
+from speechbrain_c2ser.checkpoints.converters.safe_pickle import (
     Stub,
     UnsafeCheckpointError,
     load_checkpoint,

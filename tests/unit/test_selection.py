@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from speechbrain_c2ser.corpora.manifest import ManifestError
-from speechbrain_c2ser.corpora.selection import (
+from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.selection import (
     describe_training_set,
     within_limits,
 )

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from speechbrain_c2ser.lobes.language_model import LanguageModel
-from speechbrain_c2ser.lobes.speech_emotion_llm import SpeechEmotionLLM
+from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
+from speechbrain_c2ser.lobes.speech_llm.speech_emotion_llm import (
+    SpeechEmotionLLM,
+)
 
 PROMPTS = ["Please describe the speech."] * 2 + ["Describe."]
 ANSWERS = ["The speaker sounds happy.", "sad", "The speaker sounds angry."]

@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_c2ser.corpora import synthetic
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.chain_of_thought.espeak import Espeak
+from speechbrain_c2ser.data.manifest import (
     ManifestError,
     check_leakage,
     check_manifest,
     read_manifest,
 )
-from speechbrain_c2ser.corpora.synthetic_emotions import CUES, EMOTIONS, draw
-from speechbrain_c2ser.corpora.synthetic_speakers import (
+from speechbrain_c2ser.data.synthetic import corpus as synthetic
+from speechbrain_c2ser.data.synthetic.emotions import CUES, EMOTIONS, draw
+from speechbrain_c2ser.data.synthetic.sentences import SENTENCES
+from speechbrain_c2ser.data.synthetic.speakers import (
     FAMILIES,
     FEMALE,
     split_voices,
 )
-from speechbrain_c2ser.corpora.synthetic_text import SENTENCES
-from speechbrain_c2ser.espeak import Espeak
 
 SMALL = {
     "train_voices": 2,
@@ -108,7 +108,7 @@ def test_finished_corpus_is_not_made_again(corpus, monkeypatch):
 def test_killed_run_is_completed(corpus, tmp_path):
     folder = tmp_path / "killed"
     code = (
-        "from speechbrain_c2ser.corpora import synthetic\n"
+        "from speechbrain_c2ser.data.corpora import synthetic\n"
         f"synthetic.prepare({str(folder)!r}, num_workers=1, **{SMALL!r})\n"
     )
     process = subprocess.Popen(

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_c2ser.corpora import datasets_folder, generic
-from speechbrain_c2ser.corpora.manifest import (
+from speechbrain_c2ser.data.importers import datasets_folder, generic
+from speechbrain_c2ser.data.manifest import (
     ManifestError,
     check_leakage,
     read_manifest,
-    read_table,
 )
-from speechbrain_c2ser.corpora.sources import source_of
-from speechbrain_c2ser.corpora.splits import folds_by, random_split
+from speechbrain_c2ser.data.sources import source_of
+from speechbrain_c2ser.data.splits import folds_by, random_split
+from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.labels import LabelSpace
 
 

@@ -6,11 +6,10 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from speechbrain_c2ser.sampling import PairedBatchSampler, hide_labels
-from speechbrain_c2ser.training import (
-    NonFiniteLossError,
-    SafeCheckpointer,
-    TrainingBrain,
+from speechbrain_c2ser.data.sampling import PairedBatchSampler, hide_labels
+from speechbrain_c2ser.training.brain import NonFiniteLossError, TrainingBrain
+from speechbrain_c2ser.training.checkpointer import SafeCheckpointer
+from speechbrain_c2ser.training.schedules import (
     WarmupCosine,
     WarmupInverseSquareRoot,
 )

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
-from speechbrain_c2ser.lobes.spec_augment import SpecAugment
-from speechbrain_c2ser.lobes.whisper_encoder import WhisperEncoder
+from speechbrain_c2ser.lobes.augmentation import SpecAugment
+from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
 
 SIZES = {"num_layers": 2, "size": 32, "num_heads": 4, "ffn_size": 64}
 

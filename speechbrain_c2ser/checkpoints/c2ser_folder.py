@@ -1,0 +1,189 @@
+"""A whole C2SER model as one folder, its language model beside it."""
+
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from speechbrain_c2ser.checkpoints.description import reference
+from speechbrain_c2ser.checkpoints.folder import (
+    fingerprint,
+    load_strict,
+    read_model,
+    write_model,
+    written_beside,
+)
+
+WEIGHTS = "model.safetensors"
+SMALL_LLM = 200_000_000  # parameters; a smaller one is copied along
+
+
+def save_c2ser(
+    model,
+    folder,
+    label_space,
+    prompts=None,
+    languages=("en",),
+    include_llm=None,
+    temperature=1.0,
+    prior=None,
+    extra=None,
+):
+    """Write a model as a folder that ``C2SER.from_hparams`` reads.
+
+    Arguments
+    ---------
+    model : speechbrain_c2ser.lobes.SpeechEmotionLLM
+        The model.
+    folder : str | Path
+        Where it goes; an earlier C2SER folder is replaced, in one step.
+    label_space : speechbrain_c2ser.labels.LabelSpace
+        The emotions it tells apart.
+    prompts : dict | None
+        ``{"explicit": text, "implicit": text}`` where they differ from the
+        published ones.
+    languages : sequence of str
+        Languages the model answers in.
+    include_llm : bool | None
+        Whether the base language model is copied; None = if it was trained
+        or is small. Otherwise the yaml refers to where it came from.
+    temperature : float
+        Divides label scores; fitted on validation data.
+    prior : list[float] | None
+        Probabilities of the labels to divide out.
+    extra : dict | None
+        Plain facts to keep, such as where the model came from.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds something else, or the model cannot be
+        described.
+    """
+    lm = model.language_model
+    include_llm = _include_llm(lm, Path(folder), include_llm)
+    acoustic = getattr(model.perception, "acoustic_encoder", None)
+    settings = {
+        "sample_rate": 16000,
+        "languages": list(languages),
+        "prompts": prompts,
+        "temperature": float(temperature),
+        "prior": None if prior is None else [float(p) for p in prior],
+        "acoustic_encoder_hash": acoustic and fingerprint(acoustic),
+        "extra": extra,
+        "label_space": label_space,
+        "model": model,
+    }
+
+    def adapt(name, module, arguments):
+        """Paths become references into the folder."""
+        if module is lm:
+            arguments["pretrained"] = True
+            if include_llm:
+                _save_llm(lm, beside / "llm")
+                arguments["source"] = reference("<folder>/llm")
+        elif arguments.get("source") and hasattr(module, "save_config"):
+            module.save_config(beside / "whisper")
+            arguments["source"] = reference("<folder>/whisper")
+            arguments.update(pretrained=False, save_path=None)
+        return arguments
+
+    with written_beside(folder) as beside:
+        write_model(beside, settings, model, adapt, elsewhere=_is_base)
+    return Path(folder)
+
+
+def load_c2ser(folder, llm=None, allow=()):
+    """Build the model of a folder and load its weights.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Written by :func:`save_c2ser`.
+    llm : str | Path | None
+        Where the base language model is now, if not where it was.
+    allow : sequence of str
+        Further modules whose classes the yaml may build, such as a
+        connector of your own ("my_package.connectors").
+
+    Returns
+    -------
+    dict
+        ``model``, ``label_space``, ``prompts``, ``languages``,
+        ``sample_rate``, ``temperature``, ``prior`` and the other settings.
+
+    Raises
+    ------
+    FileNotFoundError
+        When a file of the folder is missing.
+    ValueError
+        When the yaml builds foreign objects, or the weights do not fit.
+    """
+    overrides = {}
+    if llm is not None:
+        overrides["model"] = {"language_model": {"source": str(llm)}}
+    return read_model(folder, overrides, allow, elsewhere=_is_base)
+
+
+def load_weights(model, folder):
+    """Load a folder's weights into a model that a yaml built.
+
+    The base language model is not touched: where it was trained, build the
+    model with the folder's ``llm/`` as its source.
+
+    Arguments
+    ---------
+    model : speechbrain_c2ser.lobes.SpeechEmotionLLM
+        Of the folder's shape.
+    folder : str | Path
+        Written by :func:`save_c2ser`, such as the result of stage 1.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the folder holds no weights.
+    ValueError
+        When they do not fit; names the keys.
+    """
+    weights = Path(folder) / WEIGHTS
+    if not weights.is_file():
+        raise FileNotFoundError(
+            f"{folder} is no complete model folder: it has no {WEIGHTS}."
+        )
+    load_strict(model, load_file(weights), weights, elsewhere=_is_base)
+
+
+def _is_base(key):
+    """Whether a key of SpeechEmotionLLM is the base language model's."""
+    return key.startswith("language_model.model.") and "lora_" not in key
+
+
+def _include_llm(lm, folder, include):
+    if include is None:
+        size = sum(p.numel() for p in lm.model.parameters())
+        arguments = lm.constructor_arguments
+        small = size < SMALL_LLM and arguments["quantize"] is None
+        include = small or not lm.frozen
+    inside = folder.resolve() in Path(lm.source).resolve().parents
+    if not include and (not lm.frozen or inside):
+        raise ValueError(
+            f"The language model of {lm.source} must be saved along (it was "
+            "trained, or the folder it is in is to be replaced): set "
+            "include_llm=True."
+        )
+    return include
+
+
+def _save_llm(lm, folder):
+    # With LoRA the base's layers sit one level deeper.
+    tensors = {
+        key.replace(".base_layer.", "."): value
+        for key, value in lm.model.state_dict().items()
+        if "lora_" not in key
+    }
+    lm.model.save_pretrained(folder, state_dict=tensors)
+    lm.tokenizer.save_pretrained(folder)

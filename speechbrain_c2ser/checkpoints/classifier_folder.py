@@ -1,0 +1,82 @@
+"""A trained classifier as one folder: settings, weights, encoder's config."""
+
+from pathlib import Path
+
+from speechbrain_c2ser.checkpoints.description import reference
+from speechbrain_c2ser.checkpoints.folder import (
+    read_model,
+    write_model,
+    written_beside,
+)
+
+
+def save_classifier(model, folder, label_space=None, extra=None):
+    """Write a classifier as a folder that ``EmotionClassifier`` reads.
+
+    Arguments
+    ---------
+    model : speechbrain_c2ser.lobes.EmotionClassifier
+        The model, or an ``Ensemble`` of them.
+    folder : str | Path
+        Where it goes; an earlier model folder is replaced, in one step.
+    label_space : speechbrain_c2ser.labels.LabelSpace | None
+        The emotions of the head "emotion".
+    extra : dict | None
+        Plain facts to keep, such as what it was trained on.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds something else, or the model cannot be
+        described.
+    """
+    settings = {
+        "sample_rate": 16000,
+        "label_space": label_space,
+        "extra": extra,
+        "model": model,
+    }
+    configs = {}
+
+    def adapt(name, module, arguments):
+        """An encoder's source becomes its configuration in the folder."""
+        if arguments.get("source") and hasattr(module, "save_config"):
+            place = configs.setdefault(module, f"encoder_{len(configs)}")
+            module.save_config(beside / place)
+            arguments["source"] = reference(f"<folder>/{place}")
+            arguments.update(pretrained=False, save_path=None)
+        return arguments
+
+    with written_beside(folder) as beside:
+        write_model(beside, settings, model, adapt)
+    return Path(folder)
+
+
+def load_classifier(folder, allow=()):
+    """Build the classifier of a folder and load its weights.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Written by :func:`save_classifier`.
+    allow : sequence of str
+        Further modules whose classes the yaml may build.
+
+    Returns
+    -------
+    dict
+        ``model`` (in eval mode), ``label_space`` and the other settings.
+
+    Raises
+    ------
+    FileNotFoundError
+        When a file of the folder is missing.
+    ValueError
+        When the yaml builds foreign objects, or the weights do not fit.
+    """
+    return read_model(folder, allow=allow)

@@ -1,0 +1,380 @@
+"""The emotion2vec family's published files in our modules.
+
+Understood: Emotion2Vec-S, emotion2vec and data2vec 2.0 audio as fairseq wrote
+them (``checkpoint.pt``), emotion2vec and emotion2vec+ as FunASR publishes them
+(``model.pt``), and tensors of those names as safetensors. Every key has a
+place, or is named as known and unused, or is an error.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import yaml
+
+from speechbrain_c2ser.checkpoints.converters.emotion2vec_architecture import (
+    architecture,
+    architecture_of_shapes,
+)
+from speechbrain_c2ser.checkpoints.converters.safe_pickle import (
+    load_checkpoint,
+    plain,
+)
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import (
+    load_emotion2vec,
+    save_emotion2vec,
+)
+from speechbrain_c2ser.checkpoints.folder import load_strict
+from speechbrain_c2ser.lobes.classifier.mean_pool import (
+    EncoderClassifier,
+    MeanPoolClassifier,
+)
+from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
+
+AUDIO = r"modality_encoders\.AUDIO\."
+
+# Official key -> ours, first match.
+RENAMED = (
+    (AUDIO + r"extra_tokens", "utterance_tokens"),
+    (AUDIO + r"alibi_scale", "alibi_scale"),
+    (
+        AUDIO + r"local_encoder\.conv_layers\.(\d+)\.0\.weight",
+        r"front_end.convs.\1.weight",
+    ),
+    (
+        AUDIO + r"local_encoder\.conv_layers\.(\d+)\.2\.1\.(\w+)",
+        r"front_end.norms.\1.\2",
+    ),
+    (AUDIO + r"project_features\.1\.(\w+)", r"feature_norm.\1"),
+    (AUDIO + r"project_features\.2\.(\w+)", r"projection.\1"),
+    (AUDIO + r"relative_positional_encoder\.0\.(\w+)", r"positions.norm.\1"),
+    (AUDIO + r"context_encoder\.norm\.(\w+)", r"prenet_norm.\1"),
+    (AUDIO + r"context_encoder\.blocks\.(\d+)\.(.+)", r"prenet.\1.\2"),
+    (r"blocks\.(\d+)\.(.+)", r"blocks.\1.\2"),
+    (r"norm\.(\w+)", r"norm.\1"),
+    (r"proj\.(\w+)", r"head.linear.\1"),
+)
+BLOCK = {
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "attn.qkv": "qkv",
+    "attn.proj": "projection",
+    "mlp.fc1": "mlp.0",
+    "mlp.fc2": "mlp.3",
+}
+# A norm in front puts the convolutions one level deeper, inside "1.".
+POSITION = AUDIO + r"relative_positional_encoder\.(?:1\.)?(\d+)\.0\.(\w+)"
+# Regular expressions of keys that features do not need.
+UNUSED = {
+    AUDIO + r"decoder\..*": "the pre-training decoder",
+    r"shared_decoder\..*": "the pre-training decoder",
+    r"recon_proj\..*": "the pre-training's reconstruction",
+    r"_ema(\..*)?": "the averaged teacher of the pre-training",
+    r"(encoder_)?ema\..*": "the averaged teacher of the pre-training",
+}
+
+
+class Emotion2VecCheckpoint(NamedTuple):
+    """What a published file holds, in our modules.
+
+    Arguments
+    ---------
+    encoder : Emotion2VecS
+        In eval mode.
+    head : MeanPoolClassifier or None
+        The emotion2vec+ classifier, where the file has one.
+    unused : dict
+        Official key → why it has no place.
+    """
+
+    encoder: Emotion2VecS
+    head: MeanPoolClassifier | None
+    unused: dict
+
+
+def rename(official, unused_keys=()):
+    """Official tensors under the names of `Emotion2VecS` (and "head.").
+
+    Arguments
+    ---------
+    official : dict
+        Official state dict, name → tensor (on any device, meta too), with or
+        without the prefix "d2v_model.".
+    unused_keys : sequence of str
+        Regular expressions of further keys to leave out.
+
+    Returns
+    -------
+    tensors : dict
+        Our name → tensor.
+    unused : dict
+        Official name → why it has no place.
+
+    Raises
+    ------
+    ValueError
+        When a key is neither known nor known to be unused.
+
+    Example
+    -------
+    >>> tensors, unused = rename({
+    ...     "d2v_model.modality_encoders.AUDIO.extra_tokens": torch.ones(1, 2),
+    ...     "_ema": None,
+    ... })
+    >>> list(tensors), unused
+    (['utterance_tokens'], {'_ema': 'the averaged teacher of the pre-training'})
+    """
+    tensors, unused, unknown = {}, {}, []
+    reasons = {**UNUSED, **dict.fromkeys(unused_keys, "left out on request")}
+    for key, tensor in official.items():
+        name = _our_name(_bare(key))
+        why = next(
+            (w for p, w in reasons.items() if re.fullmatch(p, _bare(key))), None
+        )
+        if why is not None:
+            unused[key] = why
+        elif name is None or not isinstance(tensor, torch.Tensor):
+            unknown.append(key)
+        elif name in tensors:
+            raise ValueError(
+                f"The checkpoint holds {_bare(key)} twice, with and without "
+                "the prefix 'd2v_model.'."
+            )
+        elif ".convs." in name and name.endswith("weight"):
+            tensors[name] = tensor.transpose(1, 2)
+        elif name == "alibi_scale":
+            tensors[name] = tensor.reshape(tensor.shape[0], tensor.shape[2])
+        else:
+            tensors[name] = tensor
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} keys of the checkpoint are unexpected, not known "
+            f"in any of the emotion2vec family: {_some(unknown)}. If features "
+            "do not need them, name them in unused_keys."
+        )
+    return tensors, unused
+
+
+def _bare(key):
+    return key.removeprefix("d2v_model.")
+
+
+def _some(names):
+    names = sorted(names)
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+
+
+def _our_name(key):
+    match = re.fullmatch(POSITION, key)
+    if match:
+        return f"positions.convs.{int(match[1]) - 1}.{match[2]}"
+    for pattern, replacement in RENAMED:
+        match = re.fullmatch(pattern, key)
+        if match:
+            name = match.expand(replacement)
+            break
+    else:
+        return None
+    block = re.fullmatch(r"((?:prenet|blocks)\.\d+\.)(.+)\.(weight|bias)", name)
+    if name.startswith(("prenet.", "blocks.")):
+        inner = BLOCK.get(block[2]) if block else None
+        return inner and f"{block[1]}{inner}.{block[3]}"
+    return name
+
+
+def build(official, config=None, arguments=None, labels=None, unused_keys=()):
+    """Builds encoder and head of an official state dict and fills them.
+
+    Tensors on the meta device give modules on the meta device.
+
+    Arguments
+    ---------
+    official : dict
+        Official name → tensor; or our names, as our folders hold them.
+    config : dict or None
+        Official configuration as plain values; None: from the shapes.
+    arguments : dict or None
+        Constructor arguments of `Emotion2VecS` that override both.
+    labels : list of str or None
+        Labels of the head; None: "0", "1", ...
+    unused_keys : sequence of str
+        Regular expressions of further keys to leave out.
+
+    Returns
+    -------
+    Emotion2VecCheckpoint
+        Encoder, head and the unused keys.
+
+    Raises
+    ------
+    ValueError
+        When keys are missing, unexpected or mis-shaped, by name; or when the
+        configuration asks for something that is not computed here.
+    """
+    if "front_end.convs.0.weight" in official:
+        tensors, unused = dict(official), {}
+    else:
+        tensors, unused = rename(official, unused_keys)
+    head_tensors = {
+        key.removeprefix("head."): tensors.pop(key)
+        for key in list(tensors)
+        if key.startswith("head.")
+    }
+    if config is None:
+        settings = architecture_of_shapes(tensors, arguments)
+    else:
+        settings = {**architecture(config), **(arguments or {})}
+    with torch.device(next(iter(tensors.values())).device):
+        encoder = Emotion2VecS(**settings)
+        head = None
+        if head_tensors:
+            size = head_tensors["linear.weight"].shape[0]
+            labels = labels or [str(i) for i in range(size)]
+            if len(labels) != size:
+                raise ValueError(
+                    f"The checkpoint's head has {size} outputs, but "
+                    f"{len(labels)} labels are given."
+                )
+            head = MeanPoolClassifier(encoder.embed_dim, labels)
+    _fill(encoder, tensors, "The checkpoint")
+    if head is not None:
+        _fill(head, head_tensors, "The checkpoint's head")
+        head.eval()
+    return Emotion2VecCheckpoint(encoder.eval(), head, unused)
+
+
+def _fill(module, tensors, what):
+    """Loads loudly; on the meta device only names and shapes are checked."""
+    dtype = next(module.parameters()).dtype
+    load_strict(
+        module,
+        {key: value.detach().to(dtype) for key, value in tensors.items()},
+        what,
+    )
+
+
+def load_official(path, labels=None, arguments=None, unused_keys=()):
+    """Reads a published file; nothing in it is run.
+
+    The architecture comes from the configuration inside the file (fairseq) or
+    beside it (FunASR's config.yaml), else from the tensors' shapes; labels
+    come from tokens.txt beside it.
+
+    Arguments
+    ---------
+    path : str | Path
+        checkpoint.pt, model.pt or .safetensors.
+    labels : list of str or None
+        Labels of the head, where there is no tokens.txt.
+    arguments : dict or None
+        Constructor arguments of `Emotion2VecS` that override the file's.
+    unused_keys : sequence of str
+        Regular expressions of keys to leave out, beside the known ones.
+
+    Returns
+    -------
+    Emotion2VecCheckpoint
+        Encoder, head and the unused keys.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    UnsafeCheckpointError
+        When the file asks for something that could run code.
+    ValueError
+        When it is no checkpoint of this family; when keys are missing,
+        unexpected or mis-shaped, by name.
+    """
+    path = Path(path)
+    content = load_checkpoint(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no dictionary of tensors.")
+    official = content.get("model", content)
+    if labels is None and (path.parent / "tokens.txt").is_file():
+        text = (path.parent / "tokens.txt").read_text(encoding="utf-8")
+        labels = [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        return build(
+            official, _config(content, path), arguments, labels, unused_keys
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _config(content, path):
+    """Configuration of a file as plain values, or None."""
+    if (path.parent / "config.yaml").is_file():
+        text = (path.parent / "config.yaml").read_text(encoding="utf-8")
+        found = yaml.safe_load(text)
+        if isinstance(found, dict) and "model_conf" in found:
+            return found["model_conf"]
+    for found in (plain(content.get("cfg")), plain(content.get("args"))):
+        if isinstance(found, dict):
+            model = found.get("model", found)
+            if isinstance(model, dict) and "modalities" in model:
+                return found
+    return None
+
+
+def load_encoder(source, freeze=False):
+    """The encoder of a folder of ours or of a published file.
+
+    Arguments
+    ---------
+    source : str | Path
+        Folder written by :func:`convert` or by the pre-training recipe, or a
+        published file as for :func:`load_official`.
+    freeze : bool
+        Whether the encoder takes no gradients and stays in eval.
+
+    Returns
+    -------
+    Emotion2VecS
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing of that name.
+    """
+    if Path(source).is_dir():
+        found = load_emotion2vec(source)["model"]
+        found = getattr(found, "encoder", found)
+    else:
+        found = load_official(source).encoder
+    encoder = Emotion2VecS(**{**found.constructor_arguments, "freeze": freeze})
+    encoder.load_state_dict(found.state_dict())
+    return encoder
+
+
+def convert(source, output_folder, labels=None, arguments=None, unused_keys=()):
+    """Writes a published file as a folder: hyperparams.yaml + safetensors.
+
+    Arguments
+    ---------
+    source : str | Path
+        As for `load_official`.
+    output_folder : str | Path
+        Read again by `load_emotion2vec` and by `Emotion2VecSEncoder`. An
+        emotion2vec+ file becomes an `EncoderClassifier`, which has the
+        encoder's `extract` too.
+    labels : list of str or None
+        As for `load_official`.
+    arguments : dict or None
+        As for `load_official`.
+    unused_keys : sequence of str
+        As for `load_official`.
+
+    Returns
+    -------
+    Emotion2VecCheckpoint
+        What was converted, with the unused keys.
+    """
+    found = load_official(source, labels, arguments, unused_keys)
+    model = found.encoder
+    if found.head is not None:
+        model = EncoderClassifier(found.encoder, found.head)
+    extra = {"converted_from": Path(source).name}
+    save_emotion2vec(model, output_folder, extra=extra)
+    return found

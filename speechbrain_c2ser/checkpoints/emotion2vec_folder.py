@@ -1,0 +1,54 @@
+"""An Emotion2Vec-S encoder as one folder."""
+
+from pathlib import Path
+
+from speechbrain_c2ser.checkpoints.folder import (
+    fingerprint,
+    read_model,
+    write_model,
+    written_beside,
+)
+
+
+def save_emotion2vec(encoder, folder, extra=None):
+    """Write an encoder as a folder that ``Emotion2VecSEncoder`` reads.
+
+    Arguments
+    ---------
+    encoder : speechbrain_c2ser.lobes.Emotion2VecS
+        The encoder.
+    folder : str | Path
+        Where it goes; an earlier folder of this kind is replaced.
+    extra : dict | None
+        Plain facts to keep.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    settings = {
+        "sample_rate": 16000,
+        "acoustic_encoder_hash": fingerprint(encoder),
+        "extra": extra,
+        "model": encoder,
+    }
+    with written_beside(folder) as beside:
+        write_model(beside, settings, encoder)
+    return Path(folder)
+
+
+def load_emotion2vec(folder):
+    """Build the encoder of a folder and load its weights.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Written by :func:`save_emotion2vec`.
+
+    Returns
+    -------
+    dict
+        ``model`` (the encoder) and the other settings.
+    """
+    return read_model(folder)

@@ -1,1 +1,0 @@
-"""Corpora: each file turns one kind of source into our manifests."""

@@ -1,0 +1,1 @@
+"""Manifests, datasets, splits, batches; the corpora they are made from."""

@@ -1,0 +1,24 @@
+"""Files that are whole or not there."""
+
+import os
+from pathlib import Path
+
+
+def write_atomic(text, path):
+    """Write a text file whole or not at all.
+
+    Arguments
+    ---------
+    text : str
+        The content.
+    path : str or Path
+        Replaced if it exists; its folder is made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

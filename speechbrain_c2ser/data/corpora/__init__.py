@@ -1,0 +1,1 @@
+"""Published corpora: each file turns one into our manifests."""

@@ -1,0 +1,84 @@
+"""CREMA-D: acted English, 91 actors, six emotions (Cao et al., 2014).
+
+Layout: ``AudioWAV/1001_DFA_ANG_XX.wav``: actor, sentence, emotion, level; and
+``VideoDemographics.csv`` with ActorID, Age and Sex.
+"""
+
+from speechbrain_c2ser.data.importers.builder import CorpusBuilder
+from speechbrain_c2ser.data.splits import folds_by
+
+LAYOUT = "AudioWAV/1001_DFA_ANG_XX.wav and VideoDemographics.csv"
+EMOTIONS = {
+    "ANG": "angry",
+    "DIS": "disgusted",
+    "FEA": "fearful",
+    "HAP": "happy",
+    "NEU": "neutral",
+    "SAD": "sad",
+}
+LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "X": None, "XX": None}
+SENTENCES = {
+    "IEO": "It's eleven o'clock.",
+    "TIE": "That is exactly what happened.",
+    "IOM": "I'm on my way to the meeting.",
+    "IWW": "I wonder what this is about.",
+    "TAI": "The airplane is almost full.",
+    "MTI": "Maybe tomorrow it will be cold.",
+    "IWL": "I would like a new alarm clock.",
+    "ITH": "I think I have a doctor's appointment.",
+    "DFA": "Don't forget a jacket.",
+    "ITS": "I think I've seen this before.",
+    "TSI": "The surface is slick.",
+    "WSI": "We'll stop in a couple of minutes.",
+}
+
+
+def prepare(data_folder, save_folder, folds=5, seed=1, label_space=None):
+    """Write manifests of CREMA-D, actors apart.
+
+    Arguments
+    ---------
+    data_folder : str or Path
+        See the head of this file.
+    save_folder : str or Path
+        Gets fold_k/train.json ... and corpus.json.
+    folds : int
+        Test groups of actors.
+    seed : int
+        Of dealing the actors out.
+    label_space : LabelSpace or str
+        A smaller set of emotions to map to.
+
+    Returns
+    -------
+    dict
+        Manifest name -> path.
+    """
+    corpus = CorpusBuilder(
+        "crema-d", data_folder, EMOTIONS, LAYOUT, "en", label_space
+    )
+    actors = {
+        row["ActorID"]: row
+        for row in corpus.read_table(
+            "VideoDemographics.csv", need=("ActorID", "Age", "Sex")
+        )
+    }
+    for wav, name in corpus.match(
+        "AudioWAV/*.wav",
+        r"(?P<who>\d{4})_(?P<text>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>\w+)",
+    ):
+        actor = actors.get(name["who"], {})
+        corpus.add(
+            wav.stem,
+            wav,
+            name["emotion"],
+            speaker=name["who"],
+            gender=actor.get("Sex"),
+            age=actor.get("Age") and int(actor["Age"]),
+            transcript=SENTENCES.get(name["text"]),
+            intensity=LEVELS.get(name["level"]),
+        )
+    items = corpus.items()
+    return corpus.write(
+        save_folder, folds_by(items, "speaker", folds, seed), "actors apart"
+    )

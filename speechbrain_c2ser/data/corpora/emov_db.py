@@ -1,0 +1,73 @@
+"""EmoV-DB: acted English, four speakers, five styles (Adigwe et al., 2018).
+
+Layout: ``bea_Amused/amused_1-15_0001.wav``: speaker and emotion, then emotion,
+session and sentence of CMU Arctic; and perhaps ``cmuarctic.data`` with the
+sentences. Josh has neither angry nor disgusted utterances.
+"""
+
+import re
+
+from speechbrain_c2ser.data.importers.builder import CorpusBuilder
+from speechbrain_c2ser.data.splits import folds_by
+
+LAYOUT = "bea_Amused/amused_1-15_0001.wav"
+EMOTIONS = {
+    "amused": "amused",
+    "angry": "angry",
+    "anger": "angry",
+    "disgusted": "disgusted",
+    "disgust": "disgusted",
+    "neutral": "neutral",
+    "sleepy": "sleepy",
+    "sleepiness": "sleepy",
+}
+SPEAKERS = {"bea": "female", "jenie": "female", "josh": "male", "sam": "male"}
+
+
+def prepare(data_folder, save_folder, folds=4, seed=1, label_space=None):
+    """Write manifests of EmoV-DB, speakers apart.
+
+    Arguments
+    ---------
+    data_folder : str or Path
+        See the head of this file.
+    save_folder : str or Path
+        Gets fold_k/train.json ... and corpus.json.
+    folds : int
+        4 leaves one speaker out.
+    seed : int
+        Of dealing speakers out to fewer folds.
+    label_space : LabelSpace or str
+        A smaller set of emotions to map to.
+
+    Returns
+    -------
+    dict
+        Manifest name -> path.
+    """
+    corpus = CorpusBuilder(
+        "emov-db", data_folder, EMOTIONS, LAYOUT, "en", label_space
+    )
+    sentences = _sentences(corpus.folder / "cmuarctic.data")
+    for wav, name in corpus.match("*_*/*.wav", r".*_(?P<sentence>\d{4})"):
+        speaker, _, emotion = wav.parent.name.lower().partition("_")
+        corpus.add(
+            f"{speaker}-{wav.stem}",
+            wav,
+            emotion,
+            speaker=speaker,
+            gender=SPEAKERS.get(speaker),
+            transcript=sentences.get(name["sentence"]),
+        )
+    items = corpus.items()
+    return corpus.write(
+        save_folder, folds_by(items, "speaker", folds, seed), "speakers apart"
+    )
+
+
+def _sentences(path):
+    """Sentence number -> text of CMU Arctic's set A, where the list is."""
+    if not path.is_file():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    return dict(re.findall(r'\( *arctic_a(\d{4}) "(.*)" *\)', text))

@@ -1,0 +1,106 @@
+"""MSP-Podcast: spontaneous English of podcasts (Lotfian & Busso, 2019).
+
+Layout: ``Labels/labels_consensus.csv`` (FileName, EmoClass, EmoAct, EmoVal,
+EmoDom, SpkrID, Gender, Split_Set), ``Audios/MSP-PODCAST_0001_0008.wav`` and
+perhaps ``Transcripts/MSP-PODCAST_0001_0008.txt``. Older releases call the table
+labels_concensus.csv and the folder Audio. The official split; utterances
+without agreement (X) and of other emotions (O) are left out.
+"""
+
+from pathlib import Path
+
+from speechbrain_c2ser.data.importers.builder import CorpusBuilder
+from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.splits import by_field
+
+LAYOUT = "Labels/labels_consensus.csv and Audios/MSP-PODCAST_0001_0008.wav"
+EMOTIONS = {
+    "A": "angry",
+    "S": "sad",
+    "H": "happy",
+    "U": "surprised",
+    "F": "fearful",
+    "D": "disgusted",
+    "C": "contemptuous",
+    "N": "neutral",
+    "O": None,
+    "X": None,
+}
+COLUMNS = (
+    "FileName",
+    "EmoClass",
+    "EmoAct",
+    "EmoVal",
+    "EmoDom",
+    "SpkrID",
+    "Gender",
+    "Split_Set",
+)
+TESTS = ("Test1", "Test2", "Test3")
+VAD_SCALE = [1, 7]
+
+
+def prepare(data_folder, save_folder, test="Test1", label_space=None):
+    """Write manifests of MSP-Podcast, in its official split.
+
+    Arguments
+    ---------
+    data_folder : str or Path
+        See the head of this file.
+    save_folder : str or Path
+        Gets train.json, valid.json, test.json and corpus.json.
+    test : str
+        Which of the test sets: Test1, Test2 or Test3.
+    label_space : LabelSpace or str
+        A smaller set of emotions to map to.
+
+    Returns
+    -------
+    dict
+        Manifest name -> path.
+    """
+    if test not in TESTS:
+        raise ManifestError(
+            f"MSP-Podcast has no test set {test!r}: give one of "
+            f"{', '.join(TESTS)}."
+        )
+    splits = {"Train": "train", "Validation": "valid", "Development": "valid"}
+    splits[test] = "test"
+    corpus = CorpusBuilder(
+        "msp-podcast", data_folder, EMOTIONS, LAYOUT, "en", label_space
+    )
+    rows = corpus.read_table(
+        "Labels/labels_consensus.csv",
+        "Labels/labels_concensus.csv",
+        "labels_consensus.csv",
+        need=COLUMNS,
+    )
+    audio = next(
+        (f for f in ("Audios", "Audio") if (corpus.folder / f).is_dir()), None
+    )
+    if audio is None:
+        raise corpus.wrong_layout("a folder Audios or Audio")
+    for row in rows:
+        name = Path(row["FileName"]).stem
+        if row["Split_Set"] not in splits:
+            corpus.skip(f"of the set {row['Split_Set']}", name)
+            continue
+        known = row["SpkrID"].lower() != "unknown"
+        corpus.add(
+            name,
+            corpus.folder / audio / row["FileName"],
+            row["EmoClass"],
+            speaker=row["SpkrID"] if known else None,
+            gender=row["Gender"] if row["Gender"] != "Unknown" else None,
+            transcript=_text(corpus.folder / "Transcripts" / f"{name}.txt"),
+            vad=[float(row[c]) for c in ("EmoVal", "EmoAct", "EmoDom")],
+            vad_scale=VAD_SCALE,
+            split=splits[row["Split_Set"]],
+        )
+    return corpus.write(
+        save_folder, by_field(corpus.items()), f"official, {test}"
+    )
+
+
+def _text(path):
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None

@@ -1,0 +1,170 @@
+"""A manifest as a SpeechBrain dataset, batched by length."""
+
+from functools import partial
+
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.dataset import DynamicItemDataset
+
+from speechbrain_c2ser.audio import read_audio
+from speechbrain_c2ser.data.manifest import check_manifest, read_manifest
+from speechbrain_c2ser.data.sampling import PairedBatchSampler
+from speechbrain_c2ser.labels import LabelSpace
+
+
+def speech_dataset(manifest, need=(), label_space=None):
+    """Make a dataset of waveforms and their manifest rows.
+
+    Arguments
+    ---------
+    manifest : str or Path or dict
+        A manifest file, or its items already read (id → row).
+    need : sequence of str
+        Fields that every row must carry.
+    label_space : LabelSpace, optional
+        Where given, every ``emotion`` must be one of its names.
+
+    Returns
+    -------
+    DynamicItemDataset
+        Items with ``id``, ``sig`` (float32 [samples], 16 kHz) and ``item``
+        (the row with its id).
+
+    Raises
+    ------
+    ManifestError
+        If a row lacks a needed field or has an unknown emotion.
+
+    Example
+    -------
+    >>> rows = {"a": {"wav": "a.wav", "duration": 1.0, "emotion": "sad"}}
+    >>> len(speech_dataset(rows, need=["emotion"]))
+    1
+    """
+    items = manifest if isinstance(manifest, dict) else read_manifest(manifest)
+    check_manifest(items, need, label_space, check_audio=False)
+    dataset = DynamicItemDataset(
+        {
+            key: {"row": {**row, "id": key}, "duration": float(row["duration"])}
+            for key, row in items.items()
+        }
+    )
+    dataset.add_dynamic_item(read_item, takes="row", provides="sig")
+    dataset.add_dynamic_item(lambda row: row, takes="row", provides="item")
+    dataset.set_output_keys(["id", "sig", "item"])
+    return dataset
+
+
+def read_item(row):
+    """Read the recording, or the part of one, that a manifest row names.
+
+    Arguments
+    ---------
+    row : dict
+        With ``wav`` and perhaps ``start`` and ``stop`` (s).
+
+    Returns
+    -------
+    torch.Tensor
+        float32 [samples], 16 kHz.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be read.
+    """
+    return read_audio(row["wav"], row.get("start"), row.get("stop"))
+
+
+def sample_waveforms(items, most=500):
+    """Waveforms of a few rows, spread evenly over a manifest.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id → row.
+    most : int
+        How many at most.
+
+    Yields
+    ------
+    torch.Tensor
+        float32 [samples], 16 kHz.
+    """
+    rows = list(items.values())
+    for row in rows[:: 1 + len(rows) // most]:
+        yield read_item(row)
+
+
+def emotions_of(manifest):
+    """The distinct emotions of a manifest, sorted: the classes of a yaml.
+
+    Arguments
+    ---------
+    manifest : str or Path
+        A manifest file.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ManifestError
+        If the file cannot be read.
+    ValueError
+        If no row has an emotion.
+    """
+    return LabelSpace.from_items(read_manifest(manifest)).names
+
+
+def loader_options(
+    dataset, batch_seconds, num_buckets, num_workers=0, seed=0, shuffle=True
+):
+    """What ``Brain.fit`` needs to load a dataset in batches of like length.
+
+    Arguments
+    ---------
+    dataset : DynamicItemDataset
+        From :func:`speech_dataset`.
+    batch_seconds : float
+        Audio in a batch, padding counted.
+    num_buckets : int
+        Length buckets; more of them waste less on padding.
+    num_workers : int
+        Processes that read audio.
+    seed : int
+        Of the shuffling.
+    shuffle : bool
+        Whether the order changes from epoch to epoch.
+
+    Returns
+    -------
+    dict
+        ``train_loader_kwargs`` or ``valid_loader_kwargs``.
+
+    Example
+    -------
+    >>> rows = {
+    ...     str(i): {"wav": "a.wav", "duration": 1.0 + i % 2} for i in range(8)
+    ... }
+    >>> options = loader_options(speech_dataset(rows), 4.0, num_buckets=2)
+    >>> sorted(len(batch) for batch in options["batch_sampler"])
+    [2, 2, 2, 2]
+    """
+    durations = [dataset.data[key]["duration"] for key in dataset.data_ids]
+    sampler = PairedBatchSampler(
+        durations,
+        [-1] * len(durations),
+        max_batch_length=max(batch_seconds, max(durations)),
+        num_buckets=num_buckets,
+        shuffle=shuffle,
+        seed=seed,
+    )
+    return {
+        "batch_sampler": sampler,
+        "num_workers": num_workers,
+        # only waveforms are tensors; rows stay the lists that they are
+        "collate_fn": partial(
+            PaddedBatch, apply_default_convert=False, nonpadded_stack=False
+        ),
+    }

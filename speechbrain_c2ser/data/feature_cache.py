@@ -1,0 +1,226 @@
+"""Features of a frozen encoder, computed once and kept on disk.
+
+The key covers the encoder's weights and settings and the audio's own bytes: a
+changed weight or recording never reads an old feature.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from speechbrain_c2ser.data.dataset import read_item
+
+SHARD_ITEMS = 2048
+
+
+class FeatureCache:
+    """Disk cache of features of any size, one folder per encoder state.
+
+    Arguments
+    ---------
+    compute : callable
+        ``(wavs [B, T], wav_lens [B]) → B tensors``; the frozen encoder's
+        forward.
+    fingerprint : str
+        Hash of the encoder's weights and settings
+        (:func:`speechbrain_c2ser.checkpoints.folder.fingerprint`).
+    folder : str or Path
+        Where the features live; other encoders' features may lie beside.
+    dtype : torch.dtype
+        Of the stored features; float32 gives identical losses, float16 half
+        the disk.
+    kind : str
+        Which of the encoder's features these are; "" are utterance vectors.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> cache = FeatureCache(
+    ...     lambda wavs, lens: list(wavs), "abc", tempfile.mkdtemp(),
+    ...     kind="frames",
+    ... )
+    >>> len(cache), cache.folder.name
+    (0, 'abc-frames')
+    """
+
+    def __init__(
+        self, compute, fingerprint, folder, dtype=torch.float32, kind=""
+    ):
+        self.compute = compute
+        name = fingerprint[:32] + (f"-{kind}" if kind else "")
+        self.folder = Path(folder) / name
+        self.kind = kind or "utterance vectors"
+        self.dtype = dtype
+        self._place = {}
+        self._audio_keys = {}
+        self._shards = set()
+        self.find_shards()
+
+    def find_shards(self):
+        """Take up what another process has written."""
+        for shard in sorted(self.folder.glob("*.safetensors")):
+            if shard not in self._shards:
+                self._index(shard)
+
+    def __len__(self):
+        return len(self._place)
+
+    def fill(self, items, batch_seconds=60.0, device="cpu", progress=True):
+        """Compute what is missing, in batches of similar length.
+
+        Arguments
+        ---------
+        items : dict
+            Manifest rows (id → row).
+        batch_seconds : float
+            Audio in a batch, padding counted.
+        device : str
+            Where the encoder is.
+        progress : bool
+            Show a progress bar.
+
+        Returns
+        -------
+        int
+            How many utterances were computed (the rest was there).
+        """
+        rows = sorted(items.values(), key=lambda row: row["duration"])
+        missing = {}
+        for row in rows:
+            key = self._audio_key(row)
+            if key not in self._place:
+                missing.setdefault(key, row)
+        batches = _batches(list(missing.items()), batch_seconds)
+        done, pending = 0, {}
+        with tqdm(
+            total=len(missing), desc=self.kind, disable=not progress
+        ) as bar:
+            for batch in batches:
+                pending.update(self._compute(batch, device))
+                bar.update(len(batch))
+                done += len(batch)
+                if len(pending) >= SHARD_ITEMS:
+                    self._write(pending)
+                    pending = {}
+        if pending:
+            self._write(pending)
+        return done
+
+    def lookup(self, items):
+        """The features of some rows.
+
+        Arguments
+        ---------
+        items : sequence of dict
+            Manifest rows.
+
+        Returns
+        -------
+        list of torch.Tensor
+            float32.
+
+        Raises
+        ------
+        KeyError
+            If a row was not filled in.
+        """
+        vectors = []
+        for row in items:
+            key = self._audio_key(row)
+            if key not in self._place:
+                raise KeyError(
+                    f"No cached features for {row['wav']}: call fill() with "
+                    "the manifest first."
+                )
+            vectors.append(self._place[key].get_tensor(key).float())
+        return vectors
+
+    def _audio_key(self, row):
+        """Hash of the file's bytes and the segment; remembered per file."""
+        place = (row["wav"], row.get("start"), row.get("stop"))
+        if place not in self._audio_keys:
+            digest = hashlib.blake2b(digest_size=16)
+            digest.update(Path(row["wav"]).read_bytes())
+            digest.update(repr(place[1:]).encode())
+            self._audio_keys[place] = digest.hexdigest()
+        return self._audio_keys[place]
+
+    def _compute(self, batch, device):
+        signals = [read_item(row) for _, row in batch]
+        wavs = torch.nn.utils.rnn.pad_sequence(signals, batch_first=True)
+        lens = torch.tensor([len(s) / wavs.shape[1] for s in signals])
+        with torch.no_grad():
+            vectors = self.compute(wavs.to(device), lens.to(device))
+        return {
+            key: vector.to("cpu", self.dtype).contiguous()
+            for (key, _), vector in zip(batch, vectors, strict=True)
+        }
+
+    def _write(self, tensors):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = hashlib.blake2b(
+            "".join(sorted(tensors)).encode(), digest_size=16
+        ).hexdigest()
+        shard = self.folder / f"{name}.safetensors"
+        beside = self.folder / f".{name}.{os.getpid()}"
+        save_file(tensors, beside)
+        os.replace(beside, shard)
+        self._index(shard)
+
+    def _index(self, shard):
+        self._shards.add(shard)
+        tensors = safe_open(shard, framework="pt")
+        for key in tensors.keys():
+            self._place[key] = tensors
+
+
+class UtteranceVectorCache(FeatureCache):
+    """Disk cache of utterance vectors [N, C]: all of one size.
+
+    Arguments
+    ---------
+    *args, **kwargs : object
+        As of :class:`FeatureCache`; ``compute`` gives vectors [B, N, C].
+
+    Example
+    -------
+    >>> import tempfile
+    >>> cache = UtteranceVectorCache(
+    ...     lambda wavs, lens: wavs[:, None, :4], "abc", tempfile.mkdtemp()
+    ... )
+    >>> len(cache)
+    0
+    """
+
+    def lookup(self, items):
+        """Stack the vectors of some rows.
+
+        Arguments
+        ---------
+        items : sequence of dict
+            Manifest rows.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, N, C] float32.
+        """
+        return torch.stack(super().lookup(items))
+
+
+def _batches(entries, batch_seconds):
+    """Cut length-sorted (key, row) entries by padded audio."""
+    batch = []
+    for entry in entries:
+        longest = entry[1]["duration"]
+        if batch and longest * (len(batch) + 1) > batch_seconds:
+            yield batch
+            batch = []
+        batch.append(entry)
+    if batch:
+        yield batch

@@ -1,0 +1,1 @@
+"""What turns tables and folders of recordings into manifests."""

@@ -1,0 +1,111 @@
+"""Rows of Parquet and Arrow files, as Hugging Face ``datasets`` write them.
+
+Read batch by batch with pyarrow alone: no code of the data set runs, and the
+audio that such files hold as bytes is written to files of its own.
+"""
+
+import json
+from pathlib import Path
+
+from speechbrain_c2ser.data.manifest import ManifestError
+
+BATCH = 64
+# First bytes of an audio file -> its suffix.
+MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg"}
+
+
+def read_rows(path):
+    """Rows of one file.
+
+    Arguments
+    ---------
+    path : str or Path
+        A .parquet or .arrow file.
+
+    Yields
+    ------
+    dict
+        Column -> value; class labels as their names, audio as {"bytes",
+        "path"}.
+
+    Raises
+    ------
+    ManifestError
+        If the file cannot be read, or pyarrow is not there.
+    """
+    try:
+        import pyarrow
+        from pyarrow import ipc, parquet
+    except ImportError as error:
+        raise ManifestError(
+            "Parquet and Arrow files need pyarrow: pip install "
+            "'speechbrain_c2ser[datasets]'."
+        ) from error
+    path = Path(path)
+    try:
+        if path.suffix == ".parquet":
+            file = parquet.ParquetFile(path)
+            names = _class_names(file.schema_arrow)
+            batches = file.iter_batches(BATCH)
+        else:
+            # What `save_to_disk` writes is a stream.
+            stream = ipc.open_stream(pyarrow.memory_map(str(path)))
+            names, batches = _class_names(stream.schema), stream
+        for batch in batches:
+            for start in range(0, batch.num_rows, BATCH):
+                for row in batch.slice(start, BATCH).to_pylist():
+                    for column, labels in names.items():
+                        if isinstance(row[column], int) and row[column] >= 0:
+                            row[column] = labels[row[column]]
+                    yield row
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ManifestError(f"{path} cannot be read: {error}.") from error
+
+
+def save_audio(audio, folder, name):
+    """Write the audio of a row to a file of its own.
+
+    Arguments
+    ---------
+    audio : dict
+        "bytes" and "path", as ``datasets`` stores it.
+    folder : str or Path
+        Where to; made if it is not there. A file of the same size is kept.
+    name : str
+        Of the file, without suffix; odd characters are replaced.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ManifestError
+        If the row holds no audio.
+    """
+    content = (audio or {}).get("bytes")
+    if not content:
+        raise ManifestError(f"Item {name!r} holds no audio.")
+    given = Path((audio or {}).get("path") or "").suffix
+    suffix = MAGIC.get(content[:4], given or ".mp3")
+    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    path = Path(folder) / f"{plain}{suffix}"
+    if not path.is_file() or path.stat().st_size != len(content):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        part.write_bytes(content)
+        part.replace(path)
+    return path
+
+
+def _class_names(schema):
+    """Column -> names of its classes, which the rows number."""
+    about = (schema.metadata or {}).get(b"huggingface")
+    if not about:
+        return {}
+    features = json.loads(about).get("info", {}).get("features", {})
+    return {
+        column: feature["names"]
+        for column, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    }

@@ -1,0 +1,296 @@
+"""What every corpus needs: find its files, take its utterances, count the rest.
+
+A corpus file says which files there are, what their names or tables mean, and
+how to divide them; everything else is here.
+"""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+from tqdm import tqdm
+
+from speechbrain_c2ser.data.importers.writing import write_corpus
+from speechbrain_c2ser.data.manifest import (
+    ManifestError,
+    audio_duration,
+    check_segment,
+)
+from speechbrain_c2ser.data.tables import read_table
+from speechbrain_c2ser.labels import LabelSpace
+
+# More than this share of the listed audio missing is a wrong folder, not a
+# damaged file here and there.
+MOST_MISSING = 0.1
+GENDERS = {"f": "female", "m": "male", "w": "female"}
+
+
+class CorpusBuilder:
+    """Collects the utterances of one corpus.
+
+    Arguments
+    ---------
+    name : str
+        Of the corpus; the ``dataset`` of its items.
+    data_folder : str or Path
+        Where it lies; never written to.
+    emotions : dict
+        The corpus's own label -> ours, or None for what is left out.
+    layout : str
+        The layout expected, for the error of a wrong one.
+    language : str
+        Of items that name none.
+    label_space : LabelSpace or str or int
+        A smaller set to map to, or its name or size; what has no place in it
+        is left out.
+    check_audio : bool
+        Read the duration of every file from its header; else every item
+        brings its own.
+    """
+
+    def __init__(
+        self,
+        name,
+        data_folder,
+        emotions,
+        layout,
+        language=None,
+        label_space=None,
+        check_audio=True,
+    ):
+        self.name, self.layout = name, layout
+        self.folder = Path(data_folder)
+        self.language, self.check_audio = language, check_audio
+        self.emotions = dict(emotions)
+        self.skipped, self._examples, self._items = Counter(), {}, {}
+        if isinstance(label_space, (str, int)):
+            label_space = LabelSpace.from_name(label_space)
+        labels = {label for label in self.emotions.values() if label}
+        self._place = {label: label for label in labels}
+        if label_space is not None:
+            self._place = LabelSpace.from_names(labels).mapping_to(label_space)
+        if not self.folder.is_dir():
+            raise ManifestError(
+                f"The data folder {self.folder} of {name} is missing or no "
+                "folder."
+            )
+
+    def wrong_layout(self, sought):
+        """The error for a folder that does not hold what it must.
+
+        Arguments
+        ---------
+        sought : str
+            What was looked for.
+
+        Returns
+        -------
+        ManifestError
+        """
+        return ManifestError(
+            f"{self.name}: looked for {sought} in {self.folder} and found "
+            f"none; expected layout: {self.layout}."
+        )
+
+    def file(self, *names):
+        """The first of some files that is there.
+
+        Arguments
+        ---------
+        names : str
+            Paths below the data folder.
+
+        Returns
+        -------
+        Path
+        """
+        for name in names:
+            if (self.folder / name).is_file():
+                return self.folder / name
+        raise self.wrong_layout(" or ".join(names))
+
+    def read_json(self, *names):
+        """The content of the first of some JSON files that is there."""
+        path = self.file(*names)
+        try:
+            return json.loads(path.read_text(encoding="utf-8-sig"))
+        except ValueError as error:
+            raise ManifestError(f"{path} is not JSON: {error}.") from error
+
+    def read_table(self, *names, need=()):
+        """Rows of the first of some tables that is there.
+
+        Arguments
+        ---------
+        names : str
+            Paths below the data folder.
+        need : sequence of str
+            Columns without which it is another table.
+        """
+        path = self.file(*names)
+        rows = read_table(path)
+        missing = [column for column in need if column not in rows[0]]
+        if missing:
+            raise ManifestError(
+                f"{path} has no column {missing[0]!r} (it has: "
+                f"{', '.join(map(str, rows[0]))})."
+            )
+        return rows
+
+    def match(self, glob, pattern):
+        """Files and what their names say.
+
+        Arguments
+        ---------
+        glob : str
+            Below the data folder.
+        pattern : str
+            Regular expression of the whole name without its extension; named
+            groups.
+
+        Yields
+        ------
+        tuple
+            (path, group name -> text)
+        """
+        found = 0
+        for path in sorted(self.folder.glob(glob)):
+            if path.name.startswith("."):
+                continue
+            matched = re.fullmatch(pattern, path.stem)
+            if matched is None:
+                self.skip("file name not understood", path.name)
+                continue
+            found += 1
+            yield path, matched.groupdict()
+        if not found:
+            raise self.wrong_layout(f"{glob} with such names")
+
+    def skip(self, reason, example):
+        """Count what is left out.
+
+        Arguments
+        ---------
+        reason : str
+            Why.
+        example : str
+            Which; the first of a reason is told.
+        """
+        self.skipped[reason] += 1
+        self._examples.setdefault(reason, example)
+
+    def add(self, key, wav, raw, **fields):
+        """Take an utterance.
+
+        Arguments
+        ---------
+        key : str
+            Its id.
+        wav : str or Path
+            Its audio.
+        raw : str
+            Its emotion as the corpus writes it.
+        fields
+            More of the manifest's fields; None is left out.
+
+        Raises
+        ------
+        ManifestError
+            For an id that was there before, or an unknown emotion.
+        """
+        if key in self._items:
+            raise ManifestError(f"{self.name} holds the item {key!r} twice.")
+        if raw not in self.emotions:
+            raise ManifestError(
+                f"Item {key!r}: unknown emotion {raw!r} of {self.name} "
+                f"(known: {', '.join(map(str, self.emotions))})."
+            )
+        label = self._place.get(self.emotions[raw])
+        if label is None:
+            self.skip(f"emotion {raw} left out", key)
+            return
+        item = {"wav": str(Path(wav).absolute()), "emotion": label}
+        if raw != label:
+            item["emotion_raw"] = raw
+        fields["language"] = fields.get("language") or self.language
+        fields.setdefault("dataset", self.name)
+        if fields.get("gender"):
+            gender = str(fields["gender"]).strip().lower()
+            fields["gender"] = GENDERS.get(gender, gender)
+        item |= {n: v for n, v in fields.items() if v is not None and v != ""}
+        self._items[key] = item
+
+    def items(self):
+        """All utterances whose audio is there, with durations.
+
+        Returns
+        -------
+        dict
+            Utterance id -> fields.
+
+        Raises
+        ------
+        ManifestError
+            If there are none, or much of the audio is missing.
+        """
+        items, lengths, lost = {}, {}, []
+        for key, item in tqdm(
+            self._items.items(), f"{self.name} audio", leave=False
+        ):
+            try:
+                if self.check_audio:
+                    self._measure(key, item, lengths)
+            except ManifestError as error:
+                lost.append(str(error))
+                self.skip("audio missing or unusable", str(error))
+                continue
+            # The fields a reader looks for first.
+            first = {"wav": item["wav"], "duration": item.get("duration")}
+            items[key] = first | item
+        if len(lost) > MOST_MISSING * len(self._items):
+            raise ManifestError(
+                f"{self.name}: the audio of {len(lost)} of "
+                f"{len(self._items)} utterances is missing or unusable, such "
+                f"as: {lost[0]} Expected layout: {self.layout}."
+            )
+        if not items:
+            raise self.wrong_layout("utterances with one of the emotions")
+        return items
+
+    def write(self, save_folder, folds, how, notes=(), strict=False):
+        """Write divisions; what was skipped is told and kept in corpus.json.
+
+        Arguments
+        ---------
+        save_folder, how, notes, strict
+            As in :func:`speechbrain_c2ser.data.importers.writing.write_corpus`.
+        folds : dict or list of dict
+            Split -> items, or one such a fold.
+
+        Returns
+        -------
+        dict
+            Manifest name -> path.
+        """
+        folds = folds if isinstance(folds, list) else [folds]
+        paths = write_corpus(
+            folds, save_folder, self.name, how, notes, self.skipped, strict
+        )
+        for reason, number in self.skipped.items():
+            print(
+                f"{self.name}: skipped {number}: {reason} "
+                f"(first: {self._examples[reason]})"
+            )
+        return paths
+
+    def _measure(self, key, item, lengths):
+        wav = item["wav"]
+        if wav not in lengths:
+            lengths[wav] = audio_duration(wav, key)
+        if "start" in item or "stop" in item:
+            check_segment(key, item, lengths[wav])
+            stop = item.get("stop", lengths[wav])
+            item["duration"] = round(stop - item.get("start", 0.0), 4)
+        else:
+            item["duration"] = round(lengths[wav], 4)

@@ -1,0 +1,322 @@
+"""Any folder of recordings: our manifests, or tables in CSV, JSON or JSONL.
+
+Looked for in the folder, in this order: ``train.json`` with ``test.json``
+and perhaps ``valid.json`` (our manifests); a table a split (``train.csv``,
+``dev.csv``, ``test.csv``; or .tsv, .jsonl); one ``*.jsonl`` (Emo-Emilia's
+form), ``*.csv``, ``*.tsv`` or ``*.json``. A table that is not divided may come
+with one ``folds*.json``: a list of objects with "train", "test" and perhaps
+"valid", each a list of utterance ids. Where nothing says how to split, speakers
+are kept apart if they are known. A folder of Hugging Face ``datasets`` is read
+by ``datasets_folder.py``.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from speechbrain_c2ser.data.importers.writing import write_corpus
+from speechbrain_c2ser.data.manifest import (
+    SPLITS,
+    ManifestError,
+    audio_duration,
+    check_manifest,
+    check_segment,
+    read_manifest,
+)
+from speechbrain_c2ser.data.splits import draw
+from speechbrain_c2ser.data.tables import read_table
+
+NAMES = {
+    "id": ("index", "id", "key", "ID"),
+    "wav": ("wav", "path", "file", "audio"),
+    "emotion": ("emotion", "emo", "label"),
+    "transcript": ("transcript", "text"),
+    "duration": ("duration", "length"),
+    "start": ("start", "start_time"),
+    "stop": ("stop", "end_time"),
+    "speaker": ("speaker",),
+    "gender": ("gender", "sex"),
+    "language": ("language", "lang"),
+}
+NUMBERS = ("duration", "start", "stop")
+# Spellings of the splits in names of files and in a column "split".
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "valid": ("valid", "validation", "dev", "val"),
+    "test": ("test", "evaluation", "eval"),
+}
+TABLES = (".jsonl", ".csv", ".tsv")
+GENDERS = {"f": "female", "m": "male", "w": "female"}
+AS_GIVEN = "as the folder gives it"
+FROM_INDEX = {"ZH_": "zh", "EN_": "en"}
+
+
+def prepare(
+    data_folder,
+    save_folder,
+    fold=0,
+    valid_fraction=0.15,
+    test_fraction=0.25,
+    seed=1,
+    label_space=None,
+    check_audio=True,
+):
+    """Turn a folder of recordings into checked manifests.
+
+    Arguments
+    ---------
+    data_folder : str or Path
+        See the head of this file; wav paths are relative to it.
+    save_folder : str or Path
+        Gets train.json, valid.json, test.json and corpus.json (what the
+        report says of the corpus), or nothing after an error.
+    fold : int
+        Which of the folds, from 0.
+    valid_fraction, test_fraction : float
+        Of the utterances, where the folder itself gives no such split.
+    seed : int
+        Of splits that are drawn.
+    label_space : LabelSpace
+        Maps and limits the emotions; None takes what the data holds.
+    check_audio : bool
+        Open the header of every file, also where the duration is given.
+
+    Returns
+    -------
+    dict
+        Split -> path of its manifest.
+
+    Raises
+    ------
+    ManifestError
+        If the folder is missing, or anything in it cannot be used: one
+        sentence that names the item.
+    """
+    folder = Path(data_folder)
+    if not folder.is_dir():
+        raise ManifestError(
+            f"The data folder {folder} is missing or no folder."
+        )
+    rng = np.random.default_rng(seed)
+    splits, how, notes = _find_splits(folder, fold, check_audio)
+    for items in splits.values():
+        map_emotions(items, label_space)
+    total = sum(map(len, splits.values()))
+    for split, share in (("test", test_fraction), ("valid", valid_fraction)):
+        if split not in splits:
+            splits["train"], splits[split] = draw(
+                splits["train"], share * total, rng
+            )
+    name = folder.resolve().name
+    return write_corpus([splits], save_folder, name, how, notes)
+
+
+def _find_splits(folder, fold, check_audio):
+    """Splits as far as the folder gives them, how, and notes on it."""
+    given = [s for s in SPLITS if (folder / f"{s}.json").is_file()]
+    if "train" in given:
+        splits = {s: read_manifest(folder / f"{s}.json") for s in given}
+        for items in splits.values():
+            for item in items.values():
+                item["wav"] = os.path.abspath(folder / item["wav"])
+            check_manifest(items, check_audio=check_audio)
+        return splits, AS_GIVEN, []
+    for suffix in TABLES:
+        tables = _split_tables(folder, suffix)
+        if "train" in tables:
+            splits = {
+                split: import_rows(
+                    read_table(table), table.name, folder, check_audio
+                )
+                for split, table in tables.items()
+            }
+            return splits, AS_GIVEN, []
+    table = _one_table(folder)
+    items = import_rows(read_table(table), table.name, folder, check_audio)
+    folds = _one_file(folder, "folds*.json")
+    if folds is not None:
+        return _read_fold(folds, items, fold)
+    known = all(item.get("speaker") for item in items.values())
+    if known and len({item["speaker"] for item in items.values()}) > 2:
+        return {"train": items}, "drawn, speaker-independent", []
+    how = "random: who speaks is not known"
+    if known:
+        how = "random: there are fewer than three speakers"
+    return {"train": items}, how, []
+
+
+def _one_file(folder, pattern):
+    files = [
+        file
+        for file in sorted(folder.glob(pattern))
+        if pattern.startswith("folds") or not file.name.startswith("folds")
+    ]
+    if len(files) > 1:
+        raise ManifestError(
+            f"{folder} holds {len(files)} files {pattern} "
+            f"({', '.join(file.name for file in files[:3])} ...): leave one."
+        )
+    return files[0] if files else None
+
+
+def _split_tables(folder, suffix):
+    return {
+        split: folder / f"{name}{suffix}"
+        for split, names in SPLIT_NAMES.items()
+        for name in names
+        if (folder / f"{name}{suffix}").is_file()
+    }
+
+
+def _one_table(folder):
+    for pattern in (*(f"*{suffix}" for suffix in TABLES), "*.json"):
+        table = _one_file(folder, pattern)
+        if table is not None:
+            return table
+    raise ManifestError(
+        f"The data folder {folder} holds no train.json and no *.jsonl, "
+        "*.csv, *.tsv or *.json that would list its recordings."
+    )
+
+
+def import_rows(rows, name, folder, check_audio=True):
+    """Bring rows of any of the known field names into manifest items.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Of a table; see ``NAMES`` for the names understood.
+    name : str
+        What the errors call the table.
+    folder : Path
+        What wav paths are relative to.
+    check_audio : bool
+        Open the header of every file, also where the duration is given.
+
+    Returns
+    -------
+    dict
+        Utterance id -> fields; unknown fields are kept.
+
+    Raises
+    ------
+    ManifestError
+        For an id that is there twice, a row without wav or emotion, or audio
+        that cannot be used.
+    """
+    items = {}
+    for number, row in enumerate(tqdm(rows, name, leave=False), 1):
+        row = {key: value for key, value in row.items() if value != ""}
+        item = {}
+        for field, names in NAMES.items():
+            found = next((n for n in names if row.get(n) is not None), None)
+            if found is not None:
+                item[field] = row.pop(found)
+        key = str(item.pop("id", number))
+        if key in items:
+            raise ManifestError(f"{name} holds the item {key!r} twice.")
+        _clean(key, item, folder, name)
+        if check_audio or "duration" not in item:
+            _measure(key, item)
+        items[key] = item | row
+    return items
+
+
+def _clean(key, item, folder, name):
+    for field in ("wav", "emotion"):
+        if not isinstance(item.get(field), str):
+            raise ManifestError(f"Item {key!r} of {name} has no {field!r}.")
+    item["wav"] = os.path.abspath(folder / item["wav"])
+    for field in NUMBERS:
+        if field in item:
+            item[field] = _number(item[field], key, field)
+    if "speaker" in item:
+        item["speaker"] = str(item["speaker"])
+    if "gender" in item:
+        gender = str(item["gender"]).lower()
+        item["gender"] = GENDERS.get(gender, gender)
+    if "language" not in item:
+        # Emo-Emilia says it in the index.
+        language = FROM_INDEX.get(key[:3])
+        if language:
+            item["language"] = language
+
+
+def _measure(key, item):
+    """Check audio and segment, and take the duration from them."""
+    length = audio_duration(item["wav"], key)
+    if "start" in item or "stop" in item:
+        item.setdefault("start", 0.0)
+        item.setdefault("stop", length)
+        check_segment(key, item, length)
+        item["duration"] = round(item["stop"] - item["start"], 4)
+    item.setdefault("duration", round(length, 4))
+
+
+def _number(value, key, field):
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ManifestError(
+            f"Item {key!r}: the {field} {value!r} is no number."
+        ) from error
+
+
+def map_emotions(items, label_space):
+    """Name emotions in one way, in place; ``emotion_raw`` keeps the raw label.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id -> fields.
+    label_space : LabelSpace or None
+        What to map to; None takes them in lower case.
+
+    Raises
+    ------
+    ManifestError
+        If an item has no emotion, or one that means none of the set.
+    """
+    for key, item in items.items():
+        if not isinstance(item.get("emotion"), str):
+            raise ManifestError(f"Item {key!r} has no 'emotion'.")
+        raw = item["emotion"]
+        emotion = raw.strip().lower()
+        if label_space is not None:
+            emotion = label_space.map(raw)
+            if emotion is None:
+                raise ManifestError(
+                    f"Item {key!r}: unknown emotion {raw!r} "
+                    f"(known: {', '.join(label_space.names)})."
+                )
+        if emotion != raw:
+            item["emotion_raw"] = raw
+        item["emotion"] = emotion
+
+
+def _read_fold(path, items, fold):
+    try:
+        folds = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ManifestError(f"{path} is not JSON.") from error
+    if not isinstance(folds, list) or not 0 <= fold < len(folds):
+        raise ManifestError(f"{path} holds no fold {fold} (they count from 0).")
+    splits = {}
+    for split in SPLITS:
+        if split not in folds[fold]:
+            continue
+        keys = [str(key) for key in folds[fold][split]]
+        missing = [key for key in keys if key not in items]
+        if missing:
+            raise ManifestError(
+                f"{path} names the item {missing[0]!r}, which is not listed."
+            )
+        splits[split] = {key: items[key] for key in keys}
+    if "train" not in splits:
+        raise ManifestError(f"Fold {fold} of {path} has no 'train'.")
+    left = len(items) - sum(map(len, splits.values()))
+    notes = [f"{left} utterances are in no split of the fold."] if left else []
+    return splits, f"fold {fold} of {path.name}", notes

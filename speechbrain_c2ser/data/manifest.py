@@ -1,0 +1,277 @@
+"""The one manifest format: read, write, check.
+
+A manifest is a JSON object, one object per utterance id, in SpeechBrain's
+form. ``wav`` and ``duration`` (s) are required, any other field is kept.
+``{data_root}`` in a wav path stands for the manifest's own folder, so that a
+corpus can be moved.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import soundfile
+
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.sources import source_of
+
+DATA_ROOT = "{data_root}"
+SPLITS = ("train", "valid", "test")
+FIELDS = ("emotion", "language", "speaker", "gender", "transcript", "dataset")
+
+
+class ManifestError(ValueError):
+    """A manifest, or what it points at, is not usable."""
+
+
+def write_manifest(items, path):
+    """Write a manifest, whole or not at all.
+
+    Wav files below the manifest's folder are written relative to it.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id -> fields.
+    path : str or Path
+        The JSON file.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> item = {"a": {"wav": "/data/a.wav", "duration": 1.0}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_manifest(item, folder + "/train.json")
+    ...     read_manifest(folder + "/train.json") == item
+    True
+    """
+    prefix = os.path.abspath(Path(path).parent) + os.sep
+    rows = {}
+    for key, item in items.items():
+        wav = str(item["wav"])
+        if wav.startswith(prefix):
+            wav = f"{DATA_ROOT}/{Path(wav[len(prefix) :]).as_posix()}"
+        rows[key] = {**item, "wav": wav}
+    # One line an item: quick to read, and to look at.
+    lines = (
+        f"{json.dumps(key)}: {json.dumps(row, ensure_ascii=False)}"
+        for key, row in rows.items()
+    )
+    write_atomic("{\n" + ",\n".join(lines) + "\n}\n", path)
+
+
+def read_manifest(path, data_root=None):
+    """Read a manifest; ``{data_root}`` becomes a real folder.
+
+    Arguments
+    ---------
+    path : str or Path
+        A JSON file, one object per utterance id.
+    data_root : str or Path
+        What ``{data_root}`` stands for; default: the manifest's folder.
+
+    Returns
+    -------
+    dict
+        Utterance id -> fields.
+
+    Raises
+    ------
+    ManifestError
+        If the file is missing, not JSON, empty, or an item has no wav.
+    """
+    path = Path(path)
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ManifestError(f"There is no manifest {path}.") from error
+    except (ValueError, OSError) as error:
+        raise ManifestError(
+            f"The manifest {path} cannot be read: {error}."
+        ) from error
+    if not isinstance(rows, dict):
+        raise ManifestError(
+            f"The manifest {path} is not a JSON object of utterances."
+        )
+    if not rows:
+        raise ManifestError(f"The manifest {path} is empty.")
+    root = os.path.abspath(data_root or path.parent)
+    for key, item in rows.items():
+        if not isinstance(item, dict) or not isinstance(item.get("wav"), str):
+            raise ManifestError(
+                f"Item {key!r} of the manifest {path} names no wav."
+            )
+        item["wav"] = item["wav"].replace(DATA_ROOT, root)
+    return rows
+
+
+def audio_duration(path, key="wav"):
+    """Duration of an audio file from its header alone.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file.
+    key : str
+        The item's name for the error's sentence.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    ManifestError
+        If the file is missing, unreadable, or holds no samples.
+    """
+    try:
+        # soundfile.info would also read what the header tells of itself.
+        with soundfile.SoundFile(str(path)) as file:
+            frames, rate = file.frames, file.samplerate
+    except (RuntimeError, OSError) as error:
+        reason = "cannot be read"
+        if not os.path.exists(path):
+            reason = "is missing"
+        elif os.path.getsize(path) == 0:
+            reason = "is empty (0 bytes)"
+        raise ManifestError(
+            f"Item {key!r}: the audio file {path} {reason}."
+        ) from error
+    if frames == 0:
+        raise ManifestError(
+            f"Item {key!r}: the audio file {path} has zero length."
+        )
+    return frames / rate
+
+
+def check_manifest(
+    items, need=("emotion",), label_space=None, check_audio=True
+):
+    """Check that all a recipe needs is there; name the first bad item.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id -> fields.
+    need : sequence of str
+        Fields that each item must have, beside wav and duration.
+    label_space : LabelSpace or sequence of str or None
+        The emotions that may occur; anything with ``.names``.
+    check_audio : bool
+        Open the header of every audio file.
+
+    Raises
+    ------
+    ManifestError
+        One sentence that names the item and what is wrong.
+
+    Example
+    -------
+    >>> item = {"wav": "a.wav", "duration": 1.0, "emotion": "bored"}
+    >>> check_manifest({"a": item}, check_audio=False)
+    >>> check_manifest({"a": item}, ("emotion",), ["sad"], False)
+    Traceback (most recent call last):
+    speechbrain_c2ser.data.manifest.ManifestError: Item 'a': unknown \
+emotion 'bored' (known: sad).
+    """
+    if not items:
+        raise ManifestError("The manifest is empty.")
+    names = getattr(label_space, "names", label_space)
+    known = None if names is None else set(names)
+    for key, item in items.items():
+        for field in ("wav", "duration", *need):
+            if item.get(field) in (None, ""):
+                raise ManifestError(f"Item {key!r} has no {field!r}.")
+        duration = item["duration"]
+        is_number = isinstance(duration, (int, float))
+        if not is_number or not 0 < duration < float("inf"):
+            raise ManifestError(
+                f"Item {key!r}: the duration {duration!r} is not a positive "
+                "number of seconds."
+            )
+        emotion = item.get("emotion")
+        if known is not None and emotion is not None and emotion not in known:
+            raise ManifestError(
+                f"Item {key!r}: unknown emotion {emotion!r} "
+                f"(known: {', '.join(names)})."
+            )
+        if check_audio:
+            check_segment(key, item, audio_duration(item["wav"], key))
+
+
+def check_segment(key, item, length):
+    """Check that "start" and "stop" lie within the audio.
+
+    Arguments
+    ---------
+    key : str
+        The item's name.
+    item : dict
+        Its fields; without start and stop it is the whole file.
+    length : float
+        Of the audio file (s).
+
+    Raises
+    ------
+    ManifestError
+        If the segment is empty or leaves the file.
+    """
+    start = item.get("start") or 0.0
+    stop = length if item.get("stop") is None else item["stop"]
+    # A header counts samples, a manifest rounds seconds.
+    if not 0 <= start < stop <= length + 0.01:
+        raise ManifestError(
+            f"Item {key!r}: the segment {start} to {stop} s is not within "
+            f"its audio file of {length:.3f} s."
+        )
+
+
+def check_leakage(splits, by=("id", "wav", "speaker")):
+    """Refuse that train, valid and test share what must be apart.
+
+    Segments of one file count as different, a speaker counts within a data
+    set.
+
+    Arguments
+    ---------
+    splits : dict
+        Split name -> items.
+    by : sequence of str
+        "id", "wav", "speaker" and/or "dataset" (for a test corpus that must
+        be foreign to the training set: spellings of one source count as the
+        same, see ``corpora/sources.py``); items without the field are passed
+        over.
+
+    Raises
+    ------
+    ManifestError
+        Names the two splits and the shared value.
+
+    Example
+    -------
+    >>> items = {"a": {"wav": "a.wav", "speaker": "1", "duration": 1.0}}
+    >>> check_leakage({"train": items, "test": {}})
+    """
+    for field in by:
+        owner = {}
+        for split, items in splits.items():
+            for key, item in items.items():
+                value = key if field == "id" else item.get(field)
+                if value is None:
+                    continue
+                first = owner.setdefault(_owned(field, value, item), split)
+                if first != split:
+                    raise ManifestError(
+                        f"Leakage: the {field} {value!r} of item {key!r} is "
+                        f"in both {first} and {split}."
+                    )
+
+
+def _owned(field, value, item):
+    """What two splits must not share, in comparable form."""
+    if field == "speaker":
+        return item.get("dataset"), value
+    if field == "wav":
+        return value, item.get("start"), item.get("stop")
+    return source_of(value) if field == "dataset" else value

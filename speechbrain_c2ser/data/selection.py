@@ -1,0 +1,156 @@
+"""What of a manifest is trained on; what is left out is counted and said."""
+
+from collections import Counter
+
+from speechbrain.utils.logger import get_logger
+from tqdm import tqdm
+
+from speechbrain_c2ser.chain_of_thought.languages import has_texts
+from speechbrain_c2ser.data.manifest import ManifestError
+
+logger = get_logger(__name__)
+
+MEL_FRAMES_PER_SECOND = 100
+NAMED = 5  # ids in a message
+
+
+def within_limits(
+    items, answers, count_tokens, mel_frames, answer_tokens, progress=True
+):
+    """Items whose audio and answers a training batch can hold.
+
+    Every answer that may be drawn for an item is counted, whatever its mode
+    and phrasing. What is left out is logged as a warning: how many, why,
+    and the first ids.
+
+    Arguments
+    ---------
+    items : dict
+        Manifest rows (id → row).
+    answers : callable
+        ``item → list of str``: the answers that may be drawn.
+    count_tokens : callable
+        ``str → int``: length of an answer with its end token.
+    mel_frames : int or None
+        Longest audio, in frames of 10 ms; None is no limit.
+    answer_tokens : int or None
+        Longest answer, in tokens; None is no limit.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    kept : dict
+        The other items, in their order.
+    left_out : dict
+        id → reason, "audio over N mel frames" or "answer over N tokens".
+
+    Raises
+    ------
+    ManifestError
+        If nothing is left.
+
+    Example
+    -------
+    >>> items = {
+    ...     "a": {"duration": 2.0, "said": "Yes."},
+    ...     "b": {"duration": 40.0, "said": "No."},
+    ... }
+    >>> kept, left_out = within_limits(
+    ...     items, lambda item: [item["said"]], len, 2900, 200, progress=False
+    ... )
+    >>> list(kept), left_out
+    (['a'], {'b': 'audio over 2900 mel frames'})
+    """
+    left_out = {}
+    for key, item in tqdm(
+        items.items(), desc="answer lengths", disable=not progress
+    ):
+        frames = item["duration"] * MEL_FRAMES_PER_SECOND
+        if mel_frames is not None and frames > mel_frames:
+            left_out[key] = f"audio over {mel_frames} mel frames"
+        elif answer_tokens is not None and any(
+            _is_longer(answer, answer_tokens, count_tokens)
+            for answer in answers(item)
+        ):
+            left_out[key] = f"answer over {answer_tokens} tokens"
+    for reason, number in Counter(left_out.values()).items():
+        ids = [key for key, why in left_out.items() if why == reason]
+        logger.warning(
+            "%d of %d items are left out, %s: %s",
+            number,
+            len(items),
+            reason,
+            _some(ids),
+        )
+    kept = {k: item for k, item in items.items() if k not in left_out}
+    if not kept:
+        raise ManifestError(
+            f"None of the {len(items)} items is within the limits "
+            f"({', '.join(sorted(set(left_out.values())))}): raise them."
+        )
+    return kept, left_out
+
+
+def describe_training_set(items, label_space):
+    """Log what a training set teaches, and warn of what it cannot.
+
+    Arguments
+    ---------
+    items : dict
+        Manifest rows (id → row) with an emotion.
+    label_space : LabelSpace
+        The emotions that the model shall tell apart.
+
+    Returns
+    -------
+    dict
+        ``emotions`` (label → items; 0 where the corpus has none) and
+        ``languages`` (those without texts of their own → items; their
+        answers are in English, with the transcript as it is).
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.labels import LabelSpace
+    >>> items = {"a": {"emotion": "sad", "language": "de"}}
+    >>> describe_training_set(items, LabelSpace(["happy", "sad"]))
+    {'emotions': {'happy': 0, 'sad': 1}, 'languages': {'de': 1}}
+    """
+    rows = list(items.values())
+    found = Counter(row["emotion"] for row in rows)
+    emotions = {name: found[name] for name in label_space.names}
+    languages = Counter(
+        row.get("language") or "unknown"
+        for row in rows
+        if not has_texts(row.get("language"))
+    )
+    shown = ", ".join(f"{name} {n}" for name, n in emotions.items())
+    logger.info("Training set: %d items (%s)", len(rows), shown)
+    absent = [name for name, number in emotions.items() if number == 0]
+    if absent:
+        logger.warning(
+            "The training set has no item for %s: the model will hardly "
+            "answer so. Add some, or take the label out of label_names.",
+            ", ".join(absent),
+        )
+    for language, number in languages.items():
+        logger.warning(
+            "%d items are in '%s', for which there are no answer texts: "
+            "their answers are in English, with the transcript as it is.",
+            number,
+            language,
+        )
+    return {"emotions": emotions, "languages": dict(languages)}
+
+
+def _is_longer(answer, limit, count_tokens):
+    # A token holds a byte at least; two more may mark beginning and end.
+    if len(answer.encode()) + 2 <= limit:
+        return False
+    return count_tokens(answer) > limit
+
+
+def _some(ids):
+    more = len(ids) - NAMED
+    shown = ", ".join(ids[:NAMED])
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,219 @@
+"""Ways to divide a corpus: as it says itself, by group, or at random.
+
+A division is a dictionary split -> items; folds are a list of them.
+"""
+
+import numpy as np
+
+from speechbrain_c2ser.data.manifest import SPLITS, ManifestError
+
+
+def by_field(items, field="split"):
+    """Divide by what the items say, and take the field away.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id -> fields.
+    field : str
+        Holds "train", "valid" or "test"; items without are left out.
+
+    Returns
+    -------
+    dict
+        Split -> items, only splits that occur.
+
+    Example
+    -------
+    >>> by_field({"a": {"split": "test", "wav": "a.wav"}})
+    {'test': {'a': {'wav': 'a.wav'}}}
+    """
+    splits = {}
+    for key, item in items.items():
+        rest = {name: value for name, value in item.items() if name != field}
+        splits.setdefault(item.get(field), {})[key] = rest
+    return {split: splits[split] for split in SPLITS if split in splits}
+
+
+def folds_by(items, field="speaker", number=None, seed=1, valid="group"):
+    """Folds that keep groups apart: each group is tested once.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id -> fields.
+    field : str
+        What is kept apart: "speaker", "session" ...
+    number : int or None
+        Of folds: the groups are dealt out, genders evenly; None is one group
+        a fold.
+    seed : int
+        Of the dealing, and of a random valid split.
+    valid : str
+        "group": the next fold's test set validates, so all three are apart.
+        "random": a fifth of the training set, drawn per emotion, as the
+        published IEMOCAP protocols do; it knows the training speakers.
+
+    Returns
+    -------
+    list of dict
+        Split -> items, a fold each.
+
+    Raises
+    ------
+    ManifestError
+        If an item has no such field, or there are too few groups.
+
+    Example
+    -------
+    >>> items = {str(i): {"speaker": i % 3, "emotion": "sad"} for i in range(6)}
+    >>> [sorted(fold["test"]) for fold in folds_by(items)]
+    [['0', '3'], ['1', '4'], ['2', '5']]
+    """
+    groups = _groups(items, field)
+    names = sorted(groups)
+    number = len(names) if number is None else int(number)
+    fewest = 3 if valid == "group" else 2
+    if not fewest <= number <= len(names):
+        raise ManifestError(
+            f"{number} folds cannot be made of {len(names)} {field}s: give "
+            f"between {fewest} and {len(names)}."
+        )
+    if number < len(names):
+        shuffled = np.random.default_rng(seed).permutation(names)
+        # Sorted by gender and dealt out, each fold gets some of either.
+        names = sorted(
+            shuffled.tolist(),
+            key=lambda name: str(items[groups[name][0]].get("gender")),
+        )
+    parts = [
+        [key for name in names[k::number] for key in groups[name]]
+        for k in range(number)
+    ]
+    return [_fold(items, parts, k, seed, valid) for k in range(number)]
+
+
+def speaker_split(items, valid=0.15, test=0.25, seed=1):
+    """One division that keeps speakers apart.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id -> fields.
+    valid, test : float
+        About this share of the utterances.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    dict
+        Split -> items.
+
+    Example
+    -------
+    >>> items = {str(i): {"wav": f"{i}.wav", "speaker": i} for i in range(8)}
+    >>> {split: len(part) for split, part in speaker_split(items).items()}
+    {'train': 5, 'valid': 1, 'test': 2}
+    """
+    rng = np.random.default_rng(seed)
+    _groups(items, "speaker")
+    rest, tested = draw(items, test * len(items), rng)
+    rest, validated = draw(rest, valid * len(items), rng)
+    return {"train": rest, "valid": validated, "test": tested}
+
+
+def random_split(items, share, seed=1):
+    """Draw a share of every emotion.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id -> fields with "emotion".
+    share : float
+        Between 0 and 1; one utterance of every emotion at least, where it
+        has two.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    tuple of dict
+        (what is left, what was drawn), both in the order of ``items``.
+
+    Example
+    -------
+    >>> items = {str(i): {"emotion": "sad"} for i in range(10)}
+    >>> [len(part) for part in random_split(items, 0.2)]
+    [8, 2]
+    """
+    rng = np.random.default_rng(seed)
+    groups = _groups(items, "emotion")
+    drawn = set()
+    for name in sorted(groups):
+        keys = sorted(groups[name])
+        number = max(round(share * len(keys)), int(len(keys) > 1))
+        drawn.update(rng.permutation(keys)[:number].tolist())
+    return _part(items, drawn)
+
+
+def draw(items, number, rng):
+    """Draw about ``number`` items, whole speakers (or files) at a time.
+
+    Arguments
+    ---------
+    items : dict
+        Utterance id -> fields.
+    number : float
+        How many; one group at least.
+    rng : numpy.random.Generator
+        Source of chance.
+
+    Returns
+    -------
+    tuple of dict
+        (what is left, what was drawn), both in the order of ``items``.
+    """
+    speakers = {item.get("speaker") for item in items.values()}
+    # Never the same file in two splits, even of unknown speakers.
+    by = "speaker" if None not in speakers and len(speakers) > 1 else "wav"
+    groups = {}
+    for key, item in items.items():
+        groups.setdefault(item[by], []).append(key)
+    drawn = set()
+    for name in rng.permutation(sorted(groups))[: len(groups) - 1]:
+        keys = groups[name]
+        # The nearest to the number; one group at least.
+        if drawn and len(drawn) + len(keys) / 2 > number:
+            break
+        drawn.update(keys)
+    return _part(items, drawn)
+
+
+def _part(items, drawn):
+    kept = {key: item for key, item in items.items() if key not in drawn}
+    return kept, {key: items[key] for key in items if key in drawn}
+
+
+def _fold(items, parts, k, seed, valid):
+    test = set(parts[k])
+    rest = {key: item for key, item in items.items() if key not in test}
+    if valid == "group":
+        train, validated = _part(rest, set(parts[(k + 1) % len(parts)]))
+    elif valid == "random":
+        train, validated = random_split(rest, 0.2, seed)
+    else:
+        raise ManifestError(
+            f"The valid split {valid!r} is not known: give group or random."
+        )
+    tested = {key: items[key] for key in items if key in test}
+    return {"train": train, "valid": validated, "test": tested}
+
+
+def _groups(items, field):
+    groups = {}
+    for key, item in items.items():
+        if item.get(field) is None:
+            raise ManifestError(f"Item {key!r} has no {field!r} to split by.")
+        groups.setdefault(item[field], []).append(key)
+    return groups

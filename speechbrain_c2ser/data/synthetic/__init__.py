@@ -1,0 +1,1 @@
+"""The synthetic corpus: voices of espeak-ng with acted emotions."""

@@ -1,0 +1,233 @@
+"""The result of an evaluation as files: JSON, CSV, Markdown, pictures."""
+
+import csv
+import io
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
+
+METRICS = {
+    "wa": "WA",
+    "ua": "UA",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+}
+READINGS = {
+    "label": "the system's own label",
+    "strict": "the label's own name",
+    "synonyms": "synonyms too",
+    "llm": "read by a language model",
+    "scored": "most probable label",
+}
+
+
+def write_evaluation(result, folder, title="Evaluation"):
+    """Write an evaluation into a folder.
+
+    Arguments
+    ---------
+    result : dict
+        As :func:`speechbrain_c2ser.evaluation.scoring.evaluate` gives it.
+    folder : str or Path
+        Gets result.json (all, with every utterance), scores.csv (a row for
+        each reading and group), classes.csv (a row for each reading and
+        label), report.md and, where matplotlib is installed, a confusion
+        matrix for each reading, a reliability diagram and the accuracy over
+        coverage.
+    title : str
+        Heading of the report.
+
+    Returns
+    -------
+    list of str
+        Names of the pictures; none without matplotlib.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    if find_spec("matplotlib") is not None:
+        pictures = _draw(result, folder)
+    text = json.dumps(result, ensure_ascii=False, indent=1)
+    _write(folder / "result.json", text + "\n")
+    _write(folder / "scores.csv", _csv(score_rows(result)))
+    _write(folder / "classes.csv", _csv(class_rows(result)))
+    _write(folder / "report.md", as_markdown(result, title, pictures))
+    return pictures
+
+
+def score_rows(result):
+    """A row for each reading, of all utterances and of each group."""
+    rows = []
+    for reading, figures in result["readings"].items():
+        parts = [("all", "", figures)]
+        for group, values in figures["groups"].items():
+            parts += [(group, value, own) for value, own in values.items()]
+        for group, value, own in parts:
+            row = {"reading": reading, "group": group, "value": value}
+            row["n"] = own["n"]
+            for metric in METRICS:
+                row[metric] = own[metric]
+                row[f"{metric}_low"], row[f"{metric}_high"] = own["interval"][
+                    metric
+                ]
+            row["unparsed"] = own["unparsed"]
+            row["unparsed_rate"] = own["unparsed_rate"]
+            rows.append(row)
+    return rows
+
+
+def class_rows(result):
+    """A row for each reading and label: precision, recall, F1, count."""
+    return [
+        {"reading": reading, "label": label, **values}
+        for reading, figures in result["readings"].items()
+        for label, values in figures["per_class"].items()
+    ]
+
+
+def as_markdown(result, title, pictures=()):
+    """The report in words and tables."""
+    main = result["main"]
+    figures = result["readings"][main]
+    notes = [f"{result['n']} utterances, labels {', '.join(result['labels'])}."]
+    if result["missing"]:
+        notes.append(
+            f"{result['missing']} had no prediction and count as unparsed."
+        )
+    if result["mapped"]:
+        counts = ", ".join(f"{k} {n}" for k, n in result["mapped"].items())
+        notes.append(f"True labels mapped into the set: {counts}.")
+    notes.append(
+        "Brackets hold 95 % bootstrap intervals over utterances. An unparsed "
+        "answer counts as wrong."
+    )
+    sections = [
+        f"# {title}",
+        "\n".join(notes),
+        readings_table(result),
+        f"## Labels ({READINGS[main]})",
+        _classes_table(figures),
+    ]
+    for group, values in figures["groups"].items():
+        sections += [f"## By {group}", _groups_table(group, values)]
+    if result["calibration"]:
+        found = result["calibration"]
+        sections += [
+            "## Confidence",
+            f"Expected calibration error {shown(found['ece'])}; mean accuracy "
+            f"over coverages {shown(found['selective']['area'])}.",
+        ]
+    if pictures:
+        sections.append("\n".join(f"![{p[:-4]}]({p})" for p in pictures))
+    return "\n\n".join(sections) + "\n"
+
+
+def readings_table(result):
+    """The figures of each reading, the one that counts marked."""
+    head = ["label read from the answer", *METRICS.values(), "unparsed"]
+    rows = [head]
+    for name, figures in result["readings"].items():
+        words = f"{name}: {READINGS[name]}"
+        words += " (counts)" * (name == result["main"])
+        unparsed = f"{figures['unparsed']} ({shown(figures['unparsed_rate'])})"
+        rows.append([words, *_with_intervals(figures), unparsed])
+    return markdown_table(rows)
+
+
+def comparison_table(comparison, first, second):
+    """Two systems side by side.
+
+    Arguments
+    ---------
+    comparison : dict
+        As :func:`speechbrain_c2ser.evaluation.comparing.compare` gives it.
+    first, second : str
+        What the systems are called.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    rows = [["", first, second, "difference", "p"]]
+    for metric, words in METRICS.items():
+        found = comparison["metrics"][metric]
+        low, high = found["interval"]
+        rows.append(
+            [
+                words,
+                shown(found["first"]),
+                shown(found["second"]),
+                f"{100 * found['difference']:+.1f} "
+                f"[{100 * low:+.1f}, {100 * high:+.1f}]",
+                f"{found['p_value']:.3f}",
+            ]
+        )
+    return markdown_table(rows)
+
+
+def _with_intervals(figures):
+    cells = []
+    for metric in METRICS:
+        low, high = figures["interval"][metric]
+        cells.append(
+            f"{100 * figures[metric]:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        )
+    return cells
+
+
+def _classes_table(figures):
+    rows = [["label", "precision", "recall", "F1", "n"]]
+    for label, own in figures["per_class"].items():
+        rates = [shown(own[key]) for key in ("precision", "recall", "f1")]
+        rows.append([label, *rates, str(own["n"])])
+    return markdown_table(rows)
+
+
+def _groups_table(group, values):
+    rows = [[group, *METRICS.values(), "unparsed", "n"]]
+    for value, own in values.items():
+        cells = _with_intervals(own)
+        rows.append([value, *cells, str(own["unparsed"]), str(own["n"])])
+    return markdown_table(rows)
+
+
+def _draw(result, folder):
+    from speechbrain_c2ser.evaluation.report import confidence, pictures
+
+    names = []
+    targets = [row["target"] for row in result["utterances"]]
+    for reading in result["readings"]:
+        names.append(f"confusion_{reading}.png")
+        pictures.confusion_matrix(
+            targets,
+            [row[reading] for row in result["utterances"]],
+            result["labels"],
+            f"{reading}: {READINGS[reading]}",
+            folder / names[-1],
+        )
+    found = result["calibration"]
+    if found:
+        confidence.reliability_diagram(
+            found["bins"], found["ece"], folder / "reliability.png"
+        )
+        confidence.coverage_curve(found["selective"], folder / "coverage.png")
+        names += ["reliability.png", "coverage.png"]
+    return names
+
+
+def _csv(rows):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _write(path, text):
+    """Write in one piece."""
+    part = path.with_name(path.name + ".tmp")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

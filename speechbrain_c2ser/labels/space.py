@@ -1,0 +1,394 @@
+"""The closed set of emotions that a model tells apart, and their words."""
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.labels.emotion_words import (
+    CATCH_ALL,
+    CONCEPTS,
+    SPACE_OF_SIZE,
+    SPACES,
+    concept_of,
+    words_of,
+)
+from speechbrain_c2ser.labels.lexicon import Lexicon
+
+
+@remember_arguments
+class LabelSpace:
+    """Emotions that a corpus or model tells apart.
+
+    Arguments
+    ---------
+    names : sequence of str
+        The labels, in the order of their indices.
+    aliases : dict or None
+        Label -> {language: words}, the first one used in answers. Beside
+        what the package knows of the label, which it precedes.
+    definitions : dict or None
+        Label -> one sentence.
+    parents : dict or None
+        Label -> broader label, for mappings into smaller sets.
+
+    Raises
+    ------
+    ValueError
+        For an empty set, an empty or repeated name, or an alias of a label
+        outside the set.
+
+    Example
+    -------
+    >>> space = LabelSpace(["angry", "happy", "neutral"])
+    >>> space.parse("The speaker sounds quite cheerful.")
+    'happy'
+    >>> space.parse("happy, or angry?"), space.parse("not happy")
+    (None, None)
+    >>> space.surface("happy", "zh")
+    '高兴'
+    """
+
+    def __init__(self, names, aliases=None, definitions=None, parents=None):
+        self.names = [str(name) for name in names]
+        if not self.names or not all(name.strip() for name in self.names):
+            raise ValueError("A label space needs names that are not empty.")
+        if len({name.lower() for name in self.names}) < len(self.names):
+            raise ValueError(
+                f"A label occurs twice in {', '.join(self.names)}."
+            )
+        self.aliases = dict(aliases or {})
+        for option in (self.aliases, definitions or {}, parents or {}):
+            for name in option:
+                self.index(name)
+        self._concepts = {name: concept_of(name) for name in self.names}
+        self.definitions = {
+            name: CONCEPTS[concept][1]
+            for name, concept in self._concepts.items()
+            if concept
+        } | dict(definitions or {})
+        self.parents = {
+            name: CONCEPTS[concept][0]
+            for name, concept in self._concepts.items()
+            if concept and CONCEPTS[concept][0]
+        } | dict(parents or {})
+        self._lexicons = [self._lexicon(synonyms=s) for s in (False, True)]
+
+    @classmethod
+    def from_name(cls, name):
+        """A set known by name: emo_emilia, emotion2vec, emodb, iemocap4 ...
+
+        Arguments
+        ---------
+        name : str or int
+            4, 5, 6, 7 or 9 is the usual set of that size.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name; lists the known ones.
+
+        Example
+        -------
+        >>> len(LabelSpace.from_name("emo_emilia"))
+        7
+        >>> LabelSpace.from_name(4).names
+        ['angry', 'happy', 'neutral', 'sad']
+        """
+        name = SPACE_OF_SIZE.get(name, name)
+        if name not in SPACES:
+            raise ValueError(
+                f"There is no label space {name!r} "
+                f"(known: {', '.join(SPACES)})."
+            )
+        return cls(SPACES[name].split())
+
+    @classmethod
+    def from_names(cls, names):
+        """The distinct names of any iterable, sorted.
+
+        Example
+        -------
+        >>> LabelSpace.from_names(["sad", "angry", "sad"]).names
+        ['angry', 'sad']
+        """
+        return cls(sorted(set(names)))
+
+    @classmethod
+    def from_items(cls, items):
+        """The emotions that a manifest holds, sorted.
+
+        Arguments
+        ---------
+        items : dict or iterable of dict
+            Manifest: id -> row, or rows; those without emotion are passed
+            over.
+
+        Raises
+        ------
+        ValueError
+            If no row has an emotion.
+
+        Example
+        -------
+        >>> LabelSpace.from_items({"a": {"emotion": "sad"}, "b": {}}).names
+        ['sad']
+        """
+        rows = items.values() if isinstance(items, dict) else items
+        names = {row["emotion"] for row in rows if row.get("emotion")}
+        if not names:
+            raise ValueError("No item of the manifest has an emotion.")
+        return cls.from_names(names)
+
+    @classmethod
+    def from_dict(cls, state):
+        """Back from :meth:`to_dict`."""
+        return cls(**state)
+
+    def to_dict(self):
+        """Constructor arguments, as plain as JSON.
+
+        Example
+        -------
+        >>> space = LabelSpace.from_name("emodb")
+        >>> LabelSpace.from_dict(space.to_dict()) == space
+        True
+        """
+        return {
+            "names": self.names,
+            "aliases": self.aliases,
+            "definitions": self.definitions,
+            "parents": self.parents,
+        }
+
+    def __len__(self):
+        return len(self.names)
+
+    def __iter__(self):
+        return iter(self.names)
+
+    def __contains__(self, name):
+        return name in self.names
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, LabelSpace) and self.to_dict() == other.to_dict()
+        )
+
+    def __repr__(self):
+        return f"LabelSpace({self.names})"
+
+    def index(self, name):
+        """Index of a label.
+
+        Raises
+        ------
+        ValueError
+            For an unknown label; lists the known ones.
+
+        Example
+        -------
+        >>> LabelSpace(["happy", "sad"]).index("sad")
+        1
+        """
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise ValueError(
+                f"Unknown emotion {name!r} (known: {', '.join(self.names)})."
+            ) from None
+
+    def surface(self, name, language="en"):
+        """The word that stands for a label in answers.
+
+        Arguments
+        ---------
+        name : str
+            A label.
+        language : str
+            "en", "zh" or "de". Where the label has no word in it, the
+            label's own name is used.
+
+        Returns
+        -------
+        str
+
+        Example
+        -------
+        >>> LabelSpace(["happy", "very_odd"]).surface("very_odd", "zh")
+        'very odd'
+        """
+        self.index(name)
+        own = self.aliases.get(name, {}).get(language)
+        if own:
+            return own[0]
+        words = self._concepts[name] and words_of(
+            self._concepts[name], language
+        )
+        return words[0] if words else name.replace("_", " ")
+
+    def parse(self, text, language=None, synonyms=True):
+        """The label that a free text names.
+
+        Words count at word boundaries (Chinese: anywhere), longer before
+        shorter, and not where they are denied ("not happy"). "other" and
+        "unknown" count only where no other emotion is named.
+
+        Arguments
+        ---------
+        text : str or None
+            Anything.
+        language : str or None
+            Only the words of this language and the names; None is all.
+        synonyms : bool
+            Whether synonyms and narrower emotions count, such as "excited"
+            for happy in a set without "excited".
+
+        Returns
+        -------
+        str or None
+            None where no label is named, or several: never a guess.
+
+        Example
+        -------
+        >>> space = LabelSpace.from_name("emo_emilia")
+        >>> space.parse("他听起来很开心。"), space.parse("并不高兴")
+        ('happy', None)
+        >>> space.parse("cheerful", synonyms=False) is None
+        True
+        """
+        found = {name for name, *_ in self.mentions(text, language, synonyms)}
+        specific = {n for n in found if self._concepts[n] not in CATCH_ALL}
+        found = specific or found
+        return found.pop() if len(found) == 1 else None
+
+    def mentions(self, text, language=None, synonyms=True):
+        """Where a text names labels, in order.
+
+        Arguments
+        ---------
+        text, language, synonyms
+            As in :meth:`parse`.
+
+        Returns
+        -------
+        list of tuple
+            (label, start, end): character positions. What is denied is left
+            out.
+
+        Example
+        -------
+        >>> LabelSpace(["happy", "sad"]).mentions("sad, not happy")
+        [('sad', 0, 3)]
+        """
+        return self._lexicons[synonyms].find(text or "", language)
+
+    def map(self, raw):
+        """The label that a corpus's own label means.
+
+        Names, words of any language, corpus codes such as "exc", and pairs
+        such as "生气/angry" are known; a narrower emotion maps to its parent.
+
+        Arguments
+        ---------
+        raw : str or None
+            The label as the corpus writes it.
+
+        Returns
+        -------
+        str or None
+            None where it means no label of this set.
+
+        Example
+        -------
+        >>> space = LabelSpace.from_name("iemocap4")
+        >>> space.map("exc"), space.map("生气/angry"), space.map("fear")
+        ('happy', 'angry', None)
+        """
+        if raw is None:
+            return None
+        meant = {self._map_one(part) for part in str(raw).split("/")}
+        return meant.pop() if len(meant) == 1 else None
+
+    def mapping_to(self, other):
+        """Each label's place in another set.
+
+        Arguments
+        ---------
+        other : LabelSpace
+            Usually a smaller set.
+
+        Returns
+        -------
+        dict
+            Label -> label of ``other``, or None where it has no place.
+
+        Example
+        -------
+        >>> emodb = LabelSpace.from_name("emodb")
+        >>> LabelSpace(["calm", "sad", "fearful"]).mapping_to(emodb)
+        {'calm': 'neutral', 'sad': 'sad', 'fearful': 'fearful'}
+        >>> emodb.mapping_to(LabelSpace.from_name("iemocap4"))["fearful"]
+        """
+        placed = {}
+        for name in self.names:
+            place, broader = other.map(name), name
+            while place is None and broader in self.parents:
+                broader = self.parents[broader]
+                place = other.map(broader)
+            placed[name] = place
+        return placed
+
+    def _map_one(self, raw):
+        plain = " ".join(raw.lower().replace("_", " ").split())
+        for name in self.names:
+            if plain == name.lower().replace("_", " "):
+                return name
+        owner = self._lexicons[True].owner(plain)
+        if owner:
+            return owner
+        concept = concept_of(plain)
+        while concept:
+            for name, own in self._concepts.items():
+                if own == concept:
+                    return name
+            concept = CONCEPTS[concept][0]
+        return None
+
+    def _lexicon(self, synonyms):
+        """Words by precedence: names, given aliases, surface words, rest."""
+        levels = [
+            [(name.lower(), name, None) for name in self.names]
+            + [(n.lower().replace("_", " "), n, None) for n in self.names],
+            [
+                (word.lower(), name, language)
+                for name, words in self.aliases.items()
+                for language, listed in words.items()
+                for word in (listed if synonyms else listed[:1])
+            ],
+        ]
+        known = [(n, c) for n, c in self._concepts.items() if c]
+        narrower = []
+        for concept in CONCEPTS if synonyms else ():
+            label = self._broader_label(concept)
+            if label:
+                narrower.append((label, concept))
+        for pairs, most in ((known, 1), (known, None), (narrower, None)):
+            levels.append(
+                [
+                    (word, name, language)
+                    for name, concept in pairs
+                    for language in CONCEPTS[concept][2]
+                    for word in words_of(concept, language)[:most]
+                ]
+            )
+            if not synonyms:
+                break
+        return Lexicon(levels)
+
+    def _broader_label(self, concept):
+        """The label that stands for a concept outside the set, or None."""
+        if concept in self._concepts.values():
+            return None
+        while CONCEPTS[concept][0]:
+            concept = CONCEPTS[concept][0]
+            for name, own in self._concepts.items():
+                if own == concept:
+                    return name
+        return None

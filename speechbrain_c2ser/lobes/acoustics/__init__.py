@@ -1,0 +1,1 @@
+"""Descriptors of the signal and their statistics."""

@@ -1,0 +1,162 @@
+"""Augmentation of features: SpecAugment and mixup."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.padding import frame_mask
+
+
+@remember_arguments
+class Mixup(nn.Module):
+    """Every item mixed with another one of its batch, and its label too.
+
+    For models whose only heads are category heads. Of two items that differ
+    in length the shorter one is followed by its padding.
+
+    Arguments
+    ---------
+    alpha : float
+        Of the Beta distribution of the shares; the larger share stays the
+        item's own.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.lobes.encoders.features import SpeechFeatures
+    >>> features = SpeechFeatures(torch.rand(2, 5, 4), torch.tensor([5, 3]))
+    >>> labels = {"emotion": torch.tensor([0, 1])}
+    >>> mixed, targets = Mixup(0.3)(features, labels, {"emotion": 3})
+    >>> mixed.lengths.min() >= 3, targets["emotion"].sum(1)
+    (tensor(True), tensor([1., 1.]))
+    """
+
+    def __init__(self, alpha=0.3):
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, features, targets, sizes):
+        """Mixes features and targets.
+
+        Arguments
+        ---------
+        features : SpeechFeatures
+            Of a batch.
+        targets : dict
+            Head → label indices [B], -1 where missing.
+        sizes : dict
+            Head → number of its labels.
+
+        Returns
+        -------
+        features : SpeechFeatures
+        targets : dict
+            Head → distributions [B, labels], zero where a label is missing.
+        """
+        device = features.lengths.device
+        order = torch.randperm(len(features.lengths), device=device)
+        share = torch.distributions.Beta(self.alpha, self.alpha)
+        share = share.sample(order.shape).to(device)
+        share = torch.maximum(share, 1 - share)
+
+        def mixed(x):
+            part = share.view(-1, *[1] * (x.dim() - 1))
+            return part * x + (1 - part) * x[order]
+
+        lengths = torch.maximum(features.lengths, features.lengths[order])
+        layers = features.layers and [mixed(x) for x in features.layers]
+        tokens = None if features.tokens is None else mixed(features.tokens)
+        targets = {
+            name: mixed(_distributions(labels.to(device), sizes[name]))
+            for name, labels in targets.items()
+        }
+        frames = mixed(features.frames)
+        return type(features)(frames, lengths, tokens, layers), targets
+
+
+def _distributions(labels, size):
+    known = (labels >= 0).unsqueeze(1)
+    return F.one_hot(labels.clamp_min(0), size).float() * known
+
+
+@remember_arguments
+class SpecAugment(nn.Module):
+    """Blanks random bands of time and frequency; does nothing in eval.
+
+    The defaults are those that C2SER was trained with. SpeechBrain's
+    ``SpectrogramDrop`` places its bands within the padded length, so that a
+    short item beside a long one would mostly be left alone; here every item
+    is masked as if it were alone, and never more than half of it by one band.
+
+    Arguments
+    ---------
+    time_masks : int
+        Number of bands in time.
+    time_width : int
+        Largest width of one of them, in mel frames (10 ms each).
+    frequency_masks : int
+        Number of bands in frequency.
+    frequency_width : int
+        Largest width of one of them, in mel bands.
+
+    Example
+    -------
+    >>> augment = SpecAugment(2, 50, 2, 10)
+    >>> mel = torch.ones(1, 300, 80)
+    >>> bool((augment(mel, torch.tensor([300])) == 0).any())
+    True
+    >>> bool((augment.eval()(mel, torch.tensor([300])) == 0).any())
+    False
+    """
+
+    def __init__(
+        self,
+        time_masks=2,
+        time_width=50,
+        frequency_masks=2,
+        frequency_width=10,
+    ):
+        super().__init__()
+        self.time_masks = time_masks
+        self.time_width = time_width
+        self.frequency_masks = frequency_masks
+        self.frequency_width = frequency_width
+
+    def forward(self, mel, lengths):
+        """Returns a masked copy of the features.
+
+        Arguments
+        ---------
+        mel : torch.Tensor
+            Log-mel frames [batch, time, bands].
+        lengths : torch.Tensor
+            Valid frames [batch].
+
+        Returns
+        -------
+        torch.Tensor
+            Log-mel frames of the same shape.
+        """
+        if not self.training:
+            return mel
+        bands = torch.full_like(lengths, mel.shape[2])
+        time = _random_bands(
+            lengths, mel.shape[1], self.time_masks, self.time_width
+        )
+        frequency = _random_bands(
+            bands, mel.shape[2], self.frequency_masks, self.frequency_width
+        )
+        return mel.masked_fill(time.unsqueeze(2) | frequency.unsqueeze(1), 0.0)
+
+
+def _random_bands(lengths, size, count, width):
+    """Union [batch, size] of ``count`` random bands in every item's length."""
+    shape = (len(lengths), count, 1)
+    lengths = lengths.view(-1, 1, 1)
+    widest = (lengths // 2).clamp(max=width) + 1
+    widths = (torch.rand(shape, device=lengths.device) * widest).long()
+    starts = torch.rand(shape, device=lengths.device)
+    starts = (starts * (lengths - widths + 1)).long()
+    positions = torch.arange(size, device=lengths.device)
+    bands = (positions >= starts) & (positions < starts + widths)
+    return bands.any(dim=1) & frame_mask(lengths.view(-1), size)

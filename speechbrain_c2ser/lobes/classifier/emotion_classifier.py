@@ -1,0 +1,221 @@
+"""Encoder → layer mix → network over frames → pooling → network → heads."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.classifier.poolings import (
+    MaskedMean,
+    UtteranceTokens,
+)
+from speechbrain_c2ser.lobes.encoders.features import SpeechFeatures
+
+
+@remember_arguments
+class EmotionClassifier(nn.Module):
+    """Any encoder with what is trained on top of it.
+
+    ``forward`` takes waveforms. For a frozen encoder its features can be
+    computed once (``cached_features``, ``from_cache``) and only the rest run
+    (``classify``).
+
+    Arguments
+    ---------
+    encoder : torch.nn.Module
+        With ``extract(wavs, wav_lens, all_layers) -> SpeechFeatures``.
+    heads : MultiHead
+        Over the utterance vector.
+    pooling : torch.nn.Module
+        ``(frames, lengths, tokens) -> vector [B, C]``.
+    layer_mix : LayerMix or None
+        Mixes the encoder's layers; None takes its last frames.
+    frame_network : torch.nn.Module or None
+        ``(frames, lengths) -> (frames, lengths)``.
+    vector_network : torch.nn.Module or None
+        ``vector -> vector``, before the heads.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.lobes import LogMel
+    >>> from speechbrain_c2ser.lobes import CategoryHead, MultiHead
+    >>> model = EmotionClassifier(
+    ...     LogMel(n_mels=20),
+    ...     MultiHead({"emotion": CategoryHead(8, ["angry", "sad"])}),
+    ...     MaskedMean(8),
+    ...     frame_network=FrameProjection(20, 8),
+    ... )
+    >>> model(torch.rand(2, 8000))["emotion"].shape
+    torch.Size([2, 2])
+    """
+
+    def __init__(
+        self,
+        encoder,
+        heads,
+        pooling,
+        layer_mix=None,
+        frame_network=None,
+        vector_network=None,
+    ):
+        super().__init__()
+        self.encoder = encoder
+        self.layer_mix = layer_mix
+        self.frame_network = frame_network
+        self.pooling = pooling
+        self.vector_network = vector_network
+        self.heads = heads
+
+    def forward(self, wavs, wav_lens=None, features=None):
+        """Every head's output.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor or None
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B].
+        features : SpeechFeatures or None
+            Given instead of waveforms where they are known.
+
+        Returns
+        -------
+        dict
+            Head's name → output.
+        """
+        if features is None:
+            features = self.features(wavs, wav_lens)
+        return self.classify(features)
+
+    def features(self, wavs, wav_lens=None):
+        """The encoder's features, with layers where they are mixed.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B].
+
+        Returns
+        -------
+        SpeechFeatures
+        """
+        return self.encoder.extract(
+            wavs, wav_lens, all_layers=self.layer_mix is not None
+        )
+
+    def classify(self, features):
+        """Every head's output for an encoder's features.
+
+        Arguments
+        ---------
+        features : SpeechFeatures
+            From :meth:`features` or :meth:`from_cache`.
+
+        Returns
+        -------
+        dict
+            Head's name → output.
+        """
+        frames, lengths, tokens, layers = features
+        if self.layer_mix is not None:
+            frames = self.layer_mix(layers)
+        if self.frame_network is not None:
+            frames, lengths = self.frame_network(frames, lengths)
+        vector = self.pooling(frames, lengths, tokens)
+        if self.vector_network is not None:
+            vector = self.vector_network(vector)
+        return self.heads(vector, frames, lengths)
+
+    def predict(self, wavs, wav_lens=None):
+        """Every head's probabilities or values for waveforms.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B].
+
+        Returns
+        -------
+        dict
+            Head's name → probabilities.
+        """
+        return self.heads.predict(self(wavs, wav_lens))
+
+    @property
+    def cached_kind(self):
+        """The least of a frozen encoder's features that the rest needs.
+
+        "tokens" [N, C]; "layer_means" [L, 1, C], where mixing and averaging
+        can change places; "layers" [L, T, C]; or "frames" [1, T, C].
+        """
+        if isinstance(self.pooling, UtteranceTokens):
+            return "tokens"
+        if self.layer_mix is None:
+            return "frames"
+        averaged = (
+            self.frame_network is None
+            and not self.layer_mix.normalize
+            and isinstance(self.pooling, MaskedMean)
+            and not any(hasattr(h, "frame_rate") for h in self.heads.all())
+        )
+        return "layer_means" if averaged else "layers"
+
+    def cached_features(self, wavs, wav_lens=None):
+        """One tensor for each item, what ``cached_kind`` says.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B].
+
+        Returns
+        -------
+        list of torch.Tensor
+        """
+        features = self.features(wavs, wav_lens)
+        kind = self.cached_kind
+        if kind == "tokens":
+            return list(features.tokens)
+        stack = features.layers if "layer" in kind else [features.frames]
+        stack = torch.stack(tuple(stack), 1)  # [B, L, T, C]
+        items = [
+            layers[:, :length]
+            for layers, length in zip(
+                stack, features.lengths.tolist(), strict=True
+            )
+        ]
+        if kind == "layer_means":
+            return [layers.mean(1, keepdim=True) for layers in items]
+        return items
+
+    def from_cache(self, items):
+        """A batch of what ``cached_features`` gave.
+
+        Arguments
+        ---------
+        items : sequence of torch.Tensor
+            One for each utterance.
+
+        Returns
+        -------
+        SpeechFeatures
+            To be handed to ``classify``.
+        """
+        device = items[0].device
+        if self.cached_kind == "tokens":
+            tokens = torch.stack(tuple(items))
+            ones = torch.ones(len(items), dtype=torch.long, device=device)
+            return SpeechFeatures(tokens[:, :1], ones, tokens)
+        lengths = torch.tensor([x.shape[1] for x in items], device=device)
+        size = int(lengths.max())
+        stack = torch.stack(
+            [F.pad(x, (0, 0, 0, size - x.shape[1])) for x in items], 1
+        )
+        layers = list(stack) if self.layer_mix is not None else None
+        return SpeechFeatures(stack[-1], lengths, layers=layers)

@@ -1,0 +1,1 @@
+"""Emotion2Vec-S, the acoustic encoder, and its pre-training."""

@@ -1,0 +1,394 @@
+"""Emotion2Vec-S, emotion2vec and data2vec 2.0 audio: frames and utterance
+tokens of an utterance's emotion (C2SER, arXiv 2502.18186, section 3.1)."""
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.emotion2vec.alibi import (
+    alibi_slopes,
+    attention_bias,
+)
+from speechbrain_c2ser.lobes.emotion2vec.layers import Block, PositionalConvs
+from speechbrain_c2ser.lobes.emotion2vec.local_features import LocalFeatures
+from speechbrain_c2ser.lobes.emotion2vec.similar_parts import in_similar_parts
+from speechbrain_c2ser.lobes.padding import valid_frames
+
+
+@remember_arguments
+class Emotion2VecS(LocalFeatures):
+    """Acoustic encoder with utterance tokens in front of the frames.
+
+    Waveform → convolutions (50 frames per second) → projection →
+    convolutional positions → learned utterance tokens in front → prenet
+    blocks → blocks. The defaults are the published trained values.
+
+    An item gives the same answer alone and in any batch: the waveform is
+    normalised over its own samples, padded frames are zero before every
+    positional convolution and are never attended to.
+
+    Arguments
+    ---------
+    conv_layers : list of (int, int, int)
+        Channels, kernel and stride of each layer of the front end.
+    spectrum : dict or None
+        Arguments of a `VoiceSpectrum` for the convolutions to run on, which
+        learns from hours of speech where waveforms take hundreds; None: on
+        the waveform, as published.
+    embed_dim : int
+        Channels of the frames and tokens.
+    num_heads : int
+        Attention heads.
+    prenet_depth : int
+        Blocks of the prenet.
+    depth : int
+        Blocks after the prenet.
+    mlp_ratio : float
+        Hidden size of the MLPs over embed_dim.
+    layer_norm_first : bool
+        Pre-norm blocks, as in no released checkpoint. False: post-norm, and a
+        LayerNorm before the prenet.
+    norm_eps : float
+        Epsilon of the blocks' LayerNorms.
+    norm_affine : bool
+        Whether the blocks' LayerNorms have parameters.
+    conv_pos_width : int
+        Frames that all positional convolutions reach over together.
+    conv_pos_depth : int
+        Positional convolutions.
+    conv_pos_groups : int
+        Groups of each positional convolution.
+    conv_pos_pre_norm : bool
+        Whether a LayerNorm stands before the positional convolutions.
+    num_utterance_tokens : int
+        Learned tokens in front of the frames.
+    alibi : bool
+        Whether attention has the ALiBi bias (between frames only).
+    alibi_heads : int or None
+        First heads that have the bias; None: all.
+    alibi_scale : float
+        Initial scale of the bias.
+    alibi_learned_scale : bool
+        Whether the scale is trained; it is clamped at 0.
+    alibi_scale_per_head : bool
+        One scale for each head.
+    alibi_scale_per_layer : bool
+        One scale for each block, the prenet's first.
+    normalize : bool
+        Layer-norm the waveform over its valid samples.
+    pad_short : bool
+        Pad audio shorter than one frame with zeros instead of refusing it.
+    dropout : float
+        After each attention's projection.
+    attention_dropout : float
+        On attention weights.
+    activation_dropout : float
+        Inside the MLPs.
+    post_mlp_dropout : float
+        After the MLPs.
+    prenet_dropout : float
+        Before the prenet's blocks.
+    input_dropout : float
+        Before the blocks that follow the prenet.
+    prenet_layerdrop : float
+        Probability of skipping a block of the prenet in training.
+    layerdrop : float
+        Probability of skipping a later block in training.
+    end_of_block_targets : bool
+        Layer results are the blocks' outputs instead of the MLPs'.
+    max_padding : float
+        On a CPU a batch is processed in parts of similar length, each with
+        at most this share of padding: padding costs there what audio does.
+    freeze : bool
+        No gradients, and eval mode whatever `train` says.
+
+    Example
+    -------
+    >>> encoder = Emotion2VecS(
+    ...     conv_layers=[(8, 10, 5), (8, 8, 8), (8, 8, 8)],
+    ...     embed_dim=16, num_heads=2, prenet_depth=1, depth=2,
+    ...     conv_pos_groups=2,
+    ... ).eval()
+    >>> wavs = torch.rand(2, 8000)
+    >>> encoder(wavs).shape
+    torch.Size([2, 24, 16])
+    >>> frames, tokens, lengths = encoder.extract(wavs, torch.tensor([1, 0.5]))
+    >>> tokens.shape, lengths
+    (torch.Size([2, 10, 16]), tensor([24, 12]))
+    """
+
+    def __init__(
+        self,
+        conv_layers=((512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2),
+        spectrum=None,
+        embed_dim=768,
+        num_heads=12,
+        prenet_depth=4,
+        depth=8,
+        mlp_ratio=4.0,
+        layer_norm_first=False,
+        norm_eps=1e-5,
+        norm_affine=True,
+        conv_pos_width=95,
+        conv_pos_depth=5,
+        conv_pos_groups=16,
+        conv_pos_pre_norm=False,
+        num_utterance_tokens=10,
+        alibi=True,
+        alibi_heads=None,
+        alibi_scale=1.0,
+        alibi_learned_scale=True,
+        alibi_scale_per_head=True,
+        alibi_scale_per_layer=False,
+        normalize=True,
+        pad_short=False,
+        dropout=0.1,
+        attention_dropout=0.1,
+        activation_dropout=0.0,
+        post_mlp_dropout=0.1,
+        prenet_dropout=0.1,
+        input_dropout=0.0,
+        prenet_layerdrop=0.05,
+        layerdrop=0.05,
+        end_of_block_targets=False,
+        max_padding=0.02,
+        freeze=False,
+    ):
+        super().__init__(conv_layers, embed_dim, normalize, pad_short, spectrum)
+        if embed_dim % num_heads:
+            raise ValueError(
+                f"embed_dim ({embed_dim}) must be a multiple of num_heads "
+                f"({num_heads})."
+            )
+        self.num_heads = num_heads
+        self.prenet_depth = prenet_depth
+        self.depth = depth
+        self.num_utterance_tokens = num_utterance_tokens
+        self.prenet_layerdrop = prenet_layerdrop
+        self.layerdrop = layerdrop
+        self.end_of_block_targets = end_of_block_targets
+        self.max_padding = max_padding
+        self.freeze = freeze
+
+        self.positions = PositionalConvs(
+            embed_dim,
+            conv_pos_width,
+            conv_pos_depth,
+            conv_pos_groups,
+            conv_pos_pre_norm,
+        )
+        tokens = torch.randn(1, num_utterance_tokens, embed_dim)
+        tokens[:, :1] = 0
+        if num_utterance_tokens:
+            self.utterance_tokens = nn.Parameter(tokens)
+        else:
+            self.register_buffer("utterance_tokens", tokens, persistent=False)
+
+        self.alibi_slopes, self.alibi_scale = None, None
+        if alibi:
+            heads = alibi_heads or num_heads
+            # Heads beyond the first `alibi_heads` have a slope of zero.
+            self.alibi_slopes = alibi_slopes(heads) + [0.0] * (
+                num_heads - heads
+            )
+            shape = (
+                prenet_depth + depth if alibi_scale_per_layer else 1,
+                heads if alibi_scale_per_head else 1,
+            )
+            self.alibi_scale = nn.Parameter(
+                torch.full(shape, float(alibi_scale)),
+                requires_grad=alibi_learned_scale,
+            )
+
+        def blocks(count):
+            return nn.ModuleList(
+                Block(
+                    embed_dim,
+                    num_heads,
+                    mlp_ratio,
+                    layer_norm_first,
+                    norm_eps,
+                    norm_affine,
+                    dropout,
+                    attention_dropout,
+                    activation_dropout,
+                    post_mlp_dropout,
+                )
+                for _ in range(count)
+            )
+
+        norm = nn.LayerNorm(embed_dim, norm_eps, norm_affine)
+        self.prenet_norm = nn.Identity() if layer_norm_first else norm
+        self.prenet_dropout = nn.Dropout(prenet_dropout)
+        self.prenet = blocks(prenet_depth)
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.blocks = blocks(depth)
+        self.norm = norm if layer_norm_first else nn.Identity()
+        # 0.02 at 768 channels, as published; the same gain at other widths,
+        # without which a narrow encoder trains late or collapses
+        std = 0.02 * (768 / embed_dim) ** 0.5
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=std)
+                nn.init.zeros_(module.bias)
+        if freeze:
+            self.requires_grad_(False)
+            self.eval()
+
+    def train(self, mode=True):
+        """Sets the mode; a frozen encoder stays in eval.
+
+        Arguments
+        ---------
+        mode : bool
+            True for training.
+
+        Returns
+        -------
+        Emotion2VecS
+            Itself.
+        """
+        return super().train(mode and not self.freeze)
+
+    def forward(self, wavs, wav_lens=None):
+        """Computes the frames.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B]; None when all are full.
+
+        Returns
+        -------
+        torch.Tensor
+            Frames, [B, T, C]; padded frames are zero.
+        """
+        return self.extract(wavs, wav_lens)[0]
+
+    def extract(self, wavs, wav_lens=None, all_layers=False):
+        """Computes frames and utterance tokens.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B]; None when all are full.
+        all_layers : bool
+            Whether to return every block's result too.
+
+        Returns
+        -------
+        frames : torch.Tensor
+            [B, T, C]; padded frames are zero.
+        tokens : torch.Tensor
+            Utterance tokens, [B, num_utterance_tokens, C].
+        lengths : torch.Tensor
+            Valid frames of each item, [B].
+        layers : list of torch.Tensor
+            Only with `all_layers`: see `contextualise`.
+
+        Raises
+        ------
+        ValueError
+            Where an item is too short for one frame and `pad_short` is off.
+        """
+        if self.freeze and torch.is_grad_enabled():
+            # Without gradients the front end takes its fast path.
+            with torch.no_grad():
+                return self.extract(wavs, wav_lens, all_layers)
+        x, lengths = self.frontend(wavs, wav_lens)
+        contextualise = partial(self.contextualise, all_layers=all_layers)
+        if x.device.type == "cpu":
+            frames, tokens, layers = in_similar_parts(
+                contextualise, x, lengths, self.max_padding
+            )
+        else:
+            frames, tokens, layers = contextualise(x, lengths)
+        if all_layers:
+            return frames, tokens, lengths, layers
+        return frames, tokens, lengths
+
+    def contextualise(
+        self, x, lengths, keep_indices=None, all_layers=False, blocks=None
+    ):
+        """Computes frames and tokens from local features: everything after
+        `frontend`. Between the two, masked pre-training overwrites frames.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Local features, [B, T, C].
+        lengths : torch.Tensor
+            Valid frames of each item, [B].
+        keep_indices : torch.Tensor or None
+            Frames that the blocks see, [B, K], ascending, -1 in empty slots at
+            the end; None: all. The positions are computed from all frames.
+        all_layers : bool
+            Whether to return every block's result.
+        blocks : torch.nn.ModuleList or None
+            Run instead of `self.blocks` (an averaged teacher's).
+
+        Returns
+        -------
+        frames : torch.Tensor
+            [B, T or K, C]; padded frames and empty slots are zero.
+        tokens : torch.Tensor
+            Utterance tokens, [B, num_utterance_tokens, C].
+        layers : list of torch.Tensor or None
+            With `all_layers`, of every block after the prenet the MLP's
+            output before its residual, [B, tokens + T or K, C]; zeros where
+            layerdrop skipped the block.
+        """
+        valid = valid_frames(lengths, x.shape[1])
+        x = x + self.positions(x, valid)
+        places = torch.arange(x.shape[1], device=x.device)[None]
+        if keep_indices is not None:
+            places = keep_indices
+            valid = (places >= 0).unsqueeze(-1)
+            index = places.clamp_min(0).unsqueeze(-1)
+            x = x.gather(1, index.expand(-1, -1, x.shape[2]))
+        num = self.num_utterance_tokens
+        x = torch.cat([self.utterance_tokens.expand(len(x), -1, -1), x], dim=1)
+        bias = attention_bias(
+            places,
+            valid,
+            num,
+            self.alibi_slopes,
+            self.alibi_scale,
+            _compute_dtype(x),
+        )
+
+        x = self.prenet_dropout(self.prenet_norm(x))
+        for i, block in enumerate(self.prenet):
+            if not self._skips(self.prenet_layerdrop):
+                x, _ = block(x, bias(i))
+        x = self.input_dropout(x)
+        layers = []
+        for i, block in enumerate(self.blocks if blocks is None else blocks):
+            if self._skips(self.layerdrop):
+                mlp_output = torch.zeros_like(x)  # what it adds to x
+            else:
+                x, mlp_output = block(x, bias(self.prenet_depth + i))
+            if all_layers:
+                layers.append(x if self.end_of_block_targets else mlp_output)
+        x = self.norm(x)
+        tokens, frames = x[:, :num], x[:, num:]
+        if valid is not None:
+            frames = frames * valid
+        return frames, tokens, layers if all_layers else None
+
+    def _skips(self, probability):
+        """Whether layerdrop skips a block now."""
+        return self.training and float(torch.rand(())) < probability
+
+
+def _compute_dtype(x):
+    """What attention computes in: autocast's choice, or the tensor's own."""
+    if torch.is_autocast_enabled(x.device.type):
+        return torch.get_autocast_dtype(x.device.type)
+    return x.dtype

@@ -1,0 +1,1 @@
+"""Speech encoders: waveforms to frames."""

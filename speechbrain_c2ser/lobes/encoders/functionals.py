@@ -1,0 +1,156 @@
+"""An utterance as statistics of everything audible.
+
+A frozen encoder without parameters, for networks that learn from hundreds of
+recordings only.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.acoustics.descriptors import (
+    spectral_shape,
+    voice_functionals,
+)
+from speechbrain_c2ser.lobes.acoustics.functionals import (
+    deltas,
+    dynamics,
+    functionals,
+)
+from speechbrain_c2ser.lobes.encoders.log_mel import LogMel
+from speechbrain_c2ser.lobes.padding import sample_counts
+
+
+@remember_arguments
+class SpeechFunctionals(nn.Module):
+    """Encoder of one utterance token: statistics of everything audible.
+
+    Contours are cepstra, loudness, spectral shape and zero crossings, smoothed
+    over three frames; statistics are taken of them, of their slopes, of them
+    in the louder 70 % of frames, and of the voice's pitch.
+
+    Arguments
+    ---------
+    n_mels : int
+        Mel bands.
+    n_cepstra : int
+        Cepstral coefficients.
+
+    Example
+    -------
+    >>> encoder = SpeechFunctionals(n_mels=16, n_cepstra=8)
+    >>> features = encoder.extract(torch.rand(2, 8000), torch.tensor([1, 0.5]))
+    >>> features.tokens.shape, encoder.output_size
+    (torch.Size([2, 1, 2046]), 2046)
+    """
+
+    def __init__(self, n_mels=64, n_cepstra=24):
+        super().__init__()
+        self.log_mel = LogMel(n_mels)
+        bands = torch.arange(n_mels) + 0.5
+        orders = torch.arange(n_cepstra)
+        cosines = torch.cos(torch.pi / n_mels * torch.outer(bands, orders))
+        cosines *= (2 / n_mels) ** 0.5
+        cosines[:, 0] *= 0.5**0.5
+        self.register_buffer("cosines", cosines, persistent=False)
+        # and loudness, 18 of spectral shape, zero crossings
+        contours = n_cepstra + 1 + 18 + 1
+        self.output_size = (3 * 14 + 2 * 15) * contours + 30
+
+    def extract(self, wavs, wav_lens=None, all_layers=False):
+        """One token for each utterance, and the log-mel frames.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B].
+        all_layers : bool
+            As in ``LogMel``.
+
+        Returns
+        -------
+        SpeechFeatures
+
+        Raises
+        ------
+        ValueError
+            Where an item is shorter than a tenth of a second.
+        """
+        counts = sample_counts(wavs, wav_lens)
+        if counts.min() < 1600:
+            item = int(counts.argmin())
+            raise ValueError(
+                f"Waveform {item} of the batch has {int(counts[item])} "
+                "samples: statistics need at least 1600 (0.1 s)."
+            )
+        power, lengths = self.log_mel.power(wavs, wav_lens)
+        features = self.log_mel.bands(power, lengths, all_layers)
+        items = zip(
+            wavs.float(),
+            counts.tolist(),
+            power,
+            features.frames,
+            lengths.tolist(),
+            strict=True,
+        )
+        with torch.autocast(wavs.device.type, enabled=False):
+            tokens = [
+                self._token(wav[:count], spectra[:length], frames[:length])
+                for wav, count, spectra, frames, length in items
+            ]
+        return features._replace(tokens=torch.stack(tokens).unsqueeze(1))
+
+    def _token(self, wav, power, mel):
+        loudness = mel.logsumexp(1, keepdim=True)
+        contours = [
+            mel @ self.cosines,
+            loudness,
+            spectral_shape(power),
+            zero_crossings(wav, len(self.log_mel.window), self.log_mel.hop),
+        ]
+        ends = F.pad(torch.cat(contours, 1).t(), (1, 1), mode="replicate")
+        contours = F.avg_pool1d(ends, 3, 1).t()
+        slopes = deltas(contours)
+        loud = loudness[:, 0] > loudness.quantile(0.3)
+        if loud.sum() < 2:
+            # a sound that never changes
+            loud = torch.ones_like(loud)
+        return torch.cat(
+            [
+                functionals(contours),
+                functionals(slopes),
+                functionals(contours[loud]),
+                dynamics(contours),
+                dynamics(slopes),
+                voice_functionals(wav),
+            ]
+        )
+
+
+def zero_crossings(wav, window, hop):
+    """Zero crossings per sample of centred windows.
+
+    Arguments
+    ---------
+    wav : torch.Tensor
+        Waveform [samples].
+    window, hop : int
+        In samples; the window is even.
+
+    Returns
+    -------
+    torch.Tensor
+        [samples // hop + 1, 1].
+
+    Example
+    -------
+    >>> wav = torch.tensor([1.0, -1.0]).repeat(400)
+    >>> float(zero_crossings(wav, 80, 160)[2].round(decimals=2))
+    1.0
+    """
+    padded = F.pad(wav, (window // 2, window // 2))
+    frames = padded.unfold(0, window, hop)
+    return ((frames[:, 1:] * frames[:, :-1]) < 0).float().mean(1, keepdim=True)

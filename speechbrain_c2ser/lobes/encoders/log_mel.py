@@ -1,0 +1,132 @@
+"""Log-mel frames as an encoder without parameters."""
+
+import torch
+from torch import nn
+from torchaudio.functional import melscale_fbanks
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.acoustics.power_spectrum import power_spectrum
+from speechbrain_c2ser.lobes.encoders.features import SpeechFeatures
+from speechbrain_c2ser.lobes.padding import frame_mask, sample_counts
+
+
+@remember_arguments
+class LogMel(nn.Module):
+    """Natural logarithm of mel-band powers.
+
+    Every item is framed as if it were alone: silence before and after it, no
+    floor or mean taken from its neighbours.
+
+    Arguments
+    ---------
+    n_mels : int
+        Bands.
+    window : float
+        Length of the Hann window (s).
+    hop : float
+        From frame to frame (s).
+    lowest, highest : float
+        Range of the bands (Hz).
+    sample_rate : int
+        In Hz.
+
+    Example
+    -------
+    >>> features = LogMel(n_mels=20).extract(
+    ...     torch.rand(2, 8000), torch.tensor([1, 0.5])
+    ... )
+    >>> features.frames.shape, features.lengths
+    (torch.Size([2, 51, 20]), tensor([51, 26]))
+    """
+
+    def __init__(
+        self,
+        n_mels=64,
+        window=0.04,
+        hop=0.01,
+        lowest=50.0,
+        highest=8000.0,
+        sample_rate=16000,
+    ):
+        super().__init__()
+        self.output_size = n_mels
+        self.hop = round(hop * sample_rate)
+        size = round(window * sample_rate)
+        # a power of two at least as long as the window
+        self.n_fft = 1 << (size - 1).bit_length()
+        filters = melscale_fbanks(
+            self.n_fft // 2 + 1, lowest, highest, n_mels, sample_rate
+        )
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer(
+            "window", torch.hann_window(size), persistent=False
+        )
+
+    def extract(self, wavs, wav_lens=None, all_layers=False):
+        """Log-mel frames; they are the only layer.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B].
+        all_layers : bool
+            Whether to list the frames as the one layer too.
+
+        Returns
+        -------
+        SpeechFeatures
+            Frames of padding are zero.
+        """
+        return self.bands(*self.power(wavs, wav_lens), all_layers)
+
+    def power(self, wavs, wav_lens=None):
+        """Power spectra, before they are summed to bands.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B].
+
+        Returns
+        -------
+        power : torch.Tensor
+            [B, T, n_fft // 2 + 1], float32.
+        lengths : torch.Tensor
+            Frames of each item, [B].
+        """
+        counts = sample_counts(wavs, wav_lens)
+        wavs = wavs.float() * frame_mask(counts, wavs.shape[1])
+        with torch.autocast(wavs.device.type, enabled=False):
+            power = power_spectrum(
+                wavs, self.n_fft, self.hop, self.window, pad_mode="constant"
+            )
+        lengths = counts // self.hop + 1
+        return power[:, : int(lengths.max())], lengths
+
+    def bands(self, power, lengths, all_layers=False):
+        """Log-mel frames of what ``power`` gave.
+
+        Arguments
+        ---------
+        power : torch.Tensor
+            [B, T, n_fft // 2 + 1].
+        lengths : torch.Tensor
+            Frames of each item, [B].
+        all_layers : bool
+            As in ``extract``.
+
+        Returns
+        -------
+        SpeechFeatures
+            Frames of padding are zero.
+        """
+        with torch.autocast(power.device.type, enabled=False):
+            frames = (power @ self.filters + 1e-7).log()
+        frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(-1)
+        return SpeechFeatures(
+            frames, lengths, layers=[frames] if all_layers else None
+        )

@@ -1,0 +1,198 @@
+"""SpeechBrain's wav2vec 2.0, HuBERT and WavLM, each utterance on its own."""
+
+import torch
+from huggingface_hub.constants import HF_HUB_CACHE
+from speechbrain.integrations.huggingface.hubert import HuBERT
+from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
+from speechbrain.integrations.huggingface.wavlm import WavLM
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.encoders.features import SpeechFeatures
+from speechbrain_c2ser.lobes.padding import frame_mask, normalise, sample_counts
+
+KINDS = {"wav2vec2": Wav2Vec2, "hubert": HuBERT, "wavlm": WavLM}
+
+
+@remember_arguments
+class SelfSupervisedEncoder(nn.Module):
+    """Frames of a wav2vec 2.0, HuBERT or WavLM checkpoint.
+
+    SpeechBrain's lobe loads and holds the model. Three of its habits make an
+    utterance depend on its batch, and are avoided here: it normalises the
+    waveform over the padded length (here: over the item's own samples), its
+    ``output_norm`` normalises over time and padding (here: over the channels
+    of each frame), and it masks padding also in models that never saw a mask.
+
+    Models with ``feat_extract_norm: group`` (wav2vec 2.0 base, HuBERT base,
+    WavLM base) normalise their first convolution over all time steps, padding
+    included, so no mask can make a batch equal to single items. Here such a
+    model encodes the items of a batch one by one: exact, and slower.
+
+    Arguments
+    ---------
+    source : str
+        Folder or hub name.
+    kind : str
+        "wav2vec2", "hubert" or "wavlm".
+    pretrained : bool
+        False reads only the configuration in ``source`` and leaves the
+        weights random: for a checkpoint that is loaded over them.
+    save_path : str or None
+        Download cache; None is Hugging Face's own.
+    freeze : bool
+        No gradients, and eval mode even under ``train()``.
+    freeze_feature_extractor : bool
+        Only the convolutions are frozen.
+    output_norm : bool
+        Layer-norm (without parameters) of every frame.
+
+    Raises
+    ------
+    ValueError
+        For an unknown kind, or a source of another kind.
+
+    Example
+    -------
+    >>> from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
+    >>> folder = getfixture("tmpdir")
+    >>> _ = Wav2Vec2Config(
+    ...     hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+    ...     intermediate_size=16, conv_dim=[8] * 7,
+    ...     num_conv_pos_embedding_groups=2, feat_extract_norm="layer",
+    ... ).save_pretrained(folder)
+    >>> _ = Wav2Vec2FeatureExtractor().save_pretrained(folder)
+    >>> encoder = SelfSupervisedEncoder(
+    ...     str(folder), "wav2vec2", pretrained=False
+    ... ).eval()
+    >>> features = encoder.extract(torch.rand(2, 8000), torch.tensor([1, 0.5]))
+    >>> features.frames.shape, features.lengths
+    (torch.Size([2, 24, 16]), tensor([24, 12]))
+    """
+
+    def __init__(
+        self,
+        source,
+        kind="wav2vec2",
+        pretrained=True,
+        save_path=None,
+        freeze=False,
+        freeze_feature_extractor=False,
+        output_norm=False,
+    ):
+        super().__init__()
+        if kind not in KINDS:
+            raise ValueError(
+                f"There is no kind {kind!r} (known: {', '.join(KINDS)})."
+            )
+        save_path = save_path or str(HF_HUB_CACHE)
+        config = AutoConfig.from_pretrained(source, cache_dir=save_path)
+        if config.model_type != kind:
+            raise ValueError(
+                f"'{source}' is a {config.model_type} model: set kind to it."
+            )
+        if pretrained:
+            lobe = KINDS[kind](source, save_path)
+            self.model, self.extractor = lobe.model, lobe.feature_extractor
+        else:
+            self.model = AutoModel.from_config(config)
+            self.extractor = AutoFeatureExtractor.from_pretrained(
+                source, cache_dir=save_path
+            )
+        self.normalize_wav = bool(self.extractor.do_normalize)
+        self.model.config.apply_spec_augment = False
+        self.output_norm = output_norm
+        self.output_size = config.hidden_size
+        self.num_layers = config.num_hidden_layers + 1
+        self.one_by_one = config.feat_extract_norm == "group"
+        self.freeze = freeze
+        if freeze_feature_extractor:
+            self.model.feature_extractor.requires_grad_(False)
+        if freeze:
+            self.requires_grad_(False)
+        self.train()
+
+    def train(self, mode=True):
+        """Sets the mode; a frozen encoder stays in eval."""
+        return super().train(mode and not self.freeze)
+
+    def extract(self, wavs, wav_lens=None, all_layers=False):
+        """Frames of 20 ms.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms at 16 kHz, [B, samples].
+        wav_lens : torch.Tensor or None
+            Relative lengths, [B].
+        all_layers : bool
+            Whether to give the layers too: the input of the first and the
+            outputs of all.
+
+        Returns
+        -------
+        SpeechFeatures
+
+        Raises
+        ------
+        ValueError
+            Where an item is too short for one frame.
+        """
+        with torch.set_grad_enabled(
+            torch.is_grad_enabled() and not self.freeze
+        ):
+            counts = sample_counts(wavs, wav_lens)
+            lengths = self.model._get_feat_extract_output_lengths(counts)
+            if lengths.min() < 1:
+                item = int(lengths.argmin())
+                raise ValueError(
+                    f"Waveform {item} of the batch has {int(counts[item])} "
+                    "samples, too few for one frame of this encoder (400)."
+                )
+            if self.normalize_wav:
+                wavs = normalise(wavs, counts)
+            else:
+                wavs = wavs * frame_mask(counts, wavs.shape[1])
+            layers = self._encode(wavs, counts, lengths, all_layers)
+            if self.output_norm:
+                layers = [F.layer_norm(x, x.shape[-1:]) for x in layers]
+        return SpeechFeatures(
+            layers[-1], lengths, layers=layers if all_layers else None
+        )
+
+    def save_config(self, folder):
+        """Writes what ``SelfSupervisedEncoder(..., pretrained=False)`` reads.
+
+        Arguments
+        ---------
+        folder : str or Path
+            Receives ``config.json`` and ``preprocessor_config.json``.
+        """
+        self.model.config.save_pretrained(folder)
+        self.extractor.save_pretrained(folder)
+
+    def _encode(self, wavs, counts, lengths, all_layers):
+        """List of layers [B, T, C], the last alone without `all_layers`."""
+        if not self.one_by_one:
+            full = bool((counts == wavs.shape[1]).all())
+            mask = None if full else frame_mask(counts, wavs.shape[1])
+            return self._layers(wavs, mask, all_layers)
+        items = [
+            self._layers(wavs[i : i + 1, :count], None, all_layers)
+            for i, count in enumerate(counts.tolist())
+        ]
+        size = int(lengths.max())
+        return [
+            torch.cat([F.pad(x, (0, 0, 0, size - x.shape[1])) for x in layer])
+            for layer in zip(*items, strict=True)
+        ]
+
+    def _layers(self, wavs, mask, all_layers):
+        out = self.model(
+            wavs, attention_mask=mask, output_hidden_states=all_layers
+        )
+        if all_layers:
+            return list(out.hidden_states)
+        return [out.last_hidden_state]

@@ -1,0 +1,420 @@
+"""Whisper's encoder as C2SER uses it: true lengths, no padding to 30 s."""
+
+from pathlib import Path
+
+import torch
+from huggingface_hub.constants import HF_HUB_CACHE
+from safetensors.torch import save_file
+from speechbrain.integrations.huggingface.whisper import (
+    HOP_LENGTH,
+    N_FFT,
+    SAMPLE_RATE,
+    Whisper,
+)
+from torch import nn
+from torch.nn.functional import gelu, pad
+from transformers import WhisperConfig, WhisperFeatureExtractor
+from transformers.models.whisper import modeling_whisper
+from transformers.utils import logging as transformers_logging
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.acoustics.power_spectrum import power_spectrum
+from speechbrain_c2ser.lobes.padding import frame_mask, sample_counts
+
+# Windows of long recordings that are encoded at once when nothing is trained.
+WINDOWS_AT_ONCE = 16
+
+
+@remember_arguments
+class WhisperEncoder(nn.Module):
+    """Semantic encoder: waveform to frames of 20 ms.
+
+    The weights come through SpeechBrain's ``Whisper`` (whose decoder is not
+    kept) and run in transformers' own layers. Unlike there, every utterance is
+    encoded at its true length, in any batch as alone: the log-mel floor is
+    per utterance, padded frames are blanked before each convolution, and
+    attention does not see them. Audio longer than the positions reach (30 s)
+    is encoded in windows of that length, their frames joined.
+
+    Arguments
+    ---------
+    source : str or None
+        Folder or hub name of a Whisper model. None builds the encoder from
+        the numbers below, with random weights.
+    pretrained : bool
+        False reads only the configuration in ``source`` and leaves the weights
+        random: for a checkpoint that is loaded over them.
+    save_path : str or None
+        Download cache of ``source``; None is Hugging Face's own.
+    num_layers, size, num_heads, ffn_size, n_mels : int or None
+        Transformer layers, width, attention heads, feed-forward width and mel
+        bands; needed without ``source`` and refused with it.
+    max_positions : int or None
+        Longest window, in frames of 20 ms; as the five numbers above.
+    freeze : bool
+        No gradients, and eval mode even under ``train()``.
+    pad_to_30s : bool
+        Encode as Whisper was pre-trained, silence appended to full windows;
+        the returned frames are still those of the speech only. A frozen,
+        untuned Whisper needs it; C2SER is trained without, and is faster so.
+    dropout : float
+        Dropout on embeddings, attention outputs and in the feed-forward
+        (C2SER was trained with 0.1).
+    spec_augment : torch.nn.Module or None
+        ``(mel, lengths) -> mel``, applied in training mode.
+    gradient_checkpointing : bool
+        Trade time for memory in training.
+
+    Example
+    -------
+    >>> encoder = WhisperEncoder(
+    ...     num_layers=1, size=16, num_heads=2, ffn_size=32
+    ... )
+    >>> frames, lengths = encoder.extract(torch.randn(2, 16000))
+    >>> frames.shape, lengths
+    (torch.Size([2, 50, 16]), tensor([50, 50]))
+    """
+
+    def __init__(
+        self,
+        source=None,
+        pretrained=True,
+        save_path=None,
+        num_layers=None,
+        size=None,
+        num_heads=None,
+        ffn_size=None,
+        n_mels=None,
+        max_positions=None,
+        freeze=False,
+        pad_to_30s=False,
+        dropout=0.0,
+        spec_augment=None,
+        gradient_checkpointing=False,
+    ):
+        super().__init__()
+        numbers = {
+            "encoder_layers": num_layers,
+            "d_model": size,
+            "encoder_attention_heads": num_heads,
+            "encoder_ffn_dim": ffn_size,
+            "num_mel_bins": n_mels,
+            "max_source_positions": max_positions,
+        }
+        given = {k: v for k, v in numbers.items() if v is not None}
+        if source is None:
+            self.encoder = _from_numbers(given)
+        elif given:
+            raise ValueError(
+                "WhisperEncoder takes its sizes from the source "
+                f"'{source}': leave out {sorted(given)}."
+            )
+        else:
+            self.encoder = _from_source(source, pretrained, save_path)
+        self.encoder.set_attn_implementation("sdpa")
+        for layer in self.encoder.layers:
+            layer.dropout = layer.activation_dropout = dropout
+        self.dropout = nn.Dropout(dropout)
+        if gradient_checkpointing:
+            self.encoder.gradient_checkpointing_enable({"use_reentrant": False})
+        self.output_size = self.encoder.config.d_model
+        self.pad_to_30s = pad_to_30s
+        self.spec_augment = spec_augment
+        self.freeze = freeze
+        if freeze:
+            self.requires_grad_(False)
+
+        extractor = WhisperFeatureExtractor(self.encoder.config.num_mel_bins)
+        filters = torch.as_tensor(extractor.mel_filters, dtype=torch.float32)
+        self.register_buffer("mel_filters", filters, persistent=False)
+        self.register_buffer(
+            "window", torch.hann_window(N_FFT), persistent=False
+        )
+        self.train()
+
+    def train(self, mode=True):
+        """Sets the mode; a frozen encoder stays in eval."""
+        return super().train(mode and not self.freeze)
+
+    def forward(self, wavs, wav_lens=None):
+        """Encodes waveforms; as ``extract`` without the lengths."""
+        return self.extract(wavs, wav_lens)[0]
+
+    def extract(self, wavs, wav_lens=None, all_layers=False):
+        """Encodes a padded batch of waveforms.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms [batch, time], 16 kHz.
+        wav_lens : torch.Tensor or None
+            Relative lengths [batch].
+        all_layers : bool
+            Whether to return every layer's frames too.
+
+        Returns
+        -------
+        frames : torch.Tensor
+            [batch, frames, size], padded frames zero.
+        lengths : torch.Tensor
+            Valid frames [batch].
+        layers : list of torch.Tensor
+            Only with `all_layers`: each [batch, frames, size], before the
+            final LayerNorm.
+        """
+        with torch.set_grad_enabled(
+            torch.is_grad_enabled() and not self.freeze
+        ):
+            counts = sample_counts(wavs, wav_lens)
+            self._check_counts(counts)
+            if not self.pad_to_30s:
+                mel, mel_lengths = self._log_mel(wavs, counts)
+            else:
+                wavs, full = self._pad_to_windows(wavs, counts)
+                mel, mel_lengths = self._log_mel(wavs, full)
+            frames, _ = self._encode(
+                self._augment(mel, counts // HOP_LENGTH),
+                mel_lengths,
+                all_layers,
+            )
+            lengths = (counts // HOP_LENGTH + 1) // 2
+            frames = frames[:, : int(lengths.max())]
+            frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(2)
+        if all_layers:
+            frames, *layers = frames.split(self.output_size, -1)
+            return frames, lengths, layers
+        return frames, lengths
+
+    def log_mel(self, wavs, wav_lens=None):
+        """Whisper's log-mel features, each utterance on its own.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms [batch, time], 16 kHz.
+        wav_lens : torch.Tensor or None
+            Relative lengths [batch].
+
+        Returns
+        -------
+        mel : torch.Tensor
+            [batch, time, bands] in float32, padded frames zero.
+        lengths : torch.Tensor
+            Valid frames [batch], samples // 160.
+
+        Raises
+        ------
+        ValueError
+            When an item is shorter than one frame (10 ms).
+        """
+        counts = sample_counts(wavs, wav_lens)
+        self._check_counts(counts)
+        return self._log_mel(wavs, counts)
+
+    def encode(self, mel, lengths):
+        """Encodes log-mel frames.
+
+        Arguments
+        ---------
+        mel : torch.Tensor
+            Log-mel frames [batch, time, bands].
+        lengths : torch.Tensor
+            Valid frames [batch].
+
+        Returns
+        -------
+        frames : torch.Tensor
+            [batch, (time + 1) // 2, size], padded frames zero.
+        lengths : torch.Tensor
+            Valid frames [batch], (lengths + 1) // 2.
+        """
+        return self._encode(mel, lengths)
+
+    def _encode(self, mel, lengths, all_layers=False):
+        """As `encode`; with `all_layers` these follow along the channels."""
+        lengths = lengths.to(mel.device, torch.long)
+        window = 2 * self.encoder.config.max_source_positions
+        if mel.shape[1] <= window:
+            frames = self._encode_window(mel, lengths, all_layers)
+            return frames, (lengths + 1) // 2
+
+        batch, time, bands = mel.shape
+        count = -(-time // window)
+        mel = pad(mel, (0, 0, 0, count * window - time))
+        mel = mel.view(batch * count, window, bands)
+        starts = torch.arange(count, device=mel.device) * window
+        valid = (lengths.unsqueeze(1) - starts).clamp(0, window).view(-1)
+        spoken = valid.nonzero().squeeze(1)
+        frames = torch.cat(
+            [
+                self._encode_window(mel[index], valid[index], all_layers)
+                for index in spoken.split(WINDOWS_AT_ONCE)
+            ]
+        )
+        size = frames.shape[2]
+        joined = frames.new_zeros(batch * count, window // 2, size)
+        joined = joined.index_copy(0, spoken, frames)
+        joined = joined.view(batch, count * window // 2, size)
+        return joined[:, : (time + 1) // 2], (lengths + 1) // 2
+
+    def save_config(self, folder):
+        """Writes what ``WhisperEncoder(folder, pretrained=False)`` reads.
+
+        Arguments
+        ---------
+        folder : str or Path
+            Receives ``config.json`` and ``preprocessor_config.json``.
+        """
+        self.encoder.config.save_pretrained(folder)
+        WhisperFeatureExtractor(
+            self.encoder.config.num_mel_bins
+        ).save_pretrained(folder)
+
+    def save_pretrained(self, folder):
+        """Writes a Whisper folder that ``WhisperEncoder(folder)`` reads.
+
+        Arguments
+        ---------
+        folder : str or Path
+            Receives the configuration and ``model.safetensors``.
+        """
+        self.save_config(folder)
+        tensors = {
+            f"encoder.{name}": tensor.detach().cpu().contiguous()
+            for name, tensor in self.encoder.state_dict().items()
+        }
+        save_file(tensors, Path(folder) / "model.safetensors", {"format": "pt"})
+
+    def _check_counts(self, counts):
+        if counts.min() < HOP_LENGTH:
+            item = int(counts.argmin())
+            raise ValueError(
+                f"Waveform {item} of the batch has {int(counts[item])} "
+                f"samples, less than the {HOP_LENGTH} ({HOP_LENGTH} / "
+                f"{SAMPLE_RATE} s) of one log-mel frame."
+            )
+
+    def _pad_to_windows(self, wavs, counts):
+        """Silence up to a whole number of windows, per item."""
+        window = 2 * self.encoder.config.max_source_positions * HOP_LENGTH
+        full = -(-counts // window) * window
+        mask = frame_mask(counts, wavs.shape[1])
+        missing = int(full.max()) - wavs.shape[1]
+        return pad(wavs * mask, (0, max(missing, 0))), full
+
+    def _augment(self, mel, lengths):
+        return self.spec_augment(mel, lengths) if self.spec_augment else mel
+
+    def _log_mel(self, wavs, counts):
+        # Each item is mirrored at its own two ends, as if it were alone.
+        frames = counts // HOP_LENGTH
+        total = int(frames.max())
+        span = (total - 1) * HOP_LENGTH + N_FFT
+        position = torch.arange(span, device=wavs.device) - N_FFT // 2
+        period = 2 * (counts.unsqueeze(1) - 1)
+        mirrored = position.unsqueeze(0).remainder(period)
+        mirrored = torch.minimum(mirrored, period - mirrored)
+        wavs = wavs.float().gather(1, mirrored)
+        # bf16 or fp16 would lose the floor: features are always float32.
+        with torch.autocast(wavs.device.type, enabled=False):
+            power = power_spectrum(
+                wavs, N_FFT, HOP_LENGTH, self.window, center=False
+            )
+            mel = (power @ self.mel_filters).clamp(min=1e-10).log10()
+        mask = frame_mask(frames, total).unsqueeze(2)
+        loudest = mel.masked_fill(~mask, -torch.inf).amax((1, 2), keepdim=True)
+        mel = (torch.maximum(mel, loudest - 8.0) + 4.0) / 4.0
+        return mel * mask, frames
+
+    def _encode_window(self, mel, lengths, all_layers):
+        """At most one window per item: mel to normalised output frames."""
+        encoder = self.encoder
+        mask = frame_mask(lengths, mel.shape[1])
+        x = (mel * mask.unsqueeze(2)).transpose(1, 2)
+        x = gelu(encoder.conv1(x)) * mask.unsqueeze(1)
+        x = gelu(encoder.conv2(x)).transpose(1, 2)
+        x = self.dropout(x + encoder.embed_positions.weight[: x.shape[1]])
+
+        mask = frame_mask((lengths + 1) // 2, x.shape[1])
+        # Without padding, no mask: attention's faster kernels stay possible.
+        keys = None if bool(mask.all()) else mask[:, None, None, :]
+        layers = []
+        for layer in encoder.layers:
+            x = layer(x, keys)
+            layers += [x] * all_layers
+        return torch.cat([encoder.layer_norm(x), *layers], 2) * mask[..., None]
+
+
+class _CheckedWhisper(Whisper):
+    """SpeechBrain's Whisper, loud about encoder weights that are missing."""
+
+    def _from_pretrained(self, source, save_path, cache_dir, **kwargs):
+        super()._from_pretrained(
+            source, save_path, cache_dir, output_loading_info=True, **kwargs
+        )
+        if isinstance(self.model, tuple):
+            self.model, report = self.model
+            missing = [
+                key
+                for key in report["missing_keys"]
+                if key.startswith("encoder.")
+            ]
+            if missing:
+                raise ValueError(
+                    f"'{source}' is no whole Whisper model: it lacks "
+                    f"{len(missing)} tensors of the encoder, such as "
+                    f"'{sorted(missing)[0]}'."
+                )
+
+
+def _from_source(source, pretrained, save_path):
+    """Encoder of a Whisper folder or hub model."""
+    folder = Path(source)
+    if not pretrained:
+        config = WhisperConfig.from_pretrained(source, cache_dir=save_path)
+        return modeling_whisper.WhisperEncoder(config)
+    if folder.is_dir():
+        names = [path.suffix for path in folder.iterdir()]
+        if not {".safetensors", ".bin", ".ckpt"} & set(names):
+            raise FileNotFoundError(
+                f"The Whisper folder '{source}' holds no weights; add its "
+                "model.safetensors, or ask for random ones by pretrained=False."
+            )
+    elif folder.is_absolute() or source.startswith((".", "~")):
+        raise FileNotFoundError(f"There is no Whisper folder '{source}'.")
+    # The decoder is not kept, so that its absence is no news; what the
+    # encoder lacks is told by the class above.
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        whisper = _CheckedWhisper(
+            source, save_path or str(HF_HUB_CACHE), encoder_only=True
+        )
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    return whisper.model.encoder
+
+
+def _from_numbers(numbers):
+    """Randomly initialised encoder of a given size."""
+    needed = {
+        "encoder_layers": "num_layers",
+        "d_model": "size",
+        "encoder_attention_heads": "num_heads",
+        "encoder_ffn_dim": "ffn_size",
+    }
+    absent = [name for key, name in needed.items() if key not in numbers]
+    if absent:
+        raise ValueError(
+            "WhisperEncoder needs either a source (folder or hub name) or "
+            f"its sizes; missing: {', '.join(absent)}."
+        )
+    # The decoder's numbers are never used; they only keep the config small,
+    # and valid at any width.
+    config = WhisperConfig(
+        **numbers,
+        decoder_layers=1,
+        decoder_ffn_dim=1,
+        decoder_attention_heads=numbers["encoder_attention_heads"],
+    )
+    return modeling_whisper.WhisperEncoder(config)

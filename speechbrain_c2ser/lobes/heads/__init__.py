@@ -1,0 +1,1 @@
+"""Heads: what a model predicts from a vector or from frames."""

@@ -1,0 +1,1 @@
+"""C2SER itself: perception, connector, language model."""

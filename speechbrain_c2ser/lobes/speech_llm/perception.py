@@ -1,0 +1,139 @@
+"""Two encoders and a connector: a waveform to embeddings."""
+
+import torch
+from torch import nn
+from torch.nn.functional import pad
+
+from speechbrain_c2ser.arguments import remember_arguments
+
+UTTERANCE_SOURCES = ("tokens", "first_frames", "mean")
+
+
+@remember_arguments
+class ContextualPerception(nn.Module):
+    """What is said and how it is said, as embeddings for a language model.
+
+    A semantic encoder (Whisper) gives frames, an acoustic one (Emotion2Vec-S)
+    gives a few vectors for the whole utterance; the connector joins them.
+    Without one of the encoders the other stands alone, which is how the
+    ablations of the paper are run.
+
+    Arguments
+    ---------
+    semantic_encoder : torch.nn.Module or None
+        ``extract(wavs, wav_lens) -> (frames, lengths)``.
+    acoustic_encoder : torch.nn.Module or None
+        ``extract(wavs, wav_lens) -> (frames, tokens, lengths)``, padded
+        frames zero.
+    connector : torch.nn.Module
+        ``(frames, lengths, utterance_vectors) -> (embeddings, lengths)``.
+    utterance_source : str
+        ``tokens``: the acoustic encoder's learned utterance tokens, as in the
+        paper. ``first_frames``: as many of its first frames, zeros where a
+        clip has fewer; the published code took these by mistake, so the
+        published checkpoint expects them. ``mean``: one vector, the mean of
+        the valid frames.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.lobes import LinearConnector
+    >>> from speechbrain_c2ser.lobes import WhisperEncoder
+    >>> perception = ContextualPerception(
+    ...     WhisperEncoder(num_layers=1, size=16, num_heads=2, ffn_size=32),
+    ...     None,
+    ...     LinearConnector(16, 24),
+    ... )
+    >>> embeddings, lengths = perception(torch.randn(2, 16000))
+    >>> embeddings.shape, lengths
+    (torch.Size([2, 13, 24]), tensor([13, 13]))
+    """
+
+    def __init__(
+        self,
+        semantic_encoder,
+        acoustic_encoder,
+        connector,
+        utterance_source="tokens",
+    ):
+        super().__init__()
+        if semantic_encoder is None and acoustic_encoder is None:
+            raise ValueError(
+                "ContextualPerception needs a semantic encoder, an acoustic "
+                "encoder or both; got neither."
+            )
+        if utterance_source not in UTTERANCE_SOURCES:
+            raise ValueError(
+                f"utterance_source is one of {UTTERANCE_SOURCES}, not "
+                f"'{utterance_source}'."
+            )
+        self.semantic_encoder = semantic_encoder
+        self.acoustic_encoder = acoustic_encoder
+        self.connector = connector
+        self.utterance_source = utterance_source
+        self.output_size = connector.output_size
+
+    def forward(self, wavs, wav_lens=None, utterance_vectors=None):
+        """Perceives a padded batch of waveforms.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms [batch, time], 16 kHz.
+        wav_lens : torch.Tensor or None
+            Relative lengths [batch].
+        utterance_vectors : torch.Tensor or None
+            What :meth:`utterance_vectors` gave for these waveforms earlier (a
+            cache); the acoustic encoder is then not run.
+
+        Returns
+        -------
+        embeddings : torch.Tensor
+            [batch, time, output_size], padding zero.
+        lengths : torch.Tensor
+            Valid embeddings [batch].
+        """
+        frames, lengths = None, None
+        if self.semantic_encoder is not None:
+            frames, lengths = self.semantic_encoder.extract(wavs, wav_lens)
+        if self.acoustic_encoder is None:
+            if utterance_vectors is not None:
+                raise ValueError(
+                    "Utterance vectors were given to a ContextualPerception "
+                    "that has no acoustic encoder: leave them out."
+                )
+        elif utterance_vectors is None:
+            utterance_vectors = self.utterance_vectors(wavs, wav_lens)
+        else:
+            # A cache is often kept in half precision.
+            utterance_vectors = utterance_vectors.to(wavs.device, wavs.dtype)
+        return self.connector(frames, lengths, utterance_vectors)
+
+    def utterance_vectors(self, wavs, wav_lens=None):
+        """Utterance vectors of the acoustic encoder.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms [batch, time], 16 kHz.
+        wav_lens : torch.Tensor or None
+            Relative lengths [batch].
+
+        Returns
+        -------
+        torch.Tensor
+            [batch, number, size]; number is that of the utterance tokens, or
+            1 for ``mean``.
+        """
+        encoder = self.acoustic_encoder
+        if encoder is None:
+            raise ValueError("There is no acoustic encoder to run.")
+        trained = any(p.requires_grad for p in encoder.parameters())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
+            frames, tokens, lengths = encoder.extract(wavs, wav_lens)[:3]
+            if self.utterance_source == "tokens":
+                return tokens
+            if self.utterance_source == "mean":
+                return frames.sum(1, keepdim=True) / lengths.view(-1, 1, 1)
+            number = tokens.shape[1]
+            missing = max(number - frames.shape[1], 0)
+            return pad(frames[:, :number], (0, 0, 0, missing))

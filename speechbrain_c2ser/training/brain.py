@@ -1,0 +1,204 @@
+"""What every training recipe shares: exact resume, loud failure, a log.
+
+A run that is killed at any moment and started again gives the losses of an
+uninterrupted run: checkpoints appear whole or not at all, they hold the
+position in the epoch, and all randomness is drawn from the position in the
+training rather than carried along.
+"""
+
+import math
+from contextlib import nullcontext
+
+import speechbrain as sb
+import torch
+from speechbrain.dataio.dataloader import SaveableDataLoader
+from speechbrain.dataio.sampler import DistributedSamplerWrapper
+from speechbrain.utils.distributed import (
+    ddp_all_reduce,
+)
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import DataLoader
+
+from speechbrain_c2ser.training.seeds import seed_from
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss became NaN or infinite."""
+
+
+class TrainingBrain(sb.Brain):
+    """A Brain that resumes exactly, counts every batch and stops on NaN.
+
+    - Before each batch all random generators are seeded from (seed, update,
+      batch of the epoch, rank), so there is no generator state to save, ranks
+      differ, and validation draws the same every epoch. Draw augmentation,
+      masks and prompts in ``compute_forward``, not in loader workers.
+    - The last batches of an epoch make a smaller accumulation window instead
+      of being dropped; a checkpoint within an epoch waits for a window's end.
+    - ``progress`` is the share of all updates that is done, for schedules.
+      Where hparams hold ``lr_schedule``, ``lr_schedule(update, updates)`` is
+      the learning rate of every optimiser before each update, times the
+      optimiser's own factor where ``lr_factors`` holds one.
+    - Under DDP the training loss is the mean over all ranks, as one process
+      with as many batches in an update would report it.
+    - A loss that is not finite ends the run and names the batch.
+
+    hparams must hold ``seed``. Hand ``fit`` the dataset with
+    ``train_loader_kwargs`` (a ``batch_sampler`` is split over DDP ranks).
+
+    Example
+    -------
+    >>> class Toy(TrainingBrain):
+    ...     def compute_forward(self, batch, stage):
+    ...         return self.modules.model(batch)
+    ...     def compute_objectives(self, predictions, batch, stage):
+    ...         return predictions.square().mean()
+    >>> toy = Toy(
+    ...     {"model": torch.nn.Linear(2, 1)},
+    ...     opt_class=lambda p: torch.optim.SGD(p, lr=0.1),
+    ...     hparams={"seed": 1},
+    ...     run_opts={"noprogressbar": True, "grad_accumulation_factor": 2},
+    ... )
+    >>> toy.fit(sb.utils.epoch_loop.EpochCounter(2), torch.randn(3, 1, 2))
+    >>> toy.optimizer_step, toy.progress
+    (4, 1.0)
+    """
+
+    def fit(
+        self,
+        epoch_counter,
+        train_set,
+        valid_set=None,
+        progressbar=None,
+        train_loader_kwargs=None,
+        valid_loader_kwargs=None,
+    ):
+        """See ``speechbrain.Brain.fit``; also counts the updates to come."""
+        if not isinstance(train_set, DataLoader):
+            train_set = self.make_dataloader(
+                train_set, sb.Stage.TRAIN, **(train_loader_kwargs or {})
+            )
+        else:
+            self._adopt_loader(train_set)
+        self.batches_per_epoch = len(train_set)
+        if self.debug:
+            self.batches_per_epoch = min(len(train_set), self.debug_batches)
+        windows = math.ceil(
+            self.batches_per_epoch / self.grad_accumulation_factor
+        )
+        self.total_updates = windows * epoch_counter.limit
+        if self.optimizer_step_limit is not None:
+            self.total_updates = min(
+                self.total_updates, self.optimizer_step_limit
+            )
+        super().fit(
+            epoch_counter,
+            train_set,
+            valid_set,
+            progressbar,
+            valid_loader_kwargs=valid_loader_kwargs or {},
+        )
+
+    def _adopt_loader(self, loader):
+        """Give a loader made outside what ``make_dataloader`` would give."""
+        if self.distributed_launch:
+            raise ValueError(
+                "Under torchrun, hand fit() the dataset and "
+                "train_loader_kwargs: a finished DataLoader would give every "
+                "rank the same batches."
+            )
+        self.train_sampler = loader.batch_sampler
+        if self.checkpointer is not None and isinstance(
+            loader, SaveableDataLoader
+        ):
+            self.checkpointer.add_recoverable("dataloader-TRAIN", loader)
+
+    def _train_loader_specifics(self, dataset, loader_kwargs):
+        loader_kwargs = super()._train_loader_specifics(dataset, loader_kwargs)
+        if self.train_sampler is None:
+            # its set_epoch is then called, and each epoch has its own order
+            self.train_sampler = loader_kwargs.get(
+                "batch_sampler", loader_kwargs.get("sampler")
+            )
+        if isinstance(self.train_sampler, DistributedSamplerWrapper):
+            # ranks take the batches in turn: an update holds what it would
+            # hold in one process that accumulates as many of them
+            self.train_sampler.shuffle = False
+        return loader_kwargs
+
+    @property
+    def progress(self):
+        """Share of all updates that is done, in [0, 1]."""
+        return min(1.0, self.optimizer_step / self.total_updates)
+
+    def fit_batch(self, batch):
+        """One batch; a step of the optimiser where its window ends."""
+        window = self.grad_accumulation_factor
+        first = (self.step - 1) // window * window
+        size = min(window, self.batches_per_epoch - first)
+        should_step = self.step == first + size
+        self._seed(sb.Stage.TRAIN)
+        self.on_fit_batch_start(batch, should_step)
+        with self.no_sync(not should_step), self._attention():
+            with self.training_ctx:
+                outputs = self.compute_forward(batch, sb.Stage.TRAIN)
+                loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
+            self._require_finite(loss, batch)
+            self.scaler.scale(loss / size).backward()
+        if should_step:
+            self._set_learning_rate()
+            self.optimizers_step()
+        self.on_fit_batch_end(batch, outputs, loss, should_step)
+        return self._mean_over_ranks(loss.detach()).cpu()
+
+    def _mean_over_ranks(self, loss):
+        if not self.distributed_launch:
+            return loss
+        total = ddp_all_reduce(loss.clone(), torch.distributed.ReduceOp.SUM)
+        return total / torch.distributed.get_world_size()
+
+    def _attention(self):
+        """Kernels of scaled-dot-product attention: torch's choice, mostly.
+
+        On a processor in bf16 the fused kernel's backward pass is the slower
+        one: a training step of the tiny C2SER took 1.35 times as long with
+        it (in fp32, on another processor, 0.92 times).
+        """
+        if self.device_type == "cuda" or self.precision == "fp32":
+            return nullcontext()
+        return sdpa_kernel(SDPBackend.MATH)
+
+    def evaluate_batch(self, batch, stage):
+        """One batch without gradient, the same draws at every evaluation."""
+        self._seed(stage)
+        return super().evaluate_batch(batch, stage)
+
+    def _seed(self, stage):
+        rank = self.rank if self.distributed_launch else 0
+        update = self.optimizer_step if stage == sb.Stage.TRAIN else 0
+        seed_from(self.hparams.seed, stage.name, update, self.step, rank)
+
+    def _require_finite(self, loss, batch):
+        if not torch.isfinite(loss):
+            raise NonFiniteLossError(
+                f"The loss is {loss.item()} at update {self.optimizer_step} "
+                f"for the batch of {getattr(batch, 'id', 'unnamed items')}: "
+                "look at these recordings or lower the learning rate."
+            )
+
+    def _set_learning_rate(self):
+        schedule = getattr(self.hparams, "lr_schedule", None)
+        if schedule is not None:
+            # of the update that is about to happen, so never exactly 0
+            rate = schedule(self.optimizer_step + 1, self.total_updates)
+            factors = getattr(self.hparams, "lr_factors", {})
+            for name, optimizer in self.optimizers_dict.items():
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * factors.get(name, 1.0)
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        wanted = super()._should_save_intra_epoch_ckpt(
+            last_ckpt_time, steps_since_ckpt
+        )
+        # gradients of a half-filled window are not part of a checkpoint
+        return wanted and self.step % self.grad_accumulation_factor == 0

@@ -1,0 +1,299 @@
+"""One way into every recipe: a yaml, overlays on it, and a record of the run.
+
+An *overlay* is a small yaml that holds only what changes (an ablation, another
+corpus). ``--overlay FILE`` may be given several times; later ones win, and
+command-line overrides (``--lr=0.001``) win over all.
+"""
+
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import ruamel.yaml
+import speechbrain as sb
+import torch
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.comments import CommentedMap, TaggedScalar
+from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.logger import get_logger
+
+from speechbrain_c2ser.training.memory import keep_freed_memory
+
+logger = get_logger(__name__)
+
+RECORDED_PACKAGES = (
+    "speechbrain_c2ser",
+    "speechbrain",
+    "torch",
+    "torchaudio",
+    "transformers",
+    "peft",
+    "hyperpyyaml",
+    "numpy",
+)
+
+
+def load_experiment(argv=None):
+    """Load a recipe's yaml with its overlays and set up its output folder.
+
+    Arguments
+    ---------
+    argv : list of str, optional
+        Command line without the script's name: the yaml, then any of
+        ``--overlay FILE``, SpeechBrain's run options (``--device``,
+        ``--precision``, ``--debug``) and overrides (``--seed=2``).
+        ``sys.argv[1:]`` by default.
+
+    Returns
+    -------
+    hparams : dict
+        The loaded hyper-parameters, objects built.
+    run_opts : speechbrain.utils.run_opts.RunOptions
+        To be handed to the Brain.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the yaml or an overlay does not exist.
+    ValueError
+        If an overlay or override names a key that the yaml does not have, or
+        a ``!PLACEHOLDER`` was not filled.
+
+    Example
+    -------
+    >>> load_experiment(["no_such.yaml"])
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: No yaml at no_such.yaml: give a file under hparams/.
+    """
+    argv, overlays = _take_overlays(
+        list(sys.argv[1:] if argv is None else argv)
+    )
+    # yaml paths come before anything else touches the arguments, so that a
+    # mistyped path is one clear line
+    hparams_file, run_opts, overrides = sb.parse_arguments(argv)
+    if not os.path.isfile(hparams_file):
+        raise FileNotFoundError(
+            f"No yaml at {hparams_file}: give a file under hparams/."
+        )
+    sb.utils.distributed.ddp_init_group(run_opts)
+    text = merge_yaml(hparams_file, overlays, overrides)
+    hparams = load_hyperpyyaml(_stream(text, hparams_file))
+    run_opts = _possible_precision(hparams, run_opts)
+    if _on_cpu(run_opts):
+        keep_freed_memory()
+    folder = hparams["output_folder"]
+    sb.create_experiment_directory(experiment_directory=folder)
+    run_on_main(
+        _write_record,
+        args=[folder, _stream(text, hparams_file), argv, overlays, hparams],
+    )
+    return hparams, run_opts
+
+
+def merge_yaml(base, overlays=(), overrides=""):
+    """Merge overlay yamls and command-line overrides into a base yaml.
+
+    A plain mapping is merged key by key, also into the arguments of a tagged
+    node such as ``!new:`` or ``!include:``; any other node (a number, ``null``
+    or a tagged node) replaces what was there. ``!include:`` in an overlay is
+    relative to the base file, where the merged text lives.
+
+    Arguments
+    ---------
+    base : str or Path
+        The recipe's yaml.
+    overlays : sequence of str
+        Yaml files with what changes, applied in order.
+    overrides : str
+        Yaml text applied last.
+
+    Returns
+    -------
+    str
+        The merged HyperPyYAML text, references unresolved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If an overlay does not exist.
+    ValueError
+        If an overlay or override names an unknown top-level key, or an
+        override is given twice.
+
+    Example
+    -------
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.yaml").write_text("lr: 1.0\\nencoder: !new:x.Y\\n")
+    >>> _ = (folder / "b.yaml").write_text("encoder: !new:x.Z\\n")
+    >>> print(merge_yaml(folder / "a.yaml", [folder / "b.yaml"], "lr: 2.0"))
+    lr: 2.0
+    encoder: !new:x.Z
+    <BLANKLINE>
+    """
+    yaml = ruamel.yaml.YAML()
+    yaml.width = 4096  # never fold a long string
+    merged = yaml.load(Path(base).read_text(encoding="utf-8"))
+    for overlay in overlays:
+        if not os.path.isfile(overlay):
+            raise FileNotFoundError(f"No overlay yaml at {overlay}.")
+        changes = yaml.load(Path(overlay).read_text(encoding="utf-8"))
+        _update(merged, changes or {}, str(overlay))
+    try:
+        changes = yaml.load(overrides)
+    except ruamel.yaml.constructor.DuplicateKeyError as error:
+        name = error.problem.split('"')[1]
+        raise ValueError(
+            f"--{name} is given twice on the command line: leave one out."
+        ) from None
+    _update(merged, changes or {}, "the command line")
+    text = io.StringIO()
+    yaml.dump(merged, text)
+    return text.getvalue()
+
+
+def make_folder(path):
+    """Make a folder, for what a yaml builds that does not make its own.
+
+    Arguments
+    ---------
+    path : str or Path
+        The folder; it may be there already.
+
+    Returns
+    -------
+    str
+        The path.
+
+    Example
+    -------
+    >>> os.path.isdir(make_folder(getfixture("tmpdir") / "curves"))
+    True
+    """
+    os.makedirs(path, exist_ok=True)
+    return str(path)
+
+
+def _possible_precision(hparams, run_opts):
+    """Keep to fp32 where a yaml's bf16 would only be imitated.
+
+    On a processor without instructions for it, bf16 autocast takes five times
+    as long as fp32 and is less exact. What the command line asks for stays.
+    """
+    asked = "precision" in run_opts.overridden_args
+    wanted = hparams.get("precision") == "bf16" and not asked
+    if wanted and _on_cpu(run_opts) and not _processor_has_bf16():
+        logger.info("This processor has no bf16: the training runs in fp32.")
+        hparams["precision"] = "fp32"
+        return replace(run_opts, precision="fp32")
+    return run_opts
+
+
+def _on_cpu(run_opts):
+    return run_opts.device == "cpu" or not torch.cuda.is_available()
+
+
+def _processor_has_bf16():
+    # older torch cannot tell: fp32 is never wrong
+    found = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(found.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def _take_overlays(argv):
+    """Split ``--overlay X`` and ``--overlay=X`` off the arguments."""
+    rest, overlays = [], []
+    while argv:
+        argument = argv.pop(0)
+        if argument == "--overlay":
+            if not argv:
+                raise ValueError("--overlay needs a yaml file after it.")
+            overlays.append(argv.pop(0))
+        elif argument.startswith("--overlay="):
+            overlays.append(argument.split("=", 1)[1])
+        else:
+            rest.append(argument)
+    return rest, overlays
+
+
+def _update(tree, changes, source):
+    for key, value in changes.items():
+        if key not in tree:
+            raise ValueError(
+                f"'{key}' (from {source}) is not a key of the yaml: it has "
+                f"{', '.join(map(str, tree))}."
+            )
+        if not _is_plain_mapping(value):
+            tree[key] = value
+            continue
+        if not hasattr(tree[key], "items"):
+            tree[key] = _with_arguments(tree[key])
+        for name, node in value.items():
+            tree[key][name] = node
+
+
+def _with_arguments(node):
+    """An empty mapping in place of a node, with its tag if it has one."""
+    mapping = CommentedMap()
+    if isinstance(node, TaggedScalar):
+        mapping.yaml_set_ctag(node.tag)
+    return mapping
+
+
+def _is_plain_mapping(node):
+    """A mapping without a tag: it changes arguments, not the object."""
+    if not hasattr(node, "items"):
+        return False
+    tag = getattr(node, "tag", None)
+    return tag is None or tag.value is None
+
+
+def _stream(text, path):
+    """Text that resolves ``!include:`` relative to the file it came from."""
+    stream = io.StringIO(text)
+    stream.name = str(path)
+    return stream
+
+
+def _write_record(folder, stream, argv, overlays, hparams):
+    """Save settings, command, seed, versions and git state with the run."""
+    with open(Path(folder) / "hyperparams.yaml", "w", encoding="utf-8") as f:
+        f.write(resolve_references(stream).getvalue())
+    record = {
+        "script": os.path.basename(sys.argv[0]),
+        "arguments": argv,
+        "overlays": overlays,
+        "seed": hparams.get("seed"),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in RECORDED_PACKAGES},
+        "git": _git_state(),
+    }
+    with open(Path(folder) / "run.json", "w", encoding="utf-8") as f:
+        json.dump(record, f, indent=1)
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_state():
+    """Commit and whether files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        run = {"cwd": here, "text": True, "stderr": subprocess.DEVNULL}
+        commit = subprocess.check_output(["git", "rev-parse", "HEAD"], **run)
+        changes = subprocess.check_output(
+            ["git", "status", "--porcelain", "-uno"], **run
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit.strip(), "modified": bool(changes.strip())}
