@@ -18,7 +18,7 @@ from baseline import command_line, entry, run
 from ruamel.yaml import YAML
 from speechbrain.inference.interfaces import Pretrained
 
-from speechbrain_c2ser.checkpoints.description import refuse_foreign
+from speechbrain_c2ser.checkpoints.safe_yaml import refuse_foreign
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.evaluation.readings import within
 

@@ -1,9 +1,38 @@
-"""Objects written as yaml, and a guard for yaml that strangers wrote."""
+"""Objects written as yaml, under class paths that stay."""
 
 import ruamel.yaml
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
-OURS = ("speechbrain_c2ser.lobes", "speechbrain_c2ser.labels")
+from speechbrain_c2ser import lobes
+from speechbrain_c2ser.labels import LabelSpace
+
+
+def class_path(kind: type) -> str:
+    """The path under which a class is saved: short for our own.
+
+    A file of ours may move; what was saved must still be read.
+
+    Arguments
+    ---------
+    kind : type
+        A class.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.lobes import MaskedMean
+    >>> class_path(MaskedMean)
+    'speechbrain_c2ser.lobes.MaskedMean'
+    """
+    if kind is LabelSpace:
+        return "speechbrain_c2ser.labels.LabelSpace"
+    place = f"{lobes.__name__}.{lobes.PUBLIC.get(kind.__name__)}"
+    if kind.__module__ == place:
+        return f"{lobes.__name__}.{kind.__name__}"
+    return f"{kind.__module__}.{kind.__name__}"
 
 
 def describe(value, name="", adapt=None):
@@ -48,9 +77,8 @@ def describe(value, name="", adapt=None):
     if adapt is not None:
         arguments = adapt(name, value, dict(arguments))
     block = describe(arguments, name, adapt)
-    kind = type(value)
     block.yaml_set_ctag(
-        ruamel.yaml.tag.Tag(suffix=f"!new:{kind.__module__}.{kind.__name__}")
+        ruamel.yaml.tag.Tag(suffix=f"!new:{class_path(type(value))}")
     )
     return block
 
@@ -80,59 +108,3 @@ def write_yaml(settings, path):
     )
     with open(path, "w", encoding="utf-8") as file:
         yaml.dump(CommentedMap(settings), file)
-
-
-def refuse_foreign(text, path, allow=()):
-    """Check that a HyperPyYAML text builds nothing but lobes and labels.
-
-    HyperPyYAML can call any Python function; a folder from a stranger must
-    not.
-
-    Arguments
-    ---------
-    text : str
-        The yaml.
-    path : str | pathlib.Path
-        Where it is from, for the message.
-    allow : sequence of str
-        Further modules whose classes may be built.
-
-    Raises
-    ------
-    ValueError
-        Names what was refused.
-
-    Example
-    -------
-    >>> refuse_foreign("a: !apply:os.system [date]", "x.yaml")
-    Traceback (most recent call last):
-    ...
-    ValueError: x.yaml wants to build '!apply:os.system', which is ...
-    """
-    try:
-        root = ruamel.yaml.YAML().compose(text)
-    except ruamel.yaml.error.YAMLError as error:
-        raise ValueError(f"{path} is no readable yaml: {error}") from error
-    nodes = [root]
-    while nodes:
-        node = nodes.pop()
-        if not _is_harmless(str(node.tag), (*OURS, *allow)):
-            raise ValueError(
-                f"{path} wants to build '{node.tag}', which is not part of "
-                "this package; refused. If you trust it, name its module in "
-                "`allow`."
-            )
-        if isinstance(node, ruamel.yaml.MappingNode):
-            nodes += [part for pair in node.value for part in pair]
-        elif isinstance(node, ruamel.yaml.SequenceNode):
-            nodes += node.value
-
-
-def _is_harmless(tag, modules):
-    if not tag.startswith("!new:"):
-        return tag == "!ref" or tag.startswith("tag:yaml.org,2002:")
-    # One class of a module or of a file in a package: no deeper attribute,
-    # through which anything the file imports could be reached.
-    module, _, name = tag[len("!new:") :].rpartition(".")
-    package = module.rpartition(".")[0]
-    return name[:1].isupper() and (module in modules or package in modules)

@@ -15,15 +15,14 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
-from hyperpyyaml import load_hyperpyyaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from speechbrain_c2ser.checkpoints.description import (
     describe,
-    refuse_foreign,
     write_yaml,
 )
+from speechbrain_c2ser.checkpoints.safe_yaml import read_yaml
 
 FORMAT = 1
 SETTINGS = "hyperparams.yaml"
@@ -202,9 +201,8 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
                 f"{folder} is no complete model folder: it has no {name}."
             )
     text = (folder / SETTINGS).read_text(encoding="utf-8")
-    refuse_foreign(text, folder / SETTINGS, allow)
     overrides = {"folder": str(folder.resolve()), **(overrides or {})}
-    settings = load_hyperpyyaml(text, overrides)
+    settings = read_yaml(text, folder / SETTINGS, overrides, allow)
     if settings["format"] != FORMAT:
         raise ValueError(
             f"{folder} has format {settings['format']}; this version reads "

@@ -24,6 +24,7 @@ def soft_label_loss(logits, votes):
 
     Example
     -------
+    >>> import torch
     >>> soft_label_loss(torch.zeros(1, 4), torch.tensor([[3.0, 1, 0, 0]]))
     tensor(1.3863)
     """
@@ -58,6 +59,7 @@ def distillation_loss(student_logits, teacher_logits, temperature=1.0):
 
     Example
     -------
+    >>> import torch
     >>> distillation_loss(torch.zeros(2, 3), torch.ones(2, 3))
     tensor(0.)
     """

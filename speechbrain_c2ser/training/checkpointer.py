@@ -22,6 +22,7 @@ class SafeCheckpointer(Checkpointer):
 
     Example
     -------
+    >>> import torch
     >>> folder = getfixture("tmpdir")
     >>> checkpointer = SafeCheckpointer(folder, {"m": torch.nn.Linear(1, 1)})
     >>> checkpoint = checkpointer.save_checkpoint()

@@ -22,7 +22,7 @@ SPACE = LabelSpace.from_name("emo_emilia")
 LABELS = {"happy": ["happy"], "sad": ["sad"], "angry": ["说"]}
 FRESH = """
 import json, sys, torch
-from speechbrain_c2ser.checkpoints.folder import load_c2ser
+from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
 model = load_c2ser(sys.argv[1])["model"]
 wavs = torch.sin(torch.arange(16000) / 9.0).reshape(2, 8000)
 labels = {"happy": ["happy"], "sad": ["sad"], "angry": ["说"]}

@@ -108,7 +108,7 @@ def test_finished_corpus_is_not_made_again(corpus, monkeypatch):
 def test_killed_run_is_completed(corpus, tmp_path):
     folder = tmp_path / "killed"
     code = (
-        "from speechbrain_c2ser.data.corpora import synthetic\n"
+        "from speechbrain_c2ser.data.synthetic import corpus as synthetic\n"
         f"synthetic.prepare({str(folder)!r}, num_workers=1, **{SMALL!r})\n"
     )
     process = subprocess.Popen(

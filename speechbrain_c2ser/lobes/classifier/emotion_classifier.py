@@ -37,8 +37,10 @@ class EmotionClassifier(nn.Module):
 
     Example
     -------
-    >>> from speechbrain_c2ser.lobes import LogMel
-    >>> from speechbrain_c2ser.lobes import CategoryHead, MultiHead
+    >>> import torch
+    >>> from speechbrain_c2ser.lobes import (
+    ...     CategoryHead, FrameProjection, LogMel, MaskedMean, MultiHead
+    ... )
     >>> model = EmotionClassifier(
     ...     LogMel(n_mels=20),
     ...     MultiHead({"emotion": CategoryHead(8, ["angry", "sad"])}),

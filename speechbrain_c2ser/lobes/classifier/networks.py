@@ -20,6 +20,7 @@ class FrameProjection(nn.Module):
 
     Example
     -------
+    >>> import torch
     >>> project = FrameProjection(4, 8)
     >>> project(torch.rand(2, 5, 4), torch.tensor([5, 3]))[0].shape
     torch.Size([2, 5, 8])
@@ -51,6 +52,7 @@ class VectorNetwork(nn.Module):
 
     Example
     -------
+    >>> import torch
     >>> VectorNetwork(6, [8, 4])(torch.rand(2, 6)).shape
     torch.Size([2, 4])
     """

@@ -20,6 +20,8 @@ class MultiHead(nn.Module):
 
     Example
     -------
+    >>> import torch
+    >>> from speechbrain_c2ser.lobes import CategoryHead, DimensionHead
     >>> heads = MultiHead({
     ...     "emotion": CategoryHead(4, ["angry", "sad"]),
     ...     "vad": DimensionHead(4, weight=0.5),

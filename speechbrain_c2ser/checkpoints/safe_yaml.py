@@ -1,0 +1,230 @@
+"""Yaml that strangers wrote: a closed list of tags, read without HyperPyYAML.
+
+HyperPyYAML loads with a loader that can call any Python function. A model
+folder needs plain values, ``!ref <folder>`` and ``!new:`` of our own classes;
+those are built here, after the whole text was checked, and nothing else is.
+"""
+
+import inspect
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML, MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import Node
+
+from speechbrain_c2ser import lobes
+from speechbrain_c2ser.labels import LabelSpace
+
+PLAIN = {
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("map", "seq", "str", "int", "float", "bool", "null")
+}
+STRING = "tag:yaml.org,2002:str"
+LOBES = "speechbrain_c2ser.lobes."
+LABELS = "speechbrain_c2ser.labels."
+
+
+def read_yaml(
+    text: str,
+    path: str | Path,
+    overrides: dict | None = None,
+    allow: Sequence[str] = (),
+) -> dict:
+    """Build what the yaml of a model folder describes.
+
+    Arguments
+    ---------
+    text : str
+        The yaml: one mapping.
+    path : str | Path
+        Where it is from, for messages.
+    overrides : dict | None
+        Texts that take the place of others, nested as in the yaml.
+    allow : Sequence[str]
+        Modules of your own whose classes may be built as well.
+
+    Returns
+    -------
+    dict
+        The values and objects by key.
+
+    Raises
+    ------
+    ValueError
+        For anything but plain values, references to plain values at the top,
+        and the classes of ``speechbrain_c2ser.lobes``; nothing was built.
+
+    Example
+    -------
+    >>> read_yaml("a: !new:speechbrain_c2ser.lobes.MaskedMean {input_size: 4}",
+    ...     "x.yaml")["a"].output_size
+    4
+    """
+    root = refuse_foreign(text, path, allow)
+    if not isinstance(root, MappingNode):
+        raise ValueError(f"{path} is no mapping of names to values.")
+    _override(root, overrides or {})
+    top = {
+        key.value: value.value
+        for key, value in root.value
+        if isinstance(value, ScalarNode) and value.tag in PLAIN
+    }
+    return _Builder(path, top, allow).build(root)
+
+
+def refuse_foreign(
+    text: str, path: str | Path, allow: Sequence[str] = ()
+) -> Node:
+    """Check that a yaml holds plain values and permitted classes alone.
+
+    Arguments
+    ---------
+    text : str
+        The yaml.
+    path : str | Path
+        Where it is from, for the message.
+    allow : Sequence[str]
+        Modules, beside our own, whose classes may be built.
+
+    Returns
+    -------
+    ruamel.yaml.nodes.Node
+        The text as nodes; nothing was built or imported.
+
+    Raises
+    ------
+    ValueError
+        Names what was refused.
+
+    Example
+    -------
+    >>> refuse_foreign("a: !apply:os.system [date]", "x.yaml")
+    Traceback (most recent call last):
+    ...
+    ValueError: x.yaml wants to build '!apply:os.system', which is ...
+    """
+    if any(line.startswith("%") for line in text.splitlines()):
+        raise ValueError(
+            f"{path} has a yaml directive (a line that begins with %), which "
+            "may rename tags; refused."
+        )
+    try:
+        root = YAML().compose(text)
+    except (YAMLError, RecursionError) as error:
+        problem = str(error).partition("\n")[0]
+        raise ValueError(f"{path} is no readable yaml: {problem}") from error
+    nodes, seen = [root], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None:
+            continue
+        if id(node) in seen:
+            raise ValueError(
+                f"{path} repeats a part by an alias (*name); refused. Write "
+                "it out."
+            )
+        seen.add(id(node))
+        if not _is_permitted(str(node.tag), allow):
+            raise ValueError(
+                f"{path} wants to build '{node.tag}', which is not part of "
+                "this package; refused. If you trust it, name its module in "
+                "`allow`."
+            )
+        if isinstance(node, MappingNode):
+            nodes += [part for pair in node.value for part in pair]
+        elif isinstance(node, SequenceNode):
+            nodes += node.value
+    return root
+
+
+def _is_permitted(tag: str, allow: Sequence[str]) -> bool:
+    if tag in PLAIN or tag == "!ref":
+        return True
+    if not tag.startswith("!new:"):
+        return False
+    # Of others a class of one module, or of a file in one package: no deeper
+    # attribute, through which whatever the file imports could be reached.
+    module, _, name = tag.removeprefix("!new:").rpartition(".")
+    allowed = module in allow or module.rpartition(".")[0] in allow
+    return _is_ours(module + ".", name) or (allowed and name[:1].isupper())
+
+
+def _is_ours(module: str, name: str) -> bool:
+    """Whether a class is one of our blocks, under today's path or an older."""
+    if module.startswith(LABELS):
+        return name == "LabelSpace"
+    return module.startswith(LOBES) and name in lobes.PUBLIC
+
+
+def _override(node: MappingNode, changes: dict) -> None:
+    """Replace texts of a mapping; what is not there yet is added."""
+    there = {key.value: i for i, (key, _) in enumerate(node.value)}
+    for name, change in changes.items():
+        key = ScalarNode(STRING, name)
+        place = there.get(name)
+        if isinstance(change, dict):
+            if place is None:
+                raise ValueError(f"The yaml has no {name} to change.")
+            _override(node.value[place][1], change)
+        elif place is None:
+            node.value.append((key, ScalarNode(STRING, change)))
+        else:
+            node.value[place] = (key, ScalarNode(STRING, change))
+
+
+class _Builder:
+    """Checked nodes to values and objects, inner ones first."""
+
+    def __init__(self, path, top, allow):
+        self.path, self.top, self.allow = path, top, allow
+        self.scalars = YAML(typ="safe", pure=True).constructor
+
+    def build(self, node: Node | None) -> Any:
+        if isinstance(node, MappingNode):
+            value = {}
+            for key, part in node.value:
+                name = self.build(key)
+                if name in value:
+                    raise ValueError(f"{self.path} has {name} twice.")
+                value[name] = self.build(part)
+        elif isinstance(node, SequenceNode):
+            value = [self.build(part) for part in node.value]
+        elif node.tag == "!ref":
+            return self._referred(node.value)
+        elif str(node.tag).startswith("!new:"):
+            value = []  # a class without arguments
+        else:
+            return self.scalars.construct_object(node)
+        tag = str(node.tag)
+        return self._new(tag, value) if tag.startswith("!new:") else value
+
+    def _referred(self, text: str) -> str:
+        """``<name>/more`` with the plain value of a top-level name."""
+        name, closed, rest = text.removeprefix("<").partition(">")
+        if not text.startswith("<") or not closed or name not in self.top:
+            raise ValueError(
+                f"{self.path} refers to '{text}'; a reference here is "
+                "<name>, perhaps with more text behind, of a plain value."
+            )
+        return self.top[name] + rest
+
+    def _new(self, tag: str, arguments: dict | list) -> Any:
+        module, _, name = tag.removeprefix("!new:").rpartition(".")
+        if _is_ours(module + ".", name):
+            kind = LabelSpace if name == "LabelSpace" else getattr(lobes, name)
+        else:
+            kind = getattr(import_module(module), name, None)
+            # What the module merely imported is not its own.
+            if not inspect.isclass(kind) or kind.__module__ != module:
+                raise ValueError(f"{self.path}: there is no {module}.{name}.")
+        try:
+            if isinstance(arguments, dict):
+                return kind(**arguments)
+            return kind(*arguments)
+        except TypeError as error:
+            raise ValueError(
+                f"{self.path}: {name} cannot be built: {error}."
+            ) from error
