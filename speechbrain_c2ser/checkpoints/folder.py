@@ -203,11 +203,13 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
     text = (folder / SETTINGS).read_text(encoding="utf-8")
     overrides = {"folder": str(folder.resolve()), **(overrides or {})}
     settings = read_yaml(text, folder / SETTINGS, overrides, allow)
-    if settings["format"] != FORMAT:
+    if settings.get("format") != FORMAT:
         raise ValueError(
-            f"{folder} has format {settings['format']}; this version reads "
+            f"{folder} has format {settings.get('format')}; this version reads "
             f"format {FORMAT}. Write it anew with the current version."
         )
+    if not isinstance(settings.get("model"), torch.nn.Module):
+        raise ValueError(f"{folder / SETTINGS} describes no model.")
     try:
         tensors = load_file(folder / WEIGHTS)
     except SafetensorError as error:

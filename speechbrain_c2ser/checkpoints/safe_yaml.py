@@ -66,7 +66,7 @@ def read_yaml(
     root = refuse_foreign(text, path, allow)
     if not isinstance(root, MappingNode):
         raise ValueError(f"{path} is no mapping of names to values.")
-    _override(root, overrides or {})
+    _override(root, overrides or {}, path)
     top = {
         key.value: value.value
         for key, value in root.value
@@ -159,16 +159,20 @@ def _is_ours(module: str, name: str) -> bool:
     return module.startswith(LOBES) and name in lobes.PUBLIC
 
 
-def _override(node: MappingNode, changes: dict) -> None:
+def _override(node: Node, changes: dict, path: str | Path) -> None:
     """Replace texts of a mapping; what is not there yet is added."""
     there = {key.value: i for i, (key, _) in enumerate(node.value)}
     for name, change in changes.items():
         key = ScalarNode(STRING, name)
         place = there.get(name)
         if isinstance(change, dict):
-            if place is None:
-                raise ValueError(f"The yaml has no {name} to change.")
-            _override(node.value[place][1], change)
+            if place is None or not isinstance(
+                node.value[place][1], MappingNode
+            ):
+                raise ValueError(
+                    f"{path} has no {name} in which to set {sorted(change)}."
+                )
+            _override(node.value[place][1], change, path)
         elif place is None:
             node.value.append((key, ScalarNode(STRING, change)))
         else:

@@ -1,0 +1,168 @@
+"""A stranger's model folder: nothing in its yaml runs, opens or imports."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
+from speechbrain_c2ser.checkpoints.converters.emotion2vec import load_encoder
+from speechbrain_c2ser.checkpoints.safe_yaml import read_yaml, refuse_foreign
+from speechbrain_c2ser.inference import (
+    C2SER,
+    Emotion2VecSEncoder,
+    EmotionClassifier,
+)
+
+ROOT = Path(__file__).parents[2]
+# Each makes the file OWNED, imports the module `owned`, or reads a file.
+HOSTILE = {
+    "object_apply": "a: !!python/object/apply:os.system ['touch OWNED']",
+    "object_new": "a: !!python/object/new:os.system ['touch OWNED']",
+    "object": "a: !!python/object:owned.Thing {}",
+    "name": "a: !!python/name:owned.thing ''",
+    "module": "a: !!python/module:owned ''",
+    "verbatim": "a: !<tag:yaml.org,2002:python/name:owned.thing> ''",
+    "percent_encoded": "a: !!python%2Fobject%2Fapply:os.system ['touch OWNED']",
+    "tag_alias": "%TAG !x! tag:yaml.org,2002:python/\n---\n"
+    "a: !x!object/apply:os.system ['touch OWNED']",
+    "tag_alias_hyperpyyaml": "%TAG !x! !apply:\n---\n"
+    "a: !x!os.system ['touch OWNED']",
+    "anchor": "a: &x !!python/object/apply:os.system ['touch OWNED']\nb: *x",
+    "anchor_plain": "a: &x {b: 1}\nc: *x",
+    "cycle": "a: &x [*x]",
+    "bomb": "a: &a [1, 1]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]",
+    "merge_key": "a: {<<: {b: 1}}",
+    "apply": "a: !apply:os.system ['touch OWNED']",
+    "applyref": "a: !applyref:os.system ['touch OWNED']",
+    "hyperpyyaml_name": "a: !name:os.system ['touch OWNED']",
+    "hyperpyyaml_module": "a: !module:owned",
+    "include": "a: !include:secret.yaml",
+    "include_space": "a: !include secret.yaml",
+    "foreign_class": "a: !new:subprocess.Popen [['touch', 'OWNED']]",
+    "foreign_module": "a: !new:owned.Thing",
+    "deep_attribute": "a: !new:speechbrain_c2ser.lobes.padding.torch.nn.Linear "
+    "[1, 1]",
+    "attribute_of_labels": "a: !new:speechbrain_c2ser.labels.space.Lexicon",
+    "function_of_lobes": "a: !new:speechbrain_c2ser.lobes.import_module [os]",
+    "lookalike": "a: !new:speechbrain_c2ser.lobes_evil.MaskedMean [4]",
+    "lookalike_labels": "a: !new:speechbrain_c2ser.labels_evil.LabelSpace []",
+    "tag_of_a_key": "? !!python/object/apply:os.system ['touch OWNED']\n: 1",
+    "nested_in_arguments": "a: !new:speechbrain_c2ser.lobes.MaskedMean\n"
+    "    input_size: !apply:os.system ['touch OWNED']",
+    "second_document": "a: 1\n---\n"
+    "a: !!python/object/apply:os.system ['touch OWNED']",
+    "ref_to_object": "m: {b: 1}\na: !ref <m.b.__class__>",
+    "ref_nowhere": "a: !ref <b> * 3",
+    "copy": "b: {c: 1}\na: !copy <b>",
+    "placeholder": "a: !PLACEHOLDER",
+    "no_mapping": "- 1",
+    "empty": "",
+    "twice": "a: 1\na: 2",
+    "too_deep": "a: " + "[" * 3000 + "]" * 3000,
+    "binary_python": "a: !!python/bytes 'AA=='",
+    "tuple": "a: !!python/tuple [1]",
+    "set": "a: !!set {b}",
+    "timestamp_tag": "a: !!timestamp 2020-01-01",
+}
+REFUSED = "refused|no readable yaml|no mapping|refers to|twice|has no model"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """folder(text) -> a model folder with this yaml; a module to import."""
+    (tmp_path / "owned.py").write_text("open('OWNED', 'w')\nThing = dict\n")
+    (tmp_path / "secret.yaml").write_text("password: 1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def build(text):
+        place = tmp_path / "model"
+        place.mkdir()
+        (place / "hyperparams.yaml").write_text(text + "\n")
+        save_file({"a": torch.zeros(1)}, place / "model.safetensors")
+        return place
+
+    yield build
+    assert not (tmp_path / "OWNED").exists()
+    assert "owned" not in sys.modules
+
+
+LOADERS = {
+    "C2SER": C2SER.from_hparams,
+    "EmotionClassifier": EmotionClassifier.from_hparams,
+    "Emotion2VecSEncoder": Emotion2VecSEncoder.from_hparams,
+    "load_c2ser_with_llm": lambda folder: load_c2ser(folder, llm="elsewhere"),
+    "emotion2vec_source": load_encoder,
+}
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_text_is_refused(folder, name, loader):
+    place = folder(HOSTILE[name])
+    with pytest.raises(ValueError, match=REFUSED):
+        LOADERS[loader](place)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_baseline_refuses_it_too(folder, name, monkeypatch):
+    if name in ("ref_to_object", "ref_nowhere", "no_mapping", "empty", "twice"):
+        pytest.skip("runs nothing; left to SpeechBrain's own reader")
+    monkeypatch.syspath_prepend(str(ROOT / "recipes" / "Baselines"))
+    spec = importlib.util.spec_from_file_location(
+        "hostile_baseline", ROOT / "recipes/Baselines/speechbrain_wav2vec2.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.raises(ValueError, match=REFUSED):
+        module.load(folder(HOSTILE[name]))
+
+
+def test_a_hostile_tail_is_seen_before_anything_is_built(folder, monkeypatch):
+    from speechbrain_c2ser.lobes.classifier import poolings
+
+    def build(self, input_size):
+        pytest.fail("built before the whole text was checked")
+
+    monkeypatch.setattr(poolings.MaskedMean, "__init__", build)
+    text = "a: !new:speechbrain_c2ser.lobes.MaskedMean [4]\n"
+    with pytest.raises(ValueError, match="refused"):
+        C2SER.from_hparams(folder(text + HOSTILE["apply"]))
+
+
+def test_what_a_folder_needs_is_read():
+    text = """
+folder: .
+number: 1e-05
+nothing: null
+words: ["yes", 'no', 1, 1.5, true]
+space: !new:speechbrain_c2ser.labels.LabelSpace
+    names: [angry, sad]
+old_path: !new:speechbrain_c2ser.lobes.poolings.MaskedMean
+    input_size: 4
+place: !ref <folder>/llm
+"""
+    settings = read_yaml(text, "x.yaml", {"folder": "here"})
+    assert settings["number"] == 1e-5 and settings["nothing"] is None
+    assert settings["words"] == ["yes", "no", 1, 1.5, True]
+    assert settings["space"].names == ["angry", "sad"]
+    assert settings["old_path"].output_size == 4
+    assert settings["place"] == "here/llm"
+
+
+def test_own_classes_by_allow(tmp_path, monkeypatch):
+    (tmp_path / "blocks_of_mine.py").write_text(
+        "from collections import OrderedDict\nclass Mine:\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = "a: !new:blocks_of_mine.Mine"
+    with pytest.raises(ValueError, match="name its module in `allow`"):
+        refuse_foreign(text, "x.yaml")
+    allow = ["blocks_of_mine"]
+    assert type(read_yaml(text, "x.yaml", allow=allow)["a"]).__name__ == "Mine"
+    with pytest.raises(ValueError, match="there is no blocks_of_mine.Ordered"):
+        read_yaml("a: !new:blocks_of_mine.OrderedDict", "x.yaml", allow=allow)
