@@ -14,6 +14,7 @@ import soundfile
 
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.sources import source_of
+from speechbrain_c2ser.data.text_files import read_text
 
 DATA_ROOT = "{data_root}"
 SPLITS = ("train", "valid", "test")
@@ -82,7 +83,7 @@ def read_manifest(path, data_root=None):
     """
     path = Path(path)
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = json.loads(read_text(path))
     except FileNotFoundError as error:
         raise ManifestError(f"There is no manifest {path}.") from error
     except (ValueError, OSError) as error:
@@ -102,6 +103,9 @@ def read_manifest(path, data_root=None):
                 f"Item {key!r} of the manifest {path} names no wav."
             )
         item["wav"] = item["wav"].replace(DATA_ROOT, root)
+        # pandas writes NaN, which is no JSON, where there is no value.
+        for field in [field for field, v in item.items() if v != v]:
+            del item[field]
     return rows
 
 

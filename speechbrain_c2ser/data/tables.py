@@ -1,25 +1,51 @@
-"""Tables of rows from files: JSON, JSON lines, CSV, TSV."""
+"""Tables and lists of utterances from files: the one reader of all of them.
+
+JSON, JSON lines, CSV and TSV, as people, spreadsheets and pandas write them;
+and Kaldi's ``wav.scp``. What columns mean is in ``columns.py``.
+"""
 
 import csv
+import io
 import json
+import os
 from pathlib import Path
 
-from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.columns import (
+    FIELDS,
+    as_id,
+    as_number,
+    fields_of,
+    is_missing,
+    known_names,
+    plain_name,
+)
+from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
+from speechbrain_c2ser.data.text_files import read_text
+
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+SPREADSHEETS = (".xls", ".xlsx", ".ods")
+# A text field of a table may be long: an answer that loops.
+csv.field_size_limit(10**9)
 
 
-def read_table(path):
+def read_table(path: str | Path) -> list[dict]:
     """Rows of a JSONL, JSON, CSV or TSV file as dictionaries.
 
     Arguments
     ---------
-    path : str or Path
-        One JSON object a line (.jsonl); a list of objects, or one object id
-        -> object, which gets the id as "id" (.json); or a table with a
-        header (.csv, .tsv).
+    path : str | Path
+        One JSON object a line (.jsonl, or .json); a list of objects, or one
+        object id -> object, which gets the id as "id" (.json); or a table
+        with a header (.csv, .tsv), divided by what its header is divided by:
+        commas, semicolons, tabs or bars. In any encoding of
+        :func:`~speechbrain_c2ser.data.text_files.decode`.
 
     Returns
     -------
     list of dict
+        Without blank lines. What says that there is no value (blank, NaN,
+        null ...) is None; other cells are texts without blanks around them,
+        and in JSON what they are.
 
     Raises
     ------
@@ -27,27 +53,97 @@ def read_table(path):
         Names the file and line that cannot be read, or an empty file.
     """
     path = Path(path)
-    rows = []
-    delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
+    suffix = path.suffix.lower()
+    if suffix in SPREADSHEETS:
+        raise ManifestError(f"{path} is a spreadsheet: save it as CSV.")
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            if delimiter:
-                reader = csv.DictReader(file, delimiter=delimiter)
-                rows = [dict(row) for row in reader]
-            elif path.suffix.lower() == ".json":
-                rows = _json_rows(file.read(), path)
-            else:
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        rows.append(_json_row(line, path, number))
+        text = read_text(path)
+        if suffix in DELIMITERS:
+            rows = _csv_rows(text, path, DELIMITERS[suffix])
+        elif suffix == ".json" or text.lstrip().startswith("["):
+            rows = _json_rows(text, path)
+        else:
+            rows = _json_lines(text, path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ManifestError(f"{path} cannot be read: {error}.") from error
     if not rows:
         raise ManifestError(f"The manifest {path} is empty.")
-    return rows
+    return [
+        {name: None if is_missing(v) else v for name, v in row.items()}
+        for row in rows
+    ]
 
 
-def unique_keys(pairs):
+def read_list(path: str | Path) -> dict[str, dict]:
+    """Recordings that a list names: wav.scp, a manifest, or any table.
+
+    Arguments
+    ---------
+    path : str | Path
+        ``ID PATH`` a line (.scp, .txt, or no suffix); or what
+        :func:`read_table` reads, with a column of paths.
+
+    Returns
+    -------
+    dict
+        Id -> fields with "wav", perhaps "start" and "stop" (s, float). A
+        path that is not there from the working folder is taken from the
+        list's own. A table without ids gives the paths as ids.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such list.
+    ManifestError
+        Names the line or row that cannot be used, or an id that is there
+        twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no list {path}.")
+    if path.suffix.lower() in (".scp", ".txt", ".list", ""):
+        rows = list(_scp_rows(path))
+    else:
+        rows = read_table(path)
+    items = {}
+    for number, row in enumerate(rows, 1):
+        fields, rest = fields_of(row)
+        wav = fields.get("wav")
+        if not isinstance(wav, str):
+            raise ManifestError(
+                f"Row {number} of {path} names no recording (columns: "
+                f"{', '.join(map(str, row))}; looked for: "
+                f"{known_names('wav')})."
+            )
+        key = as_id(fields.get("id", wav))
+        if key is None or key in items:
+            problem = "has no id" if key is None else f"repeats the id {key!r}"
+            raise ManifestError(f"Row {number} of {path} {problem}.")
+        for field in ("start", "stop", "duration"):
+            if field in fields:
+                fields[field] = number_of(fields[field], key, field)
+        items[key] = {**rest, **fields, "wav": _found(wav, path.parent)}
+        items[key].pop("id", None)
+    return items
+
+
+def number_of(value: object, key: str, field: str) -> float:
+    """A number, or an error that names whose it should be.
+
+    Example
+    -------
+    >>> number_of("0,25", "a", "start")
+    0.25
+    """
+    number = as_number(value)
+    if number is None:
+        raise ManifestError(
+            f"Item {key!r}: the {field} {value!r} is no number."
+        )
+    return number
+
+
+def unique_keys(pairs: list[tuple]) -> dict:
     """``object_pairs_hook`` of ``json.loads`` that refuses a key twice.
 
     Arguments
@@ -67,16 +163,58 @@ def unique_keys(pairs):
     return items
 
 
+def _csv_rows(text, path, usual):
+    lines = csv.reader(
+        io.StringIO(text, newline=""), delimiter=_delimiter(text, usual)
+    )
+    header, rows = None, []
+    for cells in lines:
+        cells = [cell.strip() for cell in cells]
+        if not any(cells):
+            continue
+        if header is None:
+            header = cells
+            _check_header(header, path)
+            continue
+        if any(cells[len(header) :]):
+            raise ManifestError(
+                f"Line {lines.line_num} of {path} has {len(cells)} cells, "
+                f"its header {len(header)}: put texts that hold the "
+                "delimiter in double quotes."
+            )
+        cells += [""] * (len(header) - len(cells))
+        row = dict(zip(header, cells, strict=False))
+        # pandas writes its row numbers under no name.
+        rows.append({k: v for k, v in row.items() if k and k != "Unnamed: 0"})
+    return rows
+
+
+def _delimiter(text, usual):
+    """What divides the header; a sign within quotes does not."""
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    outside = "".join(header.split('"')[::2])
+    return max((usual, ",", ";", "\t", "|"), key=outside.count)
+
+
+def _check_header(header, path):
+    names = [name for name in header if name]
+    for name in names:
+        if names.count(name) > 1:
+            raise ManifestError(f"{path} has two columns {name!r}.")
+
+
 def _json_rows(text, path):
     try:
         content = json.loads(text, object_pairs_hook=unique_keys)
+    except ManifestError as error:
+        raise ManifestError(f"{path} cannot be read: {error}.") from error
     except ValueError as error:
+        if "Extra data" in str(error):
+            # NeMo's .json has an object a line.
+            return _json_lines(text, path)
         raise ManifestError(f"{path} cannot be read: {error}.") from error
     if isinstance(content, dict):
-        content = [
-            {"id": key, **row} if isinstance(row, dict) else None
-            for key, row in content.items()
-        ]
+        content = _rows_of_object(content)
     if not isinstance(content, list) or not all(
         isinstance(row, dict) for row in content
     ):
@@ -84,11 +222,59 @@ def _json_rows(text, path):
     return content
 
 
-def _json_row(line, path, number):
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ManifestError(f"Line {number} of {path} is not JSON.") from error
-    if not isinstance(row, dict):
-        raise ManifestError(f"Line {number} of {path} is no JSON object.")
-    return row
+def _rows_of_object(content):
+    """Rows of id -> row, of column -> row -> cell (pandas), or of one row."""
+    rows = list(content.values())
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        means_something = fields_of(content)[0]
+        return [content] if means_something else None
+    known = {plain_name(n) for names in FIELDS.values() for n in names.split()}
+    if all(row.keys() == rows[0].keys() for row in rows) and not (
+        known & set(map(plain_name, rows[0]))
+    ):
+        if known & set(map(plain_name, content)):
+            return [
+                {column: cells[number] for column, cells in content.items()}
+                for number in rows[0]
+            ]
+    return [{"id": key, **row} for key, row in content.items()]
+
+
+def _json_lines(text, path):
+    rows = []
+    # Not splitlines(): a text may hold other signs that end lines.
+    for number, line in enumerate(io.StringIO(text), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, object_pairs_hook=unique_keys)
+        except ManifestError as error:
+            raise ManifestError(f"Line {number} of {path}: {error}.") from error
+        except ValueError as error:
+            raise ManifestError(
+                f"Line {number} of {path} is not JSON."
+            ) from error
+        if not isinstance(row, dict):
+            raise ManifestError(f"Line {number} of {path} is no JSON object.")
+        rows.append(row)
+    return rows
+
+
+def _scp_rows(path):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        parts = line.split(maxsplit=1)
+        if len(parts) == 1:
+            raise ManifestError(f"{path}:{number} is not `ID PATH`: {line!r}.")
+        if parts and parts[1].rstrip().endswith("|"):
+            raise ManifestError(
+                f"{path}:{number} is a command, which is never run: write "
+                "its output to a file and name that."
+            )
+        if parts:
+            yield {"id": parts[0], "wav": parts[1].strip()}
+
+
+def _found(wav, folder):
+    wav = wav.replace(DATA_ROOT, os.path.abspath(folder))
+    beside = folder / wav
+    return str(beside) if not os.path.exists(wav) and beside.exists() else wav

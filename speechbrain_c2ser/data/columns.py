@@ -1,0 +1,172 @@
+"""Names that tables give their columns, and what a blank or a number is."""
+
+import math
+import re
+import unicodedata
+
+# Field -> the names it goes by, best first. A closed list; case, blanks and
+# signs of a column's name do not count ("File Path" is "file_path").
+FIELDS = {
+    "id": "id utt_id utterance_id utt utterance uid key index segment_id "
+    "sample_id item_id file_id audio_id",
+    "wav": "wav path file audio audio_filepath file_name audio_path file_path "
+    "audio_file wav_path wav_file audio_filename wav_filename filepath_wav",
+    "emotion": "emotion emo label emotion_label emotion_class category class "
+    "emo_class true_emotion",
+    "transcript": "transcript text transcription sentence utterance_text",
+    "duration": "duration length dur duration_s duration_sec duration_seconds",
+    "start": "start start_time begin begin_time onset start_s start_sec "
+    "start_seconds t_start xmin start_ms",
+    "stop": "stop stop_time end end_time stop_s stop_sec end_s end_sec "
+    "end_seconds t_end xmax end_ms stop_ms",
+    "speaker": "speaker speaker_id spk spk_id spkr_id speaker_name actor "
+    "actor_id client_id",
+    "gender": "gender sex speaker_gender",
+    "language": "language lang locale language_id",
+}
+# What tables of predictions call what a system said or decided.
+PREDICTED = {
+    "id": FIELDS["id"] + " " + FIELDS["wav"],
+    "label": "prediction pred predicted predicted_label predicted_emotion "
+    "pred_label pred_emotion emotion_pred label_pred hyp hyp_label decision "
+    "label",
+    "text": "text answer response output generated generated_text hypothesis "
+    "description prediction_text model_output completion",
+    "probabilities": "probabilities probs probability posteriors distribution "
+    "scores",
+    "emotion": "emotion emo true true_label true_emotion gold gold_label "
+    "ground_truth groundtruth gt reference ref target target_label y_true",
+}
+# In thousandths of a second.
+MILLISECONDS = ("startms", "endms", "stopms")
+# As spreadsheets, pandas and databases write that there is no value.
+MISSING = frozenset(
+    ("", "nan", "NaN", "NAN", "<NA>", "N/A", "n/a", "#N/A", "NaT")
+    + ("None", "null", "NULL", "(null)")
+)
+
+
+def plain_name(column: str) -> str:
+    """A column's name without what does not count.
+
+    Example
+    -------
+    >>> plain_name(" File Path"), plain_name("SpkrID") == plain_name("spkr_id")
+    ('filepath', True)
+    """
+    text = unicodedata.normalize("NFKC", str(column)).casefold()
+    return re.sub(r"[\W_]+", "", text)
+
+
+def is_missing(value: object) -> bool:
+    """Whether a cell says that there is no value.
+
+    Example
+    -------
+    >>> [is_missing(v) for v in (None, float("nan"), " ", "NaN", 0, "no")]
+    [True, True, True, True, False, False]
+    """
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or isinstance(value, str) and value.strip() in MISSING
+
+
+def as_id(value: object) -> str | None:
+    """An id as its text; None for what is none.
+
+    Whole numbers are their digits, also where pandas made floats of them;
+    accents count in either of their two spellings.
+
+    Example
+    -------
+    >>> as_id(3), as_id(3.0), as_id(" a "), as_id(True), as_id("")
+    ('3', '3', 'a', None, None)
+    """
+    if isinstance(value, bool) or is_missing(value):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int):
+        return None
+    return unicodedata.normalize("NFC", str(value).strip())
+
+
+def as_number(value: object) -> float | None:
+    """A number, also with a decimal comma; None for what is none.
+
+    Example
+    -------
+    >>> as_number("0,5"), as_number(" 2 "), as_number("long")
+    (0.5, 2.0, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, str) and value.count(",") == 1 and "." not in value:
+        value = value.replace(",", ".")
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def fields_of(
+    row: dict, names: dict = FIELDS, kept: tuple = ()
+) -> tuple[dict, dict]:
+    """A row by the names of its fields, and what is none of them.
+
+    Arguments
+    ---------
+    row : dict
+        Column -> value.
+    names : dict
+        Field -> names of columns in one text, best first.
+    kept : tuple of str
+        Columns that are theirs alone, whatever field their names mean.
+
+    Returns
+    -------
+    fields : dict
+        Field -> value. Of several columns of one field the best named that
+        has a value counts; "offset" is the start, as NeMo has it, but the
+        stop beside an "onset". Milliseconds become seconds.
+    rest : dict
+        The other columns, as they are.
+
+    Example
+    -------
+    >>> fields_of({"File": "a.wav", "offset": 1, "mood": "x", "Sex": None})
+    ({'wav': 'a.wav', 'start': 1}, {'mood': 'x'})
+    """
+    columns = {}
+    for column, value in row.items():
+        if column not in kept and not is_missing(value):
+            columns.setdefault(plain_name(column), (column, value))
+    taken, fields = set(), {}
+    for field, known in names.items():
+        for name in map(plain_name, known.split()):
+            if name in columns and name not in taken:
+                value = columns[name][1]
+                number = as_number(value)
+                if name in MILLISECONDS and number is not None:
+                    value = number / 1000
+                fields[field] = value
+                taken.add(name)
+                break
+    if "offset" in columns and "start" in names:
+        field = "stop" if "onset" in columns else "start"
+        if field not in fields:
+            fields[field] = columns["offset"][1]
+            taken.add("offset")
+    used = {columns[name][0] for name in taken}
+    rest = {
+        column: value
+        for column, value in row.items()
+        if column not in used and not is_missing(value)
+    }
+    return fields, rest
+
+
+def known_names(field: str, names: dict = FIELDS) -> str:
+    """What a field may be called, for an error's sentence."""
+    return ", ".join(names[field].split())

@@ -1,0 +1,166 @@
+"""Tables as people, spreadsheets and pandas write them: one reader for all."""
+
+import json
+
+import pytest
+
+from speechbrain_c2ser.data.columns import as_id, as_number, fields_of
+from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
+from speechbrain_c2ser.data.tables import read_list, read_table
+from speechbrain_c2ser.data.text_files import decode
+
+ROWS = [{"id": "a", "text": "Sie ist müde."}, {"id": "b", "text": "你好"}]
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be",
+                 "utf-32", "gb18030"]
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl", "t.json"])
+def test_encodings(tmp_path, encoding, name):
+    sign = {"t.csv": ";", "t.tsv": "\t"}.get(name)
+    text = json.dumps(ROWS, ensure_ascii=False)
+    if name == "t.jsonl":
+        text = "\r\n".join(json.dumps(r, ensure_ascii=False) for r in ROWS)
+    if sign:
+        text = "\r\n".join(sign.join(row) for row in
+                           [ROWS[0], *(r.values() for r in ROWS)])  # fmt: skip
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    assert read_table(tmp_path / name) == ROWS
+
+
+def test_one_byte_and_chinese_text_are_told_apart():
+    english = "0016_000001\tI’m late – don’t wait, she said.\tAngry\n"
+    for encoding in ("cp1252", "gb18030", "utf-8"):
+        assert decode(english.encode(encoding)) == english
+    assert decode("Müller fühlt größere".encode("cp1252")).startswith("Müll")
+    assert decode("0001_1\t打远一看。\t生气\n".encode("gb18030"))[7:9] == "打远"
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "CSV"])
+def test_the_header_tells_the_delimiter(tmp_path, sign, suffix):
+    lines = [
+        ["id", "label", "text"],
+        [" a ", "sad", '"two\nlines, and; a ""quote"""'],
+        [],
+        ["b", "NaN", ""],
+        ["", "", ""],
+    ]
+    path = tmp_path / f"t.{suffix}"
+    path.write_text("\n".join(map(sign.join, lines)))
+    assert read_table(path) == [
+        {"id": "a", "label": "sad", "text": 'two\nlines, and; a "quote"'},
+        {"id": "b", "label": None, "text": None},
+    ]
+
+
+def test_bad_csv_is_named(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,text\na,one, two\n")
+    with pytest.raises(ManifestError, match="Line 2 of .* 3 cells.*quotes"):
+        read_table(path)
+    path.write_text("id,text,id\na,one,b\n")
+    with pytest.raises(ManifestError, match="two columns 'id'"):
+        read_table(path)
+    with pytest.raises(ManifestError, match="save it as CSV"):
+        read_table(tmp_path / "t.xlsx")
+
+
+def test_pandas_tables(tmp_path):
+    path = tmp_path / "t.json"
+    # DataFrame.to_json(), by columns and by rows
+    path.write_text('{"id": {"0": "a", "1": "b"}, "label": {"0": "x", "1": 2}}')
+    rows = [{"id": "a", "label": "x"}, {"id": "b", "label": 2}]
+    assert read_table(path) == rows
+    path.write_text('{"a": {"label": "x"}, "b": {"label": NaN}}')
+    assert read_table(path)[1] == {"id": "b", "label": None}
+    # one object a line under the name .json, as NeMo has it
+    path.write_text('{"id": "a", "label": "x"}\n{"id": "b", "label": 2}\n')
+    assert read_table(path) == rows
+    path.with_suffix(".csv").write_text(",id\n0,a\n1,b\n")
+    assert read_table(path.with_suffix(".csv")) == [{"id": "a"}, {"id": "b"}]
+
+
+def test_json_lines_keep_signs_that_end_lines(tmp_path):
+    row = {"id": "a", "text": "one\u2028two\x85three"}
+    (tmp_path / "t.jsonl").write_text(
+        json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    assert read_table(tmp_path / "t.jsonl") == [row]
+    (tmp_path / "t.jsonl").write_text('{"id": "a", "id": "b"}\n')
+    with pytest.raises(ManifestError, match="Line 1 .*'id' is there twice"):
+        read_table(tmp_path / "t.jsonl")
+
+
+def test_fields():
+    row = {"Audio_FilePath": "a.wav", "Start Time": "0,5", "END": 1, "x": 2}
+    fields, rest = fields_of(row)
+    assert fields == {"wav": "a.wav", "start": "0,5", "stop": 1}
+    assert rest == {"x": 2}
+    # NeMo's offset is a start, beside an onset it is the end
+    assert fields_of({"offset": 1})[0] == {"start": 1}
+    assert fields_of({"onset": 0, "offset": 1})[0] == {"start": 0, "stop": 1}
+    assert fields_of({"start_ms": 250, "end_ms": "1000"})[0] == {
+        "start": 0.25,
+        "stop": 1.0,
+    }
+    # the better name counts; the other column stays what it is
+    assert fields_of({"label": "a", "emotion": "b"}) == (
+        {"emotion": "b"},
+        {"label": "a"},
+    )
+    assert fields_of({"emotion": float("nan"), "label": "a"})[0] == {
+        "emotion": "a"
+    }
+    assert [as_number(v) for v in ("1e3", "1.234,5", "nan", True, None)] == [
+        1000, None, None, None, None]  # fmt: skip
+    assert as_id("cafe\u0301") == "caf\u00e9" and as_id(1.5) is None
+
+
+def test_lists_of_recordings(tmp_path):
+    (tmp_path / "a b.wav").write_bytes(b"")
+    path = tmp_path / "wav.scp"
+    path.write_bytes("\ufeffu1 a b.wav\r\n\r\nu2 c.wav\r\n".encode())
+    assert read_list(path) == {
+        "u1": {"wav": str(tmp_path / "a b.wav")},
+        "u2": {"wav": "c.wav"},
+    }
+    table = tmp_path / "t.csv"
+    table.write_text("key;File;begin;end;mood\n7;c.wav;0,5;1;x\n")
+    assert read_list(table) == {
+        "7": {"wav": "c.wav", "start": 0.5, "stop": 1.0, "mood": "x"}
+    }
+    table.write_text("file\nc.wav\n")
+    assert read_list(table) == {"c.wav": {"wav": "c.wav"}}
+    (tmp_path / "m.json").write_text('{"u": {"wav": "{data_root}/c.wav"}}')
+    assert read_list(tmp_path / "m.json")["u"]["wav"] == f"{tmp_path}/c.wav"
+
+
+@pytest.mark.parametrize(
+    "name, text, problem",
+    [
+        ("a.scp", "u1 a.wav\nu1 b.wav\n", "Row 2 .*repeats the id 'u1'"),
+        ("a.scp", "u1 a.wav\nb.wav\n", "a.scp:2 is not `ID PATH`"),
+        ("a.scp", "u1 sph2pipe x.sph |\n", "a.scp:1 is a command"),
+        ("a.csv", "id,sound\n1,a.wav\n", "no recording .columns: id, sound"),
+        ("a.csv", "id,wav,end\n1,a.wav,late\n", "'1': the stop 'late'"),
+    ],
+)
+def test_bad_lists_are_named(tmp_path, name, text, problem):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ManifestError, match=problem):
+        read_list(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="no list"):
+        read_list(tmp_path / "nothing.scp")
+
+
+def test_manifests_of_other_editors(tmp_path):
+    path = tmp_path / "train.json"
+    item = {"wav": "a.wav", "speaker": float("nan"), "transcript": "你好"}
+    text = json.dumps({"u": item}, ensure_ascii=False)
+    for encoding in ("utf-8-sig", "utf-16", "gb18030"):
+        path.write_bytes(text.encode(encoding))
+        assert read_manifest(path) == {
+            "u": {"wav": "a.wav", "transcript": "你好"}
+        }
