@@ -1,12 +1,12 @@
 """C2SER for users: an emotion, or a whole description, of any recording."""
 
 import torch
-from speechbrain.inference.interfaces import Pretrained
 
 from speechbrain_c2ser.audio import AudioError
 from speechbrain_c2ser.chain_of_thought import answers
 from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
 from speechbrain_c2ser.checkpoints.folder import find_folder
+from speechbrain_c2ser.inference.pretrained import PretrainedModel
 from speechbrain_c2ser.inference.results import Description, FileResult
 from speechbrain_c2ser.inference.segments import (
     check_batch,
@@ -17,7 +17,7 @@ from speechbrain_c2ser.inference.segments import (
 )
 
 
-class C2SER(Pretrained):
+class C2SER(PretrainedModel):
     """Speech emotion recognition by a language model that listens.
 
     Labels always come from the closed set: every label's answer is weighed,
@@ -31,9 +31,6 @@ class C2SER(Pretrained):
     ... )  # doctest: +SKIP
     >>> print(c2ser.describe_file("call.wav").text)  # doctest: +SKIP
     """
-
-    HPARAMS_NEEDED = ["label_space", "languages", "prompts"]
-    MODULES_NEEDED = ["model"]
 
     @classmethod
     def from_hparams(
@@ -59,7 +56,7 @@ class C2SER(Pretrained):
         C2SER
         """
         hparams = load_c2ser(find_folder(source, savedir), llm, allow)
-        return cls({"model": hparams["model"]}, hparams, run_opts)
+        return cls(hparams["model"], hparams, run_opts)
 
     @property
     def labels(self):

@@ -1,10 +1,10 @@
 """A trained emotion classifier for users."""
 
 import torch
-from speechbrain.inference.interfaces import Pretrained
 
 from speechbrain_c2ser.checkpoints.classifier_folder import load_classifier
 from speechbrain_c2ser.checkpoints.folder import find_folder
+from speechbrain_c2ser.inference.pretrained import PretrainedModel
 from speechbrain_c2ser.inference.segments import (
     check_batch,
     cut,
@@ -13,7 +13,7 @@ from speechbrain_c2ser.inference.segments import (
 )
 
 
-class EmotionClassifier(Pretrained):
+class EmotionClassifier(PretrainedModel):
     """Speech emotion recognition by an encoder and a head.
 
     Example
@@ -25,9 +25,6 @@ class EmotionClassifier(Pretrained):
     ...     "call.wav"
     ... )  # doctest: +SKIP
     """
-
-    HPARAMS_NEEDED = ["label_space"]
-    MODULES_NEEDED = ["model"]
 
     @classmethod
     def from_hparams(cls, source, savedir=None, run_opts=None, allow=()):
@@ -49,7 +46,7 @@ class EmotionClassifier(Pretrained):
         EmotionClassifier
         """
         hparams = load_classifier(find_folder(source, savedir), allow)
-        return cls({"model": hparams["model"]}, hparams, run_opts)
+        return cls(hparams["model"], hparams, run_opts)
 
     @property
     def labels(self):

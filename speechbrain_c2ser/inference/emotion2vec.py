@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from speechbrain.inference.interfaces import Pretrained
 
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
 from speechbrain_c2ser.checkpoints.folder import find_folder
+from speechbrain_c2ser.inference.pretrained import PretrainedModel
 from speechbrain_c2ser.inference.segments import Segment, check_batch, cut, run
 
 GRANULARITIES = ("frame", "utterance", "mean")
 
 
-class Emotion2VecSEncoder(Pretrained):
+class Emotion2VecSEncoder(PretrainedModel):
     """Features that carry emotion: per frame of 20 ms, or per utterance.
 
     Granularities: ``frame`` [T, C]; ``utterance`` [10, C], the learned
@@ -29,8 +29,6 @@ class Emotion2VecSEncoder(Pretrained):
     >>> encoder.encode_file("call.wav", "utterance").shape  # doctest: +SKIP
     torch.Size([10, 768])
     """
-
-    MODULES_NEEDED = ["model"]
 
     @classmethod
     def from_hparams(cls, source, savedir=None, run_opts=None):
@@ -50,7 +48,7 @@ class Emotion2VecSEncoder(Pretrained):
         Emotion2VecSEncoder
         """
         hparams = load_emotion2vec(find_folder(source, savedir))
-        return cls({"model": hparams["model"]}, hparams, run_opts)
+        return cls(hparams["model"], hparams, run_opts)
 
     def forward(self, wavs, wav_lens=None):
         """Same as :meth:`encode_batch`."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import soundfile
 import torch
-from speechbrain.utils.data_utils import batch_pad_right
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from speechbrain_c2ser.audio import AudioError, read_audio
@@ -198,7 +198,9 @@ def _attempt(function, wavs):
     if not wavs:
         return []
     try:
-        return function(*batch_pad_right(wavs))
+        lengths = torch.tensor([len(wav) for wav in wavs])
+        padded = pad_sequence(wavs, batch_first=True)
+        return function(padded, lengths / padded.shape[1])
     except (ValueError, RuntimeError) as error:
         if len(wavs) == 1:
             return [error]

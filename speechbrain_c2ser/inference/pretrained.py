@@ -1,0 +1,76 @@
+"""What the interfaces share: a model on a device, ready for use.
+
+SpeechBrain's ``Pretrained`` in the parts that a user touches (``mods``,
+``hparams``, ``device``, ``run_opts``), without its import, which costs every
+command a second.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class PretrainedModel(torch.nn.Module):
+    """A trained model in eval mode, without gradients, on its device.
+
+    Arguments
+    ---------
+    model : torch.nn.Module
+        The model.
+    hparams : dict
+        The settings of its folder.
+    run_opts : dict | None
+        ``device`` (None = a GPU where there is one) and ``precision``
+        (``fp32``, ``bf16`` or ``fp16``: autocast), as SpeechBrain's.
+
+    Example
+    -------
+    >>> model = PretrainedModel(torch.nn.Linear(2, 1), {"sample_rate": 16000},
+    ...     {"device": "cpu"})
+    >>> model.mods.model.training, model.hparams.sample_rate
+    (False, 16000)
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        hparams: dict,
+        run_opts: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        options = run_opts or {}
+        precision = options.get("precision", "fp32")
+        if precision not in PRECISIONS:
+            raise ValueError(
+                f"precision is one of {', '.join(PRECISIONS)}, not "
+                f"'{precision}'."
+            )
+        self.device = torch.device(options.get("device") or best_device())
+        self.dtype = PRECISIONS[precision]
+        self.hparams = SimpleNamespace(**hparams)
+        self.mods = torch.nn.ModuleDict({"model": model})
+        self.mods.requires_grad_(False).eval().to(self.device)
+
+    @property
+    def inference_ctx(self) -> AbstractContextManager:
+        """Autocast in the precision asked for."""
+        if self.dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+
+def best_device() -> str:
+    """A GPU where there is one: the torchrun process's own, or Apple's.
+
+    Example
+    -------
+    >>> best_device() in ("cpu", "mps") or best_device().startswith("cuda")
+    True
+    """
+    if torch.cuda.is_available():
+        return f"cuda:{torch.cuda.current_device()}"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
