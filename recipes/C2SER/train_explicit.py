@@ -72,25 +72,6 @@ class ExplicitBrain(TrainingBrain):
         """Mean over the answer tokens of the batch."""
         return predictions.loss
 
-    def init_optimizers(self):
-        """One optimiser for the pre-trained encoder, one for the rest.
-
-        ``lr_factors`` sets their rates apart: gradients of a language model
-        that knows nothing yet would undo what the encoder has learned.
-        """
-        encoder = self.hparams.model.perception.semantic_encoder
-        heard = [] if encoder is None else list(encoder.parameters())
-        known = {id(parameter) for parameter in heard}
-        rest = [p for p in self.modules.parameters() if id(p) not in known]
-        groups = {"semantic_encoder": heard, "rest": rest}
-        self.optimizers_dict = {
-            name: self.opt_class([p for p in group if p.requires_grad])
-            for name, group in groups.items()
-            if any(p.requires_grad for p in group)
-        }
-        for name, optimizer in self.optimizers_dict.items():
-            self.checkpointer.add_recoverable(f"optimizer_{name}", optimizer)
-
     def utterance_vectors(self, batch):
         """Cached vectors of the frozen acoustic encoder [B, N, C], or None."""
         if self.cache is None:

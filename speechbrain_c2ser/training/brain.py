@@ -19,6 +19,7 @@ from speechbrain.utils.distributed import (
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
+from speechbrain_c2ser.training.optimizers import make_optimizers
 from speechbrain_c2ser.training.seeds import seed_from
 
 
@@ -37,8 +38,10 @@ class TrainingBrain(sb.Brain):
       of being dropped; a checkpoint within an epoch waits for a window's end.
     - ``progress`` is the share of all updates that is done, for schedules.
       Where hparams hold ``lr_schedule``, ``lr_schedule(update, updates)`` is
-      the learning rate of every optimiser before each update, times the
-      optimiser's own factor where ``lr_factors`` holds one.
+      the learning rate of every optimiser before each update.
+    - Where hparams hold ``optimizer_parts`` (name → module), each part of the
+      model has an optimiser of its own, whose rate is multiplied by its
+      factor where ``lr_factors`` (name → factor) holds one.
     - Under DDP the training loss is the mean over all ranks, as one process
       with as many batches in an update would report it.
     - A loss that is not finite ends the run and names the batch.
@@ -130,6 +133,22 @@ class TrainingBrain(sb.Brain):
     def progress(self):
         """Share of all updates that is done, in [0, 1]."""
         return min(1.0, self.optimizer_step / self.total_updates)
+
+    def init_optimizers(self):
+        """One optimiser, or one for each of the yaml's ``optimizer_parts``."""
+        parts = getattr(self.hparams, "optimizer_parts", None)
+        if parts is None:
+            super().init_optimizers()
+            return
+        factors = getattr(self.hparams, "lr_factors", {})
+        self.optimizers_dict = make_optimizers(
+            self.opt_class, parts, self.modules, factors
+        )
+        if self.checkpointer is not None:
+            for name, optimizer in self.optimizers_dict.items():
+                self.checkpointer.add_recoverable(
+                    f"optimizer_{name}", optimizer
+                )
 
     def fit_batch(self, batch):
         """One batch; a step of the optimiser where its window ends."""
