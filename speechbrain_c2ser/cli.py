@@ -125,7 +125,8 @@ def _add_evaluate(commands):
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument(
         "predictions",
-        help="JSONL: id and text and / or label, perhaps probabilities",
+        help="table (JSONL, JSON, CSV, TSV) of id and text and / or label, "
+        "perhaps probabilities",
     )
     evaluate.add_argument(
         "--reference",
@@ -152,6 +153,13 @@ def _add_evaluate(commands):
         "--outside-as-unparsed",
         action="store_true",
         help="a label outside the set counts as wrong",
+    )
+    evaluate.add_argument(
+        "--group-by",
+        nargs="+",
+        default=(),
+        metavar="FIELD",
+        help="figures for each value of these fields of the reference too",
     )
     evaluate.add_argument("--samples", type=int, default=1000)
     evaluate.add_argument("--seed", type=int, default=0)
@@ -346,6 +354,7 @@ def _evaluate(options):
         options.outside_as_unparsed,
         options.samples,
         options.seed,
+        options.group_by,
     )
     folder = Path(options.output or path.with_suffix(""))
     pictures = write_evaluation(result, folder, f"Evaluation of {path.name}")
@@ -355,6 +364,11 @@ def _evaluate(options):
         print(f"{result['missing']} utterances have no prediction.")
     if result["mapped"]:
         print(f"True labels mapped into the set: {result['mapped']}")
+    if result["calibration"] and result["calibration"]["left_out"]:
+        print(
+            "Probabilities of labels outside the set are left out: "
+            f"{result['calibration']['left_out']:.1%} on average."
+        )
     for key, words in unparsed_answers(result, predictions)[:3]:
         print(f"unparsed, for example: {key}: {words!r}")
     if not pictures:

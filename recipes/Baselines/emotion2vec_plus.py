@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from speechbrain_c2ser.checkpoints.converters.emotion2vec import load_official
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
 from speechbrain_c2ser.data.dataset import read_item
-from speechbrain_c2ser.evaluation.readings import within
+from speechbrain_c2ser.evaluation.probabilities import within
 from speechbrain_c2ser.lobes.classifier.mean_pool import EncoderClassifier
 
 

@@ -20,7 +20,7 @@ from speechbrain.inference.interfaces import Pretrained
 
 from speechbrain_c2ser.checkpoints.safe_yaml import refuse_foreign
 from speechbrain_c2ser.data.dataset import read_item
-from speechbrain_c2ser.evaluation.readings import within
+from speechbrain_c2ser.evaluation.probabilities import within
 
 ALLOWED = (
     "speechbrain.dataio.encoder",

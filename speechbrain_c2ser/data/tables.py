@@ -218,7 +218,10 @@ def _json_rows(text, path):
     if not isinstance(content, list) or not all(
         isinstance(row, dict) for row in content
     ):
-        raise ManifestError(f"{path} holds no JSON objects of utterances.")
+        raise ManifestError(
+            f"{path} is no manifest and no table: it holds no JSON objects of "
+            "utterances."
+        )
     return content
 
 

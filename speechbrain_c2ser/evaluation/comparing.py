@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
+from speechbrain_c2ser.evaluation.errors import PredictionError, some
 from speechbrain_c2ser.evaluation.metrics import (
     classification_metrics,
     paired_bootstrap,
 )
-from speechbrain_c2ser.evaluation.predictions import PredictionError, some
 from speechbrain_c2ser.evaluation.scoring import METRICS
 
 

@@ -10,7 +10,18 @@ from collections import Counter
 from pathlib import Path
 
 from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.columns import (
+    PREDICTED,
+    as_id,
+    known_names,
+    plain_name,
+)
 from speechbrain_c2ser.data.tables import read_table
+from speechbrain_c2ser.evaluation.errors import PredictionError, some
+from speechbrain_c2ser.evaluation.probabilities import (
+    check_probabilities,
+    take_probabilities,
+)
 
 # What is true, kept beside a prediction so that it can be scored by itself.
 TRUE = (
@@ -23,8 +34,8 @@ TRUE = (
 )
 
 
-class PredictionError(ValueError):
-    """Predictions or references cannot be scored; says which and why."""
+# An empty cell of these is no field at all.
+NOT_EMPTY = ("probabilities", "logits", "emotion", *TRUE)
 
 
 def prediction_of(key, item, **said):
@@ -71,14 +82,17 @@ def write_predictions(rows, path):
     write_atomic("".join(lines), path)
 
 
-def read_predictions(path):
+def read_predictions(path: str | Path) -> list[dict]:
     """Read predictions.
 
     Arguments
     ---------
-    path : str or Path
-        JSONL, or CSV with a header of id and text and / or label; an empty
-        label of a CSV file is no label.
+    path : str | Path
+        Any table (see :mod:`speechbrain_c2ser.data.tables`) of id and text
+        and / or label. Usual names of columns are understood (``PREDICTED``
+        in :mod:`speechbrain_c2ser.data.columns`): beside a "prediction", a
+        "label" is what is true; an "emotion" beside neither is what was
+        predicted. Whole numbers as ids are their digits.
 
     Returns
     -------
@@ -92,10 +106,21 @@ def read_predictions(path):
         file.
     """
     rows = read_table(path)
-    if Path(path).suffix == ".csv":
-        rows = [_from_csv(row) for row in rows]
-    check_predictions(rows, path)
-    return rows
+    fields = _fields({column for row in rows for column in row})
+    named = []
+    for row in rows:
+        row = {fields.get(column, column): v for column, v in row.items()}
+        row["id"] = as_id(row.get("id"))
+        # None says "no label"; of the others it says nothing.
+        empty = [k for k, v in row.items() if v is None and k in NOT_EMPTY]
+        for field in empty:
+            del row[field]
+        for field in ("text", "label", "emotion"):
+            if isinstance(row.get(field), str):
+                row[field] = row[field].strip()
+        named.append(take_probabilities(row))
+    check_predictions(named, path)
+    return named
 
 
 def check_predictions(rows, name):
@@ -118,18 +143,20 @@ def check_predictions(rows, name):
         if not isinstance(key, str) or not key:
             raise PredictionError(
                 f"Prediction {number} of {name} has no id (a text): give "
-                "each the id of its utterance."
+                "each the id of its utterance, in one of the columns "
+                f"{known_names('id', PREDICTED)} (it has: {some(row, 20)})."
             )
         if "text" not in row and "label" not in row:
             raise PredictionError(
-                f"Prediction {key!r} of {name} has neither text nor label."
+                f"Prediction {key!r} of {name} has neither text nor label "
+                f"(it has: {some(row, 20)})."
             )
         for field in ("text", "label"):
             if not isinstance(row.get(field), str | None):
                 raise PredictionError(
                     f"Prediction {key!r} of {name}: its {field} is no text."
                 )
-        _check_probabilities(row, name)
+        check_probabilities(row, name)
     twice = [k for k, n in Counter(row["id"] for row in rows).items() if n > 1]
     if twice:
         raise PredictionError(
@@ -138,29 +165,21 @@ def check_predictions(rows, name):
         )
 
 
-def some(names, most=5):
-    """The first few of many names, for a message."""
-    names = [str(name) for name in names]
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-
-
-def _check_probabilities(row, name):
-    found = row.get("probabilities")
-    if found is None:
-        return
-    numbers = isinstance(found, dict) and all(
-        isinstance(p, (int, float)) and 0 <= p <= 1.001 for p in found.values()
-    )
-    if not numbers or abs(sum(found.values()) - 1) > 1e-2:
-        raise PredictionError(
-            f"Prediction {row['id']!r} of {name}: its probabilities are not "
-            "label -> number from 0 to 1 that sum to 1."
-        )
-
-
-def _from_csv(row):
-    return {
-        key: value or None if key == "label" else value
-        for key, value in row.items()
-        if key != "probabilities"
-    }
+def _fields(columns):
+    """Column -> what it is, of a whole table of predictions."""
+    plain = {plain_name(column): column for column in sorted(columns)}
+    found = {}
+    for field, names in PREDICTED.items():
+        for name in map(plain_name, names.split()):
+            if name in plain:
+                found[field] = plain[name]
+                break
+    label = plain.get("label")
+    if label and "emotion" in found:
+        # Our own format: what was decided, and what is true.
+        found["label"] = label
+    elif label and found["label"] != label:
+        found["emotion"] = label
+    if "emotion" in found and not found.keys() & {"label", "text"}:
+        found["label"] = found.pop("emotion")
+    return {column: field for field, column in found.items()}

@@ -8,10 +8,13 @@ decision, where it gives a text too. ``scored``: its most probable label.
 """
 
 from speechbrain_c2ser.chain_of_thought.answer_parsing import parse_answer
-from speechbrain_c2ser.evaluation.predictions import PredictionError, some
+from speechbrain_c2ser.evaluation.errors import PredictionError, some
+from speechbrain_c2ser.labels.emotion_words import plain_label
 
 
-def read_labels(rows, space, judge=None, outside_as_unparsed=False):
+def read_labels(
+    rows, space, judge=None, outside_as_unparsed=False, probabilities=None
+):
     """The label of each prediction, in each way that it can be read.
 
     Arguments
@@ -24,6 +27,9 @@ def read_labels(rows, space, judge=None, outside_as_unparsed=False):
         ``texts -> labels``, for the reading "llm".
     outside_as_unparsed : bool
         A label that means none of the set is an error; or None, if True.
+    probabilities : list of dict or None
+        Of the rows, on this very set (see
+        :func:`speechbrain_c2ser.evaluation.probabilities.on_space`).
 
     Returns
     -------
@@ -56,97 +62,16 @@ def read_labels(rows, space, judge=None, outside_as_unparsed=False):
             readings["llm"][i] = label
     if said and all("label" in row for row in rows):
         readings["label"] = [_own(row, space) for row in rows]
-    if has_probabilities(rows, space):
-        readings["scored"] = [
-            max(space.names, key=lambda name: row["probabilities"].get(name, 0))
-            for row in rows
-        ]
+    if probabilities is not None:
+        readings["scored"] = [max(p, key=p.get) for p in probabilities]
     return readings
-
-
-def has_probabilities(rows, space):
-    """Whether every prediction gives probabilities of this very set.
-
-    Raises
-    ------
-    PredictionError
-        If only some give them, or they are of other labels.
-    """
-    with_them = [row for row in rows if row.get("probabilities")]
-    if not with_them:
-        return False
-    if len(with_them) < len(rows):
-        without = [row["id"] for row in rows if not row.get("probabilities")]
-        raise PredictionError(
-            f"{len(without)} of {len(rows)} predictions give no probabilities "
-            f"({some(without)}): give them for all or none."
-        )
-    for row in rows:
-        names = set(row["probabilities"])
-        if names != set(space.names):
-            raise PredictionError(
-                f"Prediction {row['id']!r} has probabilities of "
-                f"{', '.join(sorted(names))}, not of the labels "
-                f"{', '.join(space.names)}."
-            )
-    return True
-
-
-def within(probabilities, space):
-    """A system's probabilities of its own labels, as those of a closed set.
-
-    Labels that mean one of the set are summed, the others left out; what is
-    left is made to sum to 1.
-
-    Arguments
-    ---------
-    probabilities : dict
-        Label of the system -> probability.
-    space : LabelSpace
-        The closed set.
-
-    Returns
-    -------
-    dict
-        Label of the set -> probability.
-
-    Raises
-    ------
-    PredictionError
-        If no label of the system means one of the set.
-
-    Example
-    -------
-    >>> from speechbrain_c2ser.labels import LabelSpace
-    >>> own = {"hap": 0.25, "exc": 0.125, "neu": 0.125, "other": 0.5}
-    >>> within(own, LabelSpace(["happy", "neutral"]))
-    {'happy': 0.75, 'neutral': 0.25}
-    """
-    totals = dict.fromkeys(space.names, 0.0)
-    meant = {label: space.map(label) for label in probabilities}
-    if not any(meant.values()):
-        raise PredictionError(
-            f"None of the system's labels {', '.join(probabilities)} means "
-            f"one of {', '.join(space.names)}."
-        )
-    for label, name in meant.items():
-        if name is not None:
-            totals[name] += probabilities[label]
-    whole = sum(totals.values())
-    if whole == 0:
-        return {name: 1 / len(totals) for name in totals}
-    return {name: value / whole for name, value in totals.items()}
 
 
 def _strict(row, space):
     if row.get("text") is not None:
         return parse_answer(row["text"], space, synonyms=False).emotion
-    plain = _plain(row.get("label") or "")
-    return next((n for n in space.names if _plain(n) == plain), None)
-
-
-def _plain(name):
-    return " ".join(name.lower().replace("_", " ").split())
+    plain = plain_label(row.get("label") or "")
+    return next((n for n in space.names if plain_label(n) == plain), None)
 
 
 def _synonyms(row, space):

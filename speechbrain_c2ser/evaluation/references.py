@@ -1,24 +1,14 @@
 """What is true: the utterances of a manifest, a list or a fold file."""
 
-import json
 import os
 from pathlib import Path
 
+from speechbrain_c2ser.data.columns import as_id, fields_of, known_names
 from speechbrain_c2ser.data.corpora.emo_emilia import language_of
-from speechbrain_c2ser.data.manifest import DATA_ROOT
+from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
 from speechbrain_c2ser.data.tables import read_table
-from speechbrain_c2ser.evaluation.predictions import PredictionError, some
+from speechbrain_c2ser.evaluation.errors import PredictionError, some
 from speechbrain_c2ser.labels import LabelSpace
-
-# Name in a list or in EmoBox's JSON -> the manifest's.
-NAMES = {
-    "emo": "emotion",
-    "text": "transcript",
-    "length": "duration",
-    "start_time": "start",
-    "end_time": "stop",
-}
-ID_NAMES = ("id", "index", "ID", "key")
 
 
 def read_references(paths):
@@ -104,49 +94,30 @@ def find_space(labels, references):
 
 
 def _rows(path):
-    """(id, row) of each utterance."""
-    if path.suffix != ".json":
-        for number, row in enumerate(read_table(path), 1):
-            names = [name for name in ID_NAMES if row.get(name)]
-            if not names:
-                raise PredictionError(
-                    f"Row {number} of {path} has no id: name it by one of "
-                    f"{', '.join(ID_NAMES)}."
-                )
-            yield str(row.pop(names[0])), row
-        return
+    """(id, fields) of each utterance."""
     try:
-        found = json.loads(
-            path.read_text(encoding="utf-8"),
-            object_pairs_hook=lambda pairs: _once(pairs, path),
-        )
-    except (ValueError, OSError) as error:
-        if isinstance(error, PredictionError):
-            raise
-        raise PredictionError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(found, dict) or not all(
-        isinstance(row, dict) for row in found.values()
-    ):
-        raise PredictionError(
-            f"{path} is no manifest: a JSON object of utterances."
-        )
-    yield from found.items()
+        rows = read_table(path)
+    except ManifestError as error:
+        raise PredictionError(str(error)) from error
+    for number, row in enumerate(rows, 1):
+        fields, rest = fields_of(row)
+        # A list of recordings without ids: a recording is its own id.
+        key = as_id(fields.pop("id", fields.get("wav")))
+        if key is None:
+            raise PredictionError(
+                f"Row {number} of {path} has no id (it has: {some(row, 20)}): "
+                f"name it by one of {known_names('id')}."
+            )
+        yield key, {**rest, **fields}
 
 
-def _once(pairs, path):
-    """A dict of pairs; JSON itself would keep the last of equal keys."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise PredictionError(f"{path}: the id {twice!r} is there twice.")
-    return found
-
-
-def _item(key, row, path):
-    item = {NAMES.get(name, name): value for name, value in row.items()}
+def _item(key, item, path):
     if not isinstance(item.get("emotion"), str) or not item["emotion"].strip():
-        raise PredictionError(f"Item {key!r} of {path} has no emotion.")
+        raise PredictionError(
+            f"Item {key!r} of {path} has no emotion (it has: "
+            f"{some(item, 20)}; looked for: {known_names('emotion')})."
+        )
+    item["emotion"] = item["emotion"].strip()
     if isinstance(item.get("wav"), str):
         wav = item["wav"].replace(DATA_ROOT, str(path.parent))
         item["wav"] = os.path.normpath(path.parent / wav)

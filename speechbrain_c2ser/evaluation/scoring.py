@@ -1,7 +1,11 @@
 """Every figure of a set of predictions, each way of reading them apart."""
 
+from pathlib import PurePath
+
 import numpy as np
 
+from speechbrain_c2ser.data.columns import is_missing
+from speechbrain_c2ser.evaluation.errors import PredictionError, some
 from speechbrain_c2ser.evaluation.metrics import (
     bootstrap_intervals,
     classification_metrics,
@@ -9,7 +13,7 @@ from speechbrain_c2ser.evaluation.metrics import (
     reliability_bins,
     selective_accuracy,
 )
-from speechbrain_c2ser.evaluation.predictions import PredictionError, some
+from speechbrain_c2ser.evaluation.probabilities import on_space
 from speechbrain_c2ser.evaluation.readings import read_labels
 from speechbrain_c2ser.labels import LabelSpace
 
@@ -32,6 +36,7 @@ def evaluate(
     outside_as_unparsed=False,
     samples=1000,
     seed=0,
+    group_by=(),
 ):
     """Score predictions against what is true.
 
@@ -51,6 +56,9 @@ def evaluate(
         The same of a label that means none of the set.
     samples, seed : int
         Of the bootstrap.
+    group_by : sequence of str
+        More fields of the references, beside language, gender, corpus and
+        speaker, for figures of each of their values.
 
     Returns
     -------
@@ -75,19 +83,24 @@ def evaluate(
     ('synonyms', 1)
     """
     space = space or LabelSpace.from_items(references)
+    groups = _groups(references, group_by)
     rows = _in_order(predictions, references, missing_as_unparsed)
     targets, mapped = _targets(references, space)
     missing = len(rows) - len(predictions)
-    readings = read_labels(rows, space, judge, outside_as_unparsed)
+    probabilities, left_out = on_space(rows, space)
+    readings = read_labels(
+        rows, space, judge, outside_as_unparsed, probabilities
+    )
     figures = {}
     for name, labels in readings.items():
         figures[name] = score(targets, labels, space.names, samples, seed)
         figures[name]["groups"] = _grouped(
-            list(references.values()), targets, labels, space, samples, seed
+            groups, targets, labels, space, samples, seed
         )
     calibration = None
-    if "scored" in readings:
-        calibration = _calibration(rows, targets, space)
+    if probabilities is not None:
+        calibration = _calibration(probabilities, targets, space)
+        calibration["left_out"] = left_out
     return {
         "labels": space.names,
         "n": len(rows),
@@ -175,6 +188,8 @@ def unparsed_answers(result, predictions):
 def _in_order(predictions, references, missing_as_unparsed):
     """A prediction of each reference, in their order."""
     by_id = {row["id"]: row for row in predictions}
+    if by_id and not by_id.keys() & references.keys():
+        by_id = _by_recording(by_id, references) or by_id
     unknown = [key for key in by_id if key not in references]
     if unknown:
         raise PredictionError(
@@ -195,6 +210,26 @@ def _in_order(predictions, references, missing_as_unparsed):
     return [by_id.get(key, {"id": key, **nothing}) for key in references]
 
 
+def _by_recording(by_id, references):
+    """Predictions whose ids are files, by the ids of the references.
+
+    Only where each file's name belongs to one utterance: else none.
+    """
+    owners = {}
+    for key, item in references.items():
+        for name in {PurePath(item.get("wav") or key).name, key}:
+            owners.setdefault(name, set()).add(key)
+    found = {}
+    for name, row in by_id.items():
+        name = PurePath(name.replace("\\", "/"))
+        owner = owners.get(name.name) or owners.get(name.stem) or ()
+        if len(owner) != 1 or found.keys() & owner:
+            return None
+        (key,) = owner
+        found[key] = {**row, "id": key}
+    return found
+
+
 def _targets(references, space):
     """True labels of the set, and which raw ones were mapped into it."""
     targets, mapped = [], {}
@@ -212,13 +247,28 @@ def _targets(references, space):
     return targets, mapped
 
 
-def _grouped(items, targets, labels, space, samples, seed):
-    """Group -> value -> figures; a group that no item tells is left out."""
+def _groups(references, group_by):
+    """Group -> its value of each utterance, where any tells it."""
     groups = {}
-    for group, field in GROUPS.items():
-        values = [str(item.get(field) or "unknown") for item in items]
-        if set(values) == {"unknown"}:
-            continue
+    fields = GROUPS | {field: field for field in group_by}
+    for group, field in fields.items():
+        values = [
+            "unknown" if is_missing(value) else str(value)
+            for value in (item.get(field) for item in references.values())
+        ]
+        if set(values) != {"unknown"}:
+            groups[group] = values
+        elif field in group_by:
+            raise PredictionError(
+                f"No reference has the field {field!r} to group by."
+            )
+    return groups
+
+
+def _grouped(values_of, targets, labels, space, samples, seed):
+    """Group -> value -> figures."""
+    groups = {}
+    for group, values in values_of.items():
         groups[group] = {}
         for value in sorted(set(values)):
             inside = [i for i, own in enumerate(values) if own == value]
@@ -232,11 +282,10 @@ def _grouped(items, targets, labels, space, samples, seed):
     return groups
 
 
-def _calibration(rows, targets, space):
+def _calibration(probabilities, targets, space):
     probabilities = np.array(
-        [[row["probabilities"][name] for name in space] for row in rows]
+        [[own[name] for name in space] for own in probabilities]
     )
-    probabilities /= probabilities.sum(1, keepdims=True)
     indices = [space.index(name) for name in targets]
     return {
         "ece": expected_calibration_error(probabilities, indices),

@@ -4,6 +4,8 @@ One entry a concept. The first word of a language is the one that answers
 use; the others are understood only. A word stands under one concept.
 """
 
+import unicodedata
+
 # concept: (broader concept or None, definition, {language: words})
 CONCEPTS = {
     "angry": (
@@ -260,6 +262,18 @@ def words_of(concept, language=None):
     ]
 
 
+def plain_label(name: str) -> str:
+    """A label without what does not count: case, blanks, underscores, width.
+
+    Example
+    -------
+    >>> plain_label(" Very_Sad "), plain_label("Ｓａｄ")
+    ('very sad', 'sad')
+    """
+    text = unicodedata.normalize("NFKC", name).lower()
+    return " ".join(text.replace("_", " ").split())
+
+
 def concept_of(name):
     """The concept that a raw label means, or None.
 
@@ -268,7 +282,7 @@ def concept_of(name):
     >>> concept_of("Sadness"), concept_of("ang"), concept_of("yellow")
     ('sad', 'angry', None)
     """
-    name = " ".join(name.lower().replace("_", " ").split())
+    name = plain_label(name)
     if name in CONCEPTS:
         return name
     if name in CODES:

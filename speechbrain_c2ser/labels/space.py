@@ -1,5 +1,7 @@
 """The closed set of emotions that a model tells apart, and their words."""
 
+import unicodedata
+
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.labels.emotion_words import (
     CATCH_ALL,
@@ -7,6 +9,7 @@ from speechbrain_c2ser.labels.emotion_words import (
     SPACE_OF_SIZE,
     SPACES,
     concept_of,
+    plain_label,
     words_of,
 )
 from speechbrain_c2ser.labels.lexicon import Lexicon
@@ -49,7 +52,7 @@ class LabelSpace:
         self.names = [str(name) for name in names]
         if not self.names or not all(name.strip() for name in self.names):
             raise ValueError("A label space needs names that are not empty.")
-        if len({name.lower() for name in self.names}) < len(self.names):
+        if len(set(map(plain_label, self.names))) < len(self.names):
             raise ValueError(
                 f"A label occurs twice in {', '.join(self.names)}."
             )
@@ -103,12 +106,20 @@ class LabelSpace:
     def from_names(cls, names):
         """The distinct names of any iterable, sorted.
 
+        Of spellings that differ by case, blanks or width, the first in
+        lower case counts, without blanks around it.
+
         Example
         -------
-        >>> LabelSpace.from_names(["sad", "angry", "sad"]).names
+        >>> LabelSpace.from_names(["sad", "Angry", "sad ", "angry"]).names
         ['angry', 'sad']
         """
-        return cls(sorted(set(names)))
+        spellings = {}
+        for name in sorted({str(name).strip() for name in names}):
+            own = spellings.setdefault(plain_label(name), name)
+            if name.islower() and not own.islower():
+                spellings[plain_label(name)] = name
+        return cls(sorted(spellings.values()))
 
     @classmethod
     def from_items(cls, items):
@@ -303,7 +314,8 @@ class LabelSpace:
         """
         if raw is None:
             return None
-        meant = {self._map_one(part) for part in str(raw).split("/")}
+        raw = unicodedata.normalize("NFKC", str(raw))
+        meant = {self._map_one(part) for part in raw.split("/")}
         return meant.pop() if len(meant) == 1 else None
 
     def mapping_to(self, other):
@@ -336,9 +348,9 @@ class LabelSpace:
         return placed
 
     def _map_one(self, raw):
-        plain = " ".join(raw.lower().replace("_", " ").split())
+        plain = plain_label(raw)
         for name in self.names:
-            if plain == name.lower().replace("_", " "):
+            if plain == plain_label(name):
                 return name
         owner = self._lexicons[True].owner(plain)
         if owner:

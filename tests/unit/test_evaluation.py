@@ -15,12 +15,13 @@ from sklearn.metrics import (
 
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.evaluation.comparing import compare, read_result
+from speechbrain_c2ser.evaluation.errors import PredictionError
 from speechbrain_c2ser.evaluation.predictions import (
-    PredictionError,
     read_predictions,
     write_predictions,
 )
-from speechbrain_c2ser.evaluation.readings import read_labels, within
+from speechbrain_c2ser.evaluation.probabilities import within
+from speechbrain_c2ser.evaluation.readings import read_labels
 from speechbrain_c2ser.evaluation.references import read_references
 from speechbrain_c2ser.evaluation.scoring import evaluate
 from speechbrain_c2ser.inference.text_llm import TextLLM, label_judge
@@ -155,7 +156,7 @@ def test_unparsed_is_counted():
     [
         ([{"id": "u0", "label": "sad"}] * 2, "1 ids twice or more .u0."),
         ([{"label": "sad"}], "Prediction 1 .* has no id"),
-        ([{"id": 3, "label": "sad"}], "has no id"),
+        ([{"id": 3.5, "label": "sad"}], "has no id"),
         ([{"id": "u0"}], "'u0' .* neither text nor label"),
         ([{"id": "u0", "text": 3}], "'u0' .* text is no text"),
         (

@@ -1,0 +1,218 @@
+"""Predictions and references of other systems: columns, ids, probabilities."""
+
+import json
+
+import pytest
+
+from speechbrain_c2ser.cli import main
+from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.evaluation.errors import PredictionError
+from speechbrain_c2ser.evaluation.predictions import read_predictions
+from speechbrain_c2ser.evaluation.references import find_space, read_references
+from speechbrain_c2ser.evaluation.scoring import evaluate
+from speechbrain_c2ser.labels import LabelSpace
+
+LABELS = ["angry", "happy", "sad"]
+SPACE = LabelSpace(LABELS)
+TRUE = {str(i): {"emotion": label} for i, label in enumerate(LABELS)}
+
+
+def score(path, space=SPACE, true=TRUE, **options):
+    result = evaluate(read_predictions(path), true, space, samples=9, **options)
+    return result, result["readings"][result["main"]]["ua"]
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("t.csv", "id,label,probabilities\n0,angry,\n1,happy,\n2,sad,\n"),
+        ("t.CSV", "id;label\n0;angry\n1;happy\n2;sad\n"),
+        ("t.tsv", "id\tlabel\tprobabilities\n0\tangry\t\n1\thappy\t\n2\tsad\t"),
+        ("t.csv", "Utt ID,Predicted_Label\n0, Angry\n1,HAPPY \n\n2,sadness\n"),
+        ("t.csv", "key,answer\n0,Angry!\n1,so happy\n2,It is sad\n"),
+        # what is true beside what was predicted, under three sets of names
+        ("t.csv", "id,label,pred\n0,sad,angry\n1,sad,happy\n2,sad,sad\n"),
+        ("t.csv", "id,emotion,label\n0,sad,angry\n1,sad,happy\n2,sad,sad\n"),
+        ("t.csv", "id,y_true,prediction\n0,x,angry\n1,x,happy\n2,x,sad\n"),
+        # nothing but an emotion: it is what was predicted
+        ("t.csv", "utt,emotion\n0,angry\n1,happy\n2,sad\n"),
+        ("t.json", '{"0": {"label": "angry"}, "1": {"label": "happy"}, '
+         '"2": {"label": "sad"}}'),
+        ("t.json", '[{"id": 0, "label": "angry"}, {"id": 1.0, "label": '
+         '"happy"}, {"id": 2, "label": "sad"}]'),
+        # files for ids, of references that are named by their stem
+        ("t.csv", "file,label\nw/0.wav,angry\nw/1.wav,happy\nw\\2.wav,sad\n"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_tables_of_any_kind(tmp_path, name, text, encoding):
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    assert score(tmp_path / name)[1] == 1
+
+
+def test_a_table_tells_its_own_truth(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("file,label,pred\na.wav,sad,sad\nb.wav,happy,sad\n")
+    rows = read_predictions(path)
+    assert [row["emotion"] for row in rows] == ["sad", "happy"]
+    assert [row["label"] for row in rows] == ["sad", "sad"]
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("mood,name\nsad,a\n", "has no id.*it has: mood, name"),
+        ("id,mood\na,sad\n", "'a'.*neither text nor label.*id, mood"),
+        ("id,label\n1,sad\n1,sad\n", "1 ids twice or more .1."),
+        ("id,label\n,sad\n", "Prediction 1 .* has no id"),
+    ],
+)
+def test_errors_say_what_was_found(tmp_path, text, problem):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(PredictionError, match=problem):
+        read_predictions(tmp_path / "t.csv")
+
+
+def test_missing_values_are_no_labels(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        '{"id": 0, "label": NaN}\n{"id": 1, "label": "nan"}\n'
+        '{"id": 2, "label": "sad", "emotion": NaN}\n'
+    )
+    rows = read_predictions(path)
+    assert [row["label"] for row in rows] == [None, None, "sad"]
+    assert "emotion" not in rows[2]
+
+
+def test_files_of_one_name_are_not_taken_for_each_other(tmp_path):
+    true = {
+        "a": {"emotion": "sad", "wav": "one/x.wav"},
+        "b": {"emotion": "happy", "wav": "two/x.wav"},
+    }
+    path = tmp_path / "t.csv"
+    path.write_text("file,label\none/x.wav,sad\ntwo/x.wav,happy\n")
+    with pytest.raises(PredictionError, match="references do not hold"):
+        score(path, true=true)
+
+
+NINE = ["生气/angry", "厌恶/disgusted", "恐惧/fearful", "开心/happy",
+        "中立/neutral", "其他/other", "难过/sad", "吃惊/surprised",
+        "<unk>"]  # fmt: skip
+
+
+def nine(best):
+    return {name: 0.92 if best in name else 0.01 for name in NINE}
+
+
+def write_lines(path, rows):
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_nine_classes_on_a_smaller_set(tmp_path, capsys):
+    rows = [
+        {"id": key, "label": item["emotion"],
+         "probabilities": nine(item["emotion"])}
+        for key, item in TRUE.items()
+    ]  # fmt: skip
+    path = write_lines(tmp_path / "t.jsonl", rows)
+    result, ua = score(path)
+    assert ua == result["readings"]["scored"]["ua"] == 1
+    assert result["calibration"]["left_out"] == pytest.approx(0.06)
+    assert result["calibration"]["ece"] == pytest.approx(1 - 0.92 / 0.94)
+    reference = write_lines(
+        tmp_path / "true.jsonl", [{"id": k, **v} for k, v in TRUE.items()]
+    )
+    command = ["evaluate", str(path), "--reference", str(reference)]
+    assert main([*command, "--samples", "9"]) == 0
+    assert "outside the set are left out: 6.0%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        # FunASR, a pipeline of Hugging Face, logits, a column a label
+        lambda best: {"labels": NINE, "scores": list(nine(best).values())},
+        lambda best: {
+            "scores": [{"label": k, "score": v} for k, v in nine(best).items()]
+        },
+        lambda best: {"logits": {k: 9 * (k == best) - 5 for k in LABELS}},
+        lambda best: {f"prob_{k}": float(k == best) for k in LABELS},
+        lambda best: {k: "0,8" if k == best else "0,1" for k in LABELS},
+        lambda best: {"probs": json.dumps(nine(best))},
+    ],
+)
+def test_probabilities_in_other_forms(tmp_path, row):
+    rows = [{"key": k, **row(v["emotion"])} for k, v in TRUE.items()]
+    result, ua = score(write_lines(tmp_path / "t.jsonl", rows))
+    assert ua == result["readings"]["scored"]["ua"] == 1
+
+
+@pytest.mark.parametrize(
+    "own, problem",
+    [
+        ({"sad": 2.0, "happy": -1.0}, "'0'.*not from 0 to 1.*logits"),
+        ({"sad": 80, "happy": 20}, "'0'.*not from 0 to 1.*per cent"),
+        ({"sad": 0.4, "happy": 0.4}, "'0'.*sum to 0.800, not to 1"),
+        ({"sad": float("nan"), "happy": 1.0}, "'0'.*not label -> number"),
+        ([0.5, 0.5], "'0'.*not label -> number"),
+    ],
+)
+def test_probabilities_that_are_none(tmp_path, own, problem):
+    rows = [{"id": "0", "label": "sad", "probabilities": own}]
+    with pytest.raises(PredictionError, match=problem):
+        read_predictions(write_lines(tmp_path / "t.jsonl", rows))
+
+
+def test_blanks_case_and_width_of_true_labels(tmp_path):
+    path = tmp_path / "true.csv"
+    path.write_text(
+        "id,Emotion\n0,angry \n1,Happy\n2,ＳＡＤ\n3,Angry\n4,happy\n5,sad\n",
+        encoding="utf-8",
+    )
+    true = read_references(path)
+    space = find_space(None, true)
+    assert space.names == ["angry", "happy", "sad"]
+    rows = [{"id": str(i), "label": LABELS[i % 3]} for i in range(6)]
+    result = evaluate(rows, true, space, samples=9)
+    assert result["readings"]["synonyms"]["ua"] == 1
+    assert space.map("生气／Angry") == "angry"
+    with pytest.raises(ValueError, match="occurs twice"):
+        LabelSpace(["sad", "Sad "])
+
+
+def test_references_by_other_names(tmp_path):
+    path = tmp_path / "true.csv"
+    path.write_text("File;Emo;begin\na.wav;sad;0,5\n")
+    assert read_references(path)["a.wav"]["emotion"] == "sad"
+    path.write_text("id,mood\na,sad\n")
+    with pytest.raises(PredictionError, match="'a'.*it has: mood; looked for"):
+        read_references(path)
+    with pytest.raises((PredictionError, ManifestError), match="spreadsheet"):
+        (tmp_path / "t.xlsx").write_bytes(b"PK")
+        read_references(tmp_path / "t.xlsx")
+
+
+def test_groups_by_any_field(tmp_path, capsys):
+    true = {
+        key: {**item, "condition": "noisy" if key == "2" else 0}
+        for key, item in TRUE.items()
+    }
+    rows = [{"id": key, "label": "sad"} for key in true]
+    result = evaluate(rows, true, SPACE, samples=9, group_by=["condition"])
+    groups = result["readings"]["synonyms"]["groups"]
+    assert set(groups["condition"]) == {"noisy", "0"}
+    assert groups["condition"]["noisy"]["wa"] == 1
+    with pytest.raises(PredictionError, match="no.*'mood'|'mood' to group"):
+        evaluate(rows, true, SPACE, samples=9, group_by=["mood"])
+    reference = write_lines(
+        tmp_path / "true.jsonl", [{"id": k, **v} for k, v in true.items()]
+    )
+    path = write_lines(tmp_path / "t.jsonl", rows)
+    command = ["evaluate", str(path), "--reference", str(reference),
+               "--samples", "9", "--group-by", "condition"]  # fmt: skip
+    assert main(command) == 0
+    assert "By condition" in (tmp_path / "t/report.md").read_text()
