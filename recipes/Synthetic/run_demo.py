@@ -7,11 +7,13 @@
 Every step is a recipe script that a full-size run uses too, called with its
 ``tiny`` yaml. A finished step leaves a stamp: run again after Ctrl-C and the
 work goes on where it stopped. A step whose command, yaml or earlier step
-changed is done anew.
+changed is done anew. A step is a line on the terminal; what its script says
+is in the log.
 """
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -25,83 +27,182 @@ from speechbrain_c2ser.data.manifest import SPLITS, read_manifest
 
 DEMO_UTTERANCES = 4760
 MOST_REPEATS = 3
+# What the warm-up makes of the synthetic corpus, kept to save its minutes.
+WARM_WHISPER = ROOT / "recipes/Synthetic/tiny_whisper"
 # Published: trained in both stages. Here that would cost half a minute.
 FROZEN_WHISPER = ["--overlay", "hparams/c2ser/ablations/frozen_whisper.yaml"]
 IMPLICIT_SHARE = 2 / 3  # of the epochs: the second stage starts from the first
 
 
-def corpus_steps(output, data):
+def corpus_steps(output: Path, data: Path | None) -> list[Step]:
     """The corpus (synthetic, or a user's folder) and its speaking styles."""
     if data is None:
-        yaml, source = "hparams/synthetic/corpus.yaml", []
+        yaml, options, source = "hparams/synthetic/corpus.yaml", [], "synthetic"
+        title = "synthesizes the voices"
     else:
-        yaml = "hparams/synthetic/recordings.yaml"
-        source = [f"--data_folder={Path(data).resolve()}"]
+        yaml, source = "hparams/synthetic/recordings.yaml", str(data.resolve())
+        options, title = [f"--data_folder={source}"], "reads the recordings"
     corpus, style = output / "corpus", output / "style"
     prepare = ["recipes/Synthetic/prepare.py", yaml]
     return [
-        Step("corpus", corpus, [*prepare, f"--save_folder={corpus}", *source]),
         Step(
-            "style", style, ["recipes/C2SER/annotate_style.py", corpus, style]
+            "corpus",
+            corpus,
+            [*prepare, f"--save_folder={corpus}", *options],
+            title,
+            corpus_figure,
+            source,
+        ),
+        Step(
+            "style",
+            style,
+            ["recipes/C2SER/annotate_style.py", corpus, style],
+            "measures pitch, loudness and rate",
         ),
     ]
 
 
-def model_steps(output):
-    """Pre-training, both stages and the evaluation, on a prepared corpus."""
-    corpus = json.loads((output / "corpus/corpus.json").read_text())
-    items = read_manifest(output / "style/train.json")
-    languages = sorted(
-        {answer_language(item.get("language")) for item in items.values()}
-    )
-    content = all(item.get("transcript") for item in items.values())
-    models, encoder = output / "models", output / "emotion2vec_s/encoder"
-    manifest = {split: output / f"style/{split}.json" for split in SPLITS}
-    manifests = [f"--{s}_manifest={manifest[s]}" for s in ("train", "valid")]
+class Demo:
+    """The steps on a prepared corpus, in order.
 
-    def train(name, script, yaml, *options, share=1.0):
-        folder = output / name
-        number = round(share * epochs(yaml, len(items)))
+    Arguments
+    ---------
+    output : Path
+        Folder of the run, with ``corpus`` and ``style`` in it.
+    from_scratch : bool
+        Whether the tiny Whisper is warmed up here rather than taken ready.
+    """
+
+    def __init__(self, output: Path, from_scratch: bool = False):
+        self.output = output
+        self.corpus = json.loads((output / "corpus/corpus.json").read_text())
+        self.manifest = {s: output / f"style/{s}.json" for s in SPLITS}
+        items = read_manifest(self.manifest["train"])
+        self.utterances = len(items)
+        self.languages = sorted(
+            {answer_language(item.get("language")) for item in items.values()}
+        )
+        self.content = all(item.get("transcript") for item in items.values())
+        self.encoder = output / "emotion2vec_s/encoder"
+        synthetic = self.corpus.get("synthetic")
+        self.warm_up = self.content and (from_scratch or not synthetic)
+        self.cold_whisper = WARM_WHISPER
+        if from_scratch:
+            self.cold_whisper = output / "models/tiny_whisper"
+        self.whisper = self.cold_whisper
+        if self.warm_up:
+            self.whisper = output / "whisper_warm_up/whisper"
+
+    def steps(self) -> list[Step]:
+        """Pre-training, both stages and the evaluation."""
+        stage_one = self.output / "explicit/c2ser"
+        return [
+            self.models(),
+            self.pretraining(),
+            self.embeddings(
+                "before", "random:hparams/blocks/emotion2vec_s_tiny.yaml"
+            ),
+            self.embeddings("after", self.encoder),
+            *([self.warming_up()] if self.warm_up else []),
+            self.stage(
+                "explicit",
+                "stage 1: style, content, then emotion",
+                f"--llm_source={self.output / 'models/tiny_llm'}",
+            ),
+            self.stage(
+                "implicit",
+                "stage 2: the emotion at once",
+                *FROZEN_WHISPER,
+                f"--llm_source={stage_one / 'llm'}",
+                f"--start_from={stage_one}",
+                share=IMPLICIT_SHARE,
+            ),
+            self.evaluation("explicit"),
+            self.evaluation("implicit"),
+        ]
+
+    def models(self) -> Step:
+        folder = self.output / "models"
+        script = "recipes/Synthetic/make_tiny_models.py"
+        command = [script, self.manifest["train"], folder]
+        return Step(
+            "models",
+            folder,
+            [*command, "--languages", *self.languages],
+            "makes a small language model",
+        )
+
+    def pretraining(self) -> Step:
+        return self.training(
+            "emotion2vec_s",
+            "recipes/Emotion2VecS/pretrain.py",
+            "hparams/emotion2vec_s/tiny.yaml",
+            title="stage 0: pre-trains the acoustic encoder",
+            figure=last_epoch("train_loss", "loss"),
+        )
+
+    def warming_up(self) -> Step:
+        return self.training(
+            "whisper_warm_up",
+            "recipes/C2SER/warm_up_whisper.py",
+            "hparams/c2ser/warm_up_tiny.yaml",
+            f"--whisper_source={self.cold_whisper}",
+            title="teaches the semantic encoder phonemes",
+            figure=last_epoch(
+                "valid_phoneme_error_rate", "phoneme error rate (valid)"
+            ),
+        )
+
+    def stage(self, name: str, title: str, *options, share=1.0) -> Step:
+        return self.training(
+            name,
+            f"recipes/C2SER/train_{name}.py",
+            "hparams/c2ser/tiny.yaml",
+            f"--label_names={json.dumps(self.corpus['labels'])}",
+            f"--languages={json.dumps(self.languages)}",
+            f"--content={self.content}",
+            f"--whisper_source={self.whisper}",
+            f"--emotion2vec_source={self.encoder}",
+            f"--feature_folder={self.output / 'features'}",
+            *options,
+            title=title,
+            figure=last_epoch("valid_ua", "UA (valid)"),
+            share=share,
+        )
+
+    def training(
+        self, name, script, yaml, *options, title, figure, share=1.0
+    ) -> Step:
+        folder = self.output / name
+        number = round(share * epochs(yaml, self.utterances))
         command = [
             script,
             yaml,
             f"--output_folder={folder}",
-            *manifests,
+            *(f"--{s}_manifest={self.manifest[s]}" for s in ("train", "valid")),
             f"--number_of_epochs={number}",
-        ]
-        return Step(name, folder, [*command, *options])
-
-    def stage(name, *options, share=1.0):
-        return train(
-            name,
-            f"recipes/C2SER/train_{name}.py",
-            "hparams/c2ser/tiny.yaml",
-            f"--label_names={json.dumps(corpus['labels'])}",
-            f"--languages={json.dumps(languages)}",
-            f"--content={content}",
-            f"--whisper_source={whisper}",
-            f"--emotion2vec_source={encoder}",
-            f"--feature_folder={output / 'features'}",
             *options,
-            share=share,
-        )
+        ]
+        return Step(name, folder, command, title, figure)
 
-    def embed(name, source):
+    def embeddings(self, name: str, source) -> Step:
+        """Vectors for the report's map; the report has a probe of its own."""
         return Step(
             f"embeddings_{name}",
-            output / f"embeddings_{name}",
+            self.output / f"embeddings_{name}",
             [
                 "recipes/Emotion2VecS/probe.py",
                 source,
-                f"--train={manifest['train']}",
-                f"--test={manifest['test']}",
-                f"--save={output / f'embeddings_{name}.npz'}",
-                "--no-classifier",  # the report has a probe of its own
+                f"--train={self.manifest['train']}",
+                f"--test={self.manifest['test']}",
+                f"--save={self.output / f'embeddings_{name}.npz'}",
+                "--no-classifier",
             ],
+            f"embeds the test voices {name} stage 0",
         )
 
-    def evaluate(mode):
-        folder = output / f"evaluation_{mode}"
+    def evaluation(self, mode: str) -> Step:
+        folder = self.output / f"evaluation_{mode}"
         return Step(
             f"evaluation_{mode}",
             folder,
@@ -109,50 +210,17 @@ def model_steps(output):
                 "recipes/C2SER/evaluate.py",
                 "hparams/c2ser/evaluate.yaml",
                 f"--output_folder={folder}",
-                f"--result_file={output / mode}.json",
-                f"--c2ser_folder={output / mode / 'c2ser'}",
-                f"--test_manifest={manifest['test']}",
+                f"--result_file={self.output / mode}.json",
+                f"--c2ser_folder={self.output / mode / 'c2ser'}",
+                f"--test_manifest={self.manifest['test']}",
                 f"--mode={mode}",
             ],
+            f"asks about the unseen voices, {mode} answers",
+            lambda _: evaluation_figure(self.output / f"{mode}.json"),
         )
 
-    whisper = models / "tiny_whisper"
-    warm_up = []
-    if content:  # without transcripts there is nothing to warm up on
-        whisper = output / "whisper_warm_up/whisper"
-        warm_up = [
-            train(
-                "whisper_warm_up",
-                "recipes/C2SER/warm_up_whisper.py",
-                "hparams/c2ser/warm_up_tiny.yaml",
-                f"--whisper_source={models / 'tiny_whisper'}",
-            )
-        ]
-    make = ["recipes/Synthetic/make_tiny_models.py", manifest["train"], models]
-    return [
-        Step("models", models, [*make, "--languages", *languages]),
-        train(
-            "emotion2vec_s",
-            "recipes/Emotion2VecS/pretrain.py",
-            "hparams/emotion2vec_s/tiny.yaml",
-        ),
-        embed("before", "random:hparams/blocks/emotion2vec_s_tiny.yaml"),
-        embed("after", encoder),
-        *warm_up,
-        stage("explicit", f"--llm_source={models / 'tiny_llm'}"),
-        stage(
-            "implicit",
-            *FROZEN_WHISPER,
-            f"--llm_source={output / 'explicit/c2ser/llm'}",
-            f"--start_from={output / 'explicit/c2ser'}",
-            share=IMPLICIT_SHARE,
-        ),
-        evaluate("explicit"),
-        evaluate("implicit"),
-    ]
 
-
-def epochs(yaml, utterances):
+def epochs(yaml: str, utterances: int) -> float:
     """Epochs of a tiny yaml, more of them on a corpus smaller than the demo's.
 
     The yamls are made for the synthetic corpus; a small one would else see
@@ -163,7 +231,34 @@ def epochs(yaml, utterances):
     return settings["number_of_epochs"] * more
 
 
-def describe_run(output, times):
+def corpus_figure(folder: Path) -> str:
+    """Utterances of each split."""
+    counts = [len(read_manifest(folder / f"{split}.json")) for split in SPLITS]
+    return "{} utterances to train on, {} to choose by, {} to test on".format(
+        *counts
+    )
+
+
+def last_epoch(key: str, name: str):
+    """A figure of the last epoch in a training's log."""
+
+    def figure(folder: Path) -> str:
+        lines = (folder / "train_log.jsonl").read_text().splitlines()
+        return f"{name} {json.loads(lines[-1])[key]:.3f}"
+
+    return figure
+
+
+def evaluation_figure(result: Path) -> str:
+    """UA on the test voices, and the content error where there is one."""
+    metrics = json.loads(result.read_text())["metrics"]
+    told = f"UA {metrics['ua']:.3f}"
+    if metrics.get("content_error_rate") is not None:
+        told += f", content error {metrics['content_error_rate']:.3f}"
+    return told
+
+
+def describe_run(output: Path, times: dict) -> None:
     """Facts of the run beside its figures, for the report."""
     corpus = json.loads((output / "corpus/corpus.json").read_text())
     run = json.loads((output / "implicit/run.json").read_text())
@@ -172,29 +267,58 @@ def describe_run(output, times):
     write_atomic(json.dumps(times, indent=1), output / "times.json")
 
 
-def main():
+def run(output: Path, data: Path | None, from_scratch: bool) -> None:
+    """Do what is not done yet, then write and print the report."""
+    sources = corpus_steps(output, data)
+    fresh = not output.exists()
+    output.mkdir(parents=True, exist_ok=True)
+    log = output / "log.txt"
+    try:
+        times, key = run_steps(sources[:1], log=log)
+    except StepFailed as error:
+        if not fresh:
+            raise
+        # Refused before anything was made: nothing is left, no log either.
+        shutil.rmtree(output, ignore_errors=True)
+        raise StepFailed(str(error).splitlines()[0]) from error
+    print(f"   (what the scripts say is in {log})", flush=True)
+    more, key = run_steps(sources[1:], key, log, 1)
+    times.update(more)
+    steps = Demo(output, from_scratch).steps()
+    more, key = run_steps(steps, key, log, len(sources))
+    times.update(more)
+    describe_run(output, times)
+    shutil.copytree(
+        output / "implicit/c2ser", output / "c2ser", dirs_exist_ok=True
+    )
+    report = ["recipes/Synthetic/report.py", output]
+    run_steps([Step("report", output / "report", report)], key)
+    print(f"{sum(times.values()):.0f} s in all.")
+
+
+def main() -> None:
     """Read the command line and run what is not done yet."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, help="a folder of recordings")
     parser.add_argument("--output", type=Path, help="results/demo[_NAME]")
+    parser.add_argument(
+        "--from-scratch",
+        action="store_true",
+        default=os.environ.get("FROM_SCRATCH") == "1",
+        help="warm the tiny Whisper up here (four minutes)",
+    )
     options = parser.parse_args()
     output = options.output
     if output is None:
-        name = "demo" if options.data is None else f"demo_{options.data.name}"
+        name = "demo"
+        if options.data is not None:
+            places = options.data.resolve().parts[1:]
+            name = "_".join(["demo", *places[-2:]])
         output = ROOT / "results" / name
-    output = output.resolve()
     try:
-        times, key = run_steps(corpus_steps(output, options.data))
-        more, key = run_steps(model_steps(output), key)
-        times.update(more)
-        describe_run(output, times)
-        shutil.copytree(
-            output / "implicit/c2ser", output / "c2ser", dirs_exist_ok=True
-        )
-        report = ["recipes/Synthetic/report.py", output]
-        run_steps([Step("report", output / "report", report)], key)
-    except StepFailed:
-        sys.exit(1)  # the script has said what is wrong
+        run(output.resolve(), options.data, options.from_scratch)
+    except StepFailed as error:
+        sys.exit(f"make demo: {error}")
     except KeyboardInterrupt:
         sys.exit("\nmake demo: stopped; run it again to go on from here.")
 

@@ -84,3 +84,60 @@ def test_commands_run_with_this_python(steps, tmp_path):
     check.write_text(f"import sys; assert sys.executable == {sys.executable!r}")
     steps.run_steps([steps.Step("a", folder, [check])])
     assert (folder / "finished.json").is_file()
+
+
+def test_a_step_is_one_line_and_its_words_are_in_the_log(
+    steps, tmp_path, capfd
+):
+    talker = tmp_path / "talker.py"
+    talker.write_text(
+        "import sys\n"
+        "print('loads a library')\n"
+        "sys.stderr.write('\\r 10%|#   |\\r 90%|### |\\n')\n"
+    )
+    log, folder = tmp_path / "log.txt", tmp_path / "out"
+    step = steps.Step(
+        "a", folder, [talker], "does it", lambda place: f"UA of {place.name}"
+    )
+    steps.run_steps([step], log=log)
+    shown = capfd.readouterr()
+    assert len(shown.out.splitlines()) == 1 and not shown.err
+    for words in ("1 a", "does it", " s ", "UA of out"):
+        assert words in shown.out
+    kept = log.read_text()
+    assert "talker.py" in kept and "loads a library" in kept
+    assert "10%" not in kept
+    steps.run_steps([step], log=log)
+    assert "done before" in capfd.readouterr().out
+
+
+def test_a_failed_step_says_its_last_words_and_the_log(steps, tmp_path):
+    script = tmp_path / "fails.py"
+    script.write_text(
+        "import sys\nprint('much', 'talk')\nsys.exit('no such corpus: x')\n"
+    )
+    log = tmp_path / "log.txt"
+    step = steps.Step("a", tmp_path / "out", [script])
+    with pytest.raises(steps.StepFailed, match="a failed: no such corpus") as e:
+        steps.run_steps([step], log=log)
+    assert str(log) in str(e.value) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("state", ["finished", "begun"])
+def test_results_of_other_data_are_never_emptied(
+    steps, script, tmp_path, state
+):
+    folder = tmp_path / "out" / "a"
+    first = steps.Step("a", folder, [script, folder], source="first/set")
+    steps.run_steps([first])
+    if state == "begun":
+        (folder / "finished.json").rename(folder / "begun.json")
+    (folder / "notes.txt").write_text("mine")
+    command = [script, folder, "--other"]
+    second = steps.Step("a", folder, command, source="second/set")
+    with pytest.raises(steps.StepFailed, match="results of first/set.*OUTPUT"):
+        steps.run_steps([second])
+    assert (folder / "notes.txt").read_text() == "mine"
+    again = steps.Step("a", folder, command, source="first/set")
+    steps.run_steps([again])
+    assert not (folder / "notes.txt").exists()
