@@ -2,7 +2,7 @@
 """C2SER stage 2: implicit chain of thought, by self-distillation.
 
 > python recipes/C2SER/train_implicit.py hparams/c2ser/tiny.yaml \
-      --overlay hparams/c2ser/implicit_tiny.yaml --start_from=FOLDER_OF_STAGE_1
+      --start_from=STAGE_1/c2ser --llm_source=STAGE_1/c2ser/llm
 
 The same cross-entropy with fewer and fewer explicit answers: what the model
 learned to write out, it learns to know at once (C2SER paper, section 3).

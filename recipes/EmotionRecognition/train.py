@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Train a speech emotion classifier: a probe, a fine-tuned encoder, a network.
 
-> python recipes/EmotionRecognition/train.py hparams/emotion_recognition/FILE \
+> python recipes/EmotionRecognition/train.py \
+      hparams/emotion_recognition/probe.yaml \
       --train_manifest=train.json --valid_manifest=valid.json \
       --test_manifest=test.json --output_folder=results/probe
 

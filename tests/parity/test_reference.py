@@ -34,7 +34,7 @@ def test_the_large_bundle_passes(check, shared_dir, tmp_path, capsys):
 @pytest.fixture
 def bundle(tmp_path, root):
     """One bundle alone, as (json path, safetensors path)."""
-    stem = root / "tests/parity/reference/emotion2vec_s_6heads"
+    stem = root / "tests/parity/reference" / "emotion2vec_s_6heads"
     for suffix in (".json", ".safetensors"):
         shutil.copy(stem.with_suffix(suffix), tmp_path)
     stem = tmp_path / stem.name

@@ -51,7 +51,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted((ROOT / "recipes").rglob("*.py"))
 BLOCKS = sorted((ROOT / "hparams" / "blocks").glob("*.yaml"))
 # An overlay holds what changes on other yamls and does not stand alone; its
-# first line names them: "# Overlay on: hparams/a/b.yaml hparams/a/c.yaml".
+# first line names them: "# Overlay on: {yaml} {yaml} ...".
 OVERLAY_ON = "# Overlay on:"
 OVERLAYS = {
     path: first.removeprefix(OVERLAY_ON).split()
@@ -185,6 +185,25 @@ def test_no_machine_paths_and_no_index_hosts():
             if machine.search(line) or hosts.search(line):
                 found.append(f"{name_of(path)}:{number}: {line.strip()[:60]}")
     assert not found, "\n".join(found)
+
+
+# A path below one of our folders; {name} and * stand for any.
+ROOMS = "recipes|hparams|speechbrain_c2ser|tests|benchmarks|tools|docs"
+OUR_PATH = re.compile(rf"(?<![\w./<-])((?:{ROOMS})/[\w./*{{}}-]+)")
+
+
+def test_every_path_that_is_named_exists():
+    missing = []
+    for path in tracked_files():
+        if path.suffix not in (".py", ".md", ".yaml"):
+            continue
+        text = path.read_text(encoding="utf-8")
+        for number, line in enumerate(text.splitlines(), 1):
+            for name in OUR_PATH.findall(line):
+                name = name.rstrip(".-")
+                if "{" not in name and not list(ROOT.glob(name)):
+                    missing.append(f"{name_of(path)}:{number}: {name}")
+    assert not missing, "\n".join(missing)
 
 
 def test_nothing_unsafe_is_loaded():
