@@ -45,6 +45,8 @@ PROSODY = [
 
 TRAIN = [*PROSODY, "tensorboard>=2.18,<2.22"]
 
+EVALUATE = ["matplotlib>=3.10,<3.12", "markdown>=3.10,<3.12"]
+
 # Corpora in Parquet or Arrow files.
 DATASETS = ["pyarrow>=22,<27"]
 
@@ -52,13 +54,14 @@ EXTRAS = {
     "prosody": PROSODY,
     "train": TRAIN,
     "wandb": ["wandb>=0.31,<0.32"],
-    # Pictures of `c2ser evaluate`; the classic baseline.
-    "evaluate": ["matplotlib>=3.10,<3.12"],
+    # Pictures and web page of `c2ser evaluate`; the classic baseline.
+    "evaluate": EVALUATE,
     "baselines": ["opensmile>=2.6,<2.7"],
-    "demo": [*TRAIN, "matplotlib>=3.10,<3.12"],
+    "demo": [*TRAIN, *EVALUATE],
     "datasets": DATASETS,
     "dev": [
         *DATASETS,
+        "jsonschema>=4.25,<4.27",
         "pytest>=8.4,<10",
         "pytest-xdist>=3.6.1,<4",
         "ruff>=0.17,<0.18",

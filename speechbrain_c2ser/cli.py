@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from speechbrain_c2ser.evaluation.suites.command import add_options
 from speechbrain_c2ser.training.memory import keep_freed_memory
 
 
@@ -168,6 +169,7 @@ def _add_evaluate(commands):
         metavar="FOLDER",
         help="of the figures (default: the predictions' name)",
     )
+    add_options(evaluate)
     compare = commands.add_parser(
         "compare", help="two results of `evaluate`, by a paired bootstrap"
     )
@@ -332,6 +334,11 @@ def _evaluate(options):
         summary,
         unparsed_answers,
     )
+    from speechbrain_c2ser.evaluation.suites.command import run_options
+    from speechbrain_c2ser.evaluation.suites.running import (
+        as_sections,
+        write_result,
+    )
 
     path = Path(options.predictions)
     predictions = read_predictions(path)
@@ -357,8 +364,21 @@ def _evaluate(options):
         options.group_by,
     )
     folder = Path(options.output or path.with_suffix(""))
-    pictures = write_evaluation(result, folder, f"Evaluation of {path.name}")
+    sections = []
+    if options.suites:
+        found = run_options(options, predictions, references, space)
+        write_result(found, folder)
+        sections = as_sections(found)
+    pictures = write_evaluation(
+        result,
+        folder,
+        options.name or f"Evaluation of {path.name}",
+        sections,
+        list(references.values()),
+    )
     print(readings_table(result))
+    for section in sections:
+        print(f"\n{section}")
     print(f"\n{summary(result)}")
     if result["missing"]:
         print(f"{result['missing']} utterances have no prediction.")

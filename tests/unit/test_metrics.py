@@ -24,8 +24,8 @@ from speechbrain_c2ser.evaluation.metrics import (
 )
 from speechbrain_c2ser.evaluation.metrics.classification import (
     _confusions,
-    _indices,
-    _score,
+    label_indices,
+    score_confusions,
 )
 
 LABELS = ["angry", "happy", "neutral", "sad"]
@@ -86,9 +86,11 @@ def test_resampled_scores_are_the_same_scores(metric):
     """The bootstrap's fast form against the plain one."""
     targets, guesses = draw(50, seed=1)
     guesses[::7] = [None] * len(guesses[::7])
-    true, guess = _indices(targets, guesses, LABELS)
+    true, guess = label_indices(targets, guesses, LABELS)
     rows = np.random.default_rng(2).integers(0, 50, (20, 50))
-    fast = _score(_confusions(true[rows], guess[rows], len(LABELS)), metric)
+    fast = score_confusions(
+        _confusions(true[rows], guess[rows], len(LABELS)), metric
+    )
     for row, value in zip(rows, fast, strict=True):
         plain = classification_metrics(
             [targets[i] for i in row], [guesses[i] for i in row], LABELS
@@ -213,11 +215,13 @@ def test_multinomial_resampling_is_drawing_utterances():
     targets, guesses = draw(150, seed=3)
     guesses[::9] = [None] * len(guesses[::9])
     found = bootstrap_intervals(targets, guesses, LABELS, samples=4000)
-    true, guess = _indices(targets, guesses, LABELS)
+    true, guess = label_indices(targets, guesses, LABELS)
     rows = np.random.default_rng(5).integers(0, 150, (4000, 150))
     confusions = _confusions(true[rows], guess[rows], len(LABELS))
     for metric, interval in found.items():
-        plain = np.quantile(_score(confusions, metric), [0.025, 0.975])
+        plain = np.quantile(
+            score_confusions(confusions, metric), [0.025, 0.975]
+        )
         assert interval == pytest.approx(plain, abs=0.008)
         assert interval == bootstrap_interval(
             targets, guesses, LABELS, metric, samples=4000

@@ -4,6 +4,8 @@ Rates are fractions. A prediction of None is an answer that named no label:
 it counts as wrong, and apart.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from sklearn.metrics import (
     accuracy_score,
@@ -48,7 +50,7 @@ def classification_metrics(targets, predictions, labels):
     (0.75, 0.667, [[1, 0, 0], [0, 1, 1]])
     """
     labels = list(labels)
-    true, guess = _indices(targets, predictions, labels)
+    true, guess = label_indices(targets, predictions, labels)
     classes = range(len(labels))
     precision, recall, f1, support = precision_recall_fscore_support(
         true, guess, labels=classes, zero_division=0
@@ -115,7 +117,7 @@ def bootstrap_interval(
     >>> bootstrap_interval(["a", "b"] * 9, ["a", "b"] * 9, ["a", "b"])
     (1.0, 1.0)
     """
-    true, guess = _indices(targets, predictions, labels)
+    true, guess = label_indices(targets, predictions, labels)
     scores = _resampled(true, [guess], len(labels), [metric], samples, seed)
     return _interval(scores[0, 0], confidence)
 
@@ -148,7 +150,7 @@ def bootstrap_intervals(
     >>> bootstrap_intervals(["a", "b"] * 9, ["a", "b"] * 9, ["a", "b"])["wa"]
     (1.0, 1.0)
     """
-    true, guess = _indices(targets, predictions, labels)
+    true, guess = label_indices(targets, predictions, labels)
     scores = _resampled(true, [guess], len(labels), metrics, samples, seed)
     return {
         metric: _interval(own, confidence)
@@ -190,12 +192,14 @@ def paired_bootstrap(
     >>> paired_bootstrap(targets, wrong, targets, ["a", "b"])["difference"]
     0.5
     """
-    true, one = _indices(targets, first, labels)
-    _, two = _indices(targets, second, labels)
+    true, one = label_indices(targets, first, labels)
+    _, two = label_indices(targets, second, labels)
     scores = _resampled(true, [one, two], len(labels), [metric], samples, seed)
     differences = scores[1, 0] - scores[0, 0]
     both = [
-        _score(_confusions(true[None], guess[None], len(labels)), metric)[0]
+        score_confusions(
+            _confusions(true[None], guess[None], len(labels)), metric
+        )[0]
         for guess in (one, two)
     ]
     # Plus one: a p-value of zero cannot be told from finite resamples.
@@ -207,8 +211,33 @@ def paired_bootstrap(
     }
 
 
-def _indices(targets, predictions, labels):
-    """Targets and predictions as indices; unparsed is len(labels)."""
+def label_indices(
+    targets: Sequence[str],
+    predictions: Sequence[str | None],
+    labels: Sequence[str],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and predictions as indices; unparsed is ``len(labels)``.
+
+    Arguments
+    ---------
+    targets, predictions, labels
+        As in :func:`classification_metrics`.
+
+    Returns
+    -------
+    targets, predictions : np.ndarray
+        [N].
+
+    Raises
+    ------
+    ValueError
+        As :func:`classification_metrics`.
+
+    Example
+    -------
+    >>> label_indices(["sad", "sad"], ["sad", None], ["happy", "sad"])
+    (array([1, 1]), array([1, 2]))
+    """
     targets, predictions = list(targets), list(predictions)
     if not targets or len(targets) != len(predictions):
         raise ValueError(
@@ -228,16 +257,32 @@ def _indices(targets, predictions, labels):
     return true, guess
 
 
-def _confusions(true, guess, size):
-    """[S, N] indices, twice -> counts [S, L, L + 1]."""
-    runs, width = len(true), size * (size + 1)
-    cells = true * (size + 1) + guess + np.arange(runs)[:, None] * width
-    counts = np.bincount(cells.ravel(), minlength=runs * width)
-    return counts.reshape(runs, size, size + 1)
+def score_confusions(confusions: np.ndarray, metric: str) -> np.ndarray:
+    """A score of each of many confusion matrices.
 
+    Arguments
+    ---------
+    confusions : np.ndarray
+        Counts [S, L, L + 1]; rows are targets, the last column is unparsed.
+    metric : str
+        "ua", "wa", "macro_f1" or "weighted_f1", as in
+        :func:`classification_metrics`.
 
-def _score(confusions, metric):
-    """A score of each confusion matrix, as in classification_metrics."""
+    Returns
+    -------
+    np.ndarray
+        [S].
+
+    Raises
+    ------
+    ValueError
+        For an unknown metric.
+
+    Example
+    -------
+    >>> score_confusions(np.array([[[3, 1, 0], [0, 2, 2]]]), "ua").tolist()
+    [0.625]
+    """
     size = confusions.shape[1]
     hits = np.diagonal(confusions[:, :, :size], axis1=1, axis2=2)
     support = confusions.sum(axis=2)
@@ -259,6 +304,14 @@ def _score(confusions, metric):
     return (values * weights).sum(axis=1) / weights.sum(axis=1)
 
 
+def _confusions(true, guess, size):
+    """[S, N] indices, twice -> counts [S, L, L + 1]."""
+    runs, width = len(true), size * (size + 1)
+    cells = true * (size + 1) + guess + np.arange(runs)[:, None] * width
+    counts = np.bincount(cells.ravel(), minlength=runs * width)
+    return counts.reshape(runs, size, size + 1)
+
+
 def _resampled(true, guesses, size, metrics, samples, seed):
     """Scores over the same resamples: [systems, metrics, samples].
 
@@ -276,7 +329,9 @@ def _resampled(true, guesses, size, metrics, samples, seed):
             kinds[0] * (size + 1) + answers
         ]
         confusions = (drawn @ cells).reshape(samples, size, size + 1)
-        scores.append([_score(confusions, metric) for metric in metrics])
+        scores.append(
+            [score_confusions(confusions, metric) for metric in metrics]
+        )
     return np.array(scores)
 
 

@@ -6,8 +6,11 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+from speechbrain_c2ser.evaluation.report.html import as_html
+from speechbrain_c2ser.evaluation.report.model_card import model_card_block
 from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
 
+SCHEMA = "c2ser-evaluation/1"
 METRICS = {
     "wa": "WA",
     "ua": "UA",
@@ -23,7 +26,13 @@ READINGS = {
 }
 
 
-def write_evaluation(result, folder, title="Evaluation"):
+def write_evaluation(
+    result: dict,
+    folder: str | Path,
+    title: str = "Evaluation",
+    sections: list[str] = (),
+    items: list[dict] = (),
+) -> list[str]:
     """Write an evaluation into a folder.
 
     Arguments
@@ -33,11 +42,16 @@ def write_evaluation(result, folder, title="Evaluation"):
     folder : str or Path
         Gets result.json (all, with every utterance), scores.csv (a row for
         each reading and group), classes.csv (a row for each reading and
-        label), report.md and, where matplotlib is installed, a confusion
-        matrix for each reading, a reliability diagram and the accuracy over
-        coverage.
+        label), report.md, model_card.md (the metadata block of a Hugging
+        Face model card), where markdown is installed report.html and, where
+        matplotlib is installed, a confusion matrix for each reading, a
+        reliability diagram and the accuracy over coverage.
     title : str
         Heading of the report.
+    sections : list of str
+        More sections of the report, in Markdown.
+    items : list of dict
+        References: what the model card says of the corpus.
 
     Returns
     -------
@@ -49,11 +63,19 @@ def write_evaluation(result, folder, title="Evaluation"):
     pictures = []
     if find_spec("matplotlib") is not None:
         pictures = _draw(result, folder)
-    text = json.dumps(result, ensure_ascii=False, indent=1)
+    text = json.dumps(
+        {"schema": SCHEMA, **result}, ensure_ascii=False, indent=1
+    )
     _write(folder / "result.json", text + "\n")
     _write(folder / "scores.csv", _csv(score_rows(result)))
     _write(folder / "classes.csv", _csv(class_rows(result)))
-    _write(folder / "report.md", as_markdown(result, title, pictures))
+    _write(folder / "report.md", as_markdown(result, title, pictures, sections))
+    card = model_card_block(result, title, items)
+    _write(folder / "model_card.md", card)
+    if find_spec("markdown") is not None:
+        words = as_markdown(result, title, (), sections)
+        paths = [folder / name for name in pictures]
+        _write(folder / "report.html", as_html(words, title, paths))
     return pictures
 
 
@@ -87,8 +109,13 @@ def class_rows(result):
     ]
 
 
-def as_markdown(result, title, pictures=()):
-    """The report in words and tables."""
+def as_markdown(
+    result: dict,
+    title: str,
+    pictures: list[str] = (),
+    more: list[str] = (),
+) -> str:
+    """The report in words and tables, then more sections and the pictures."""
     main = result["main"]
     figures = result["readings"][main]
     notes = [f"{result['n']} utterances, labels {', '.join(result['labels'])}."]
@@ -119,6 +146,7 @@ def as_markdown(result, title, pictures=()):
             f"Expected calibration error {shown(found['ece'])}; mean accuracy "
             f"over coverages {shown(found['selective']['area'])}.",
         ]
+    sections += more
     if pictures:
         sections.append("\n".join(f"![{p[:-4]}]({p})" for p in pictures))
     return "\n\n".join(sections) + "\n"

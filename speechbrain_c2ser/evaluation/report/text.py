@@ -83,6 +83,11 @@ def table(figures):
 
 def markdown_table(rows):
     """Rows of cells, the first one the head, padded to be read as is."""
+    # Names come from files: a bar or a line of their own would end the cell.
+    rows = [
+        [" ".join(cell.split()).replace("|", r"\|") for cell in row]
+        for row in rows
+    ]
     columns = list(zip(*rows, strict=True))
     widths = [max(4, *map(len, column)) for column in columns]
     lines = []
