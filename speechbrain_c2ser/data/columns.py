@@ -7,7 +7,7 @@ import unicodedata
 # Field -> the names it goes by, best first. A closed list; case, blanks and
 # signs of a column's name do not count ("File Path" is "file_path").
 FIELDS = {
-    "id": "id utt_id utterance_id utt utterance uid key index segment_id "
+    "id": "id utt_id utterance_id utt uid key index segment_id "
     "sample_id item_id file_id audio_id",
     "wav": "wav path file audio audio_filepath file_name audio_path file_path "
     "audio_file wav_path wav_file audio_filename wav_filename filepath_wav",
@@ -23,6 +23,13 @@ FIELDS = {
     "actor_id client_id",
     "gender": "gender sex speaker_gender",
     "language": "language lang locale language_id",
+    "valence": "valence val emo_val",
+    "arousal": "arousal aro activation act emo_act",
+    "dominance": "dominance dom emo_dom",
+    "votes": "votes vote_counts",
+    "dialogue": "dialogue dialogue_id dialog dialog_id conversation "
+    "conversation_id",
+    "turn": "turn turn_id turn_number",
 }
 # What tables of predictions call what a system said or decided.
 PREDICTED = {
@@ -37,6 +44,13 @@ PREDICTED = {
     "emotion": "emotion emo true true_label true_emotion gold gold_label "
     "ground_truth groundtruth gt reference ref target target_label y_true",
 }
+DIMENSIONS = ("valence", "arousal", "dominance")
+# One column a rater: rater_1, annotator2, emotion_rater_3.
+RATER = re.compile(r"(emotion)?(rater|annotator|evaluator|judge)\d+(emotion)?")
+# Words of columns that may bound a segment.
+TIMES = re.compile(
+    r"start|begin|onset|offset|end|stop|from|to|time|timestamp|frames?"
+)
 # In thousandths of a second.
 MILLISECONDS = ("startms", "endms", "stopms")
 # As spreadsheets, pandas and databases write that there is no value.
@@ -165,6 +179,18 @@ def fields_of(
         if column not in used and not is_missing(value)
     }
     return fields, rest
+
+
+def looks_like_time(column: str) -> bool:
+    """Whether a column's name speaks of the bounds of a segment.
+
+    Example
+    -------
+    >>> [looks_like_time(c) for c in ("seg_end", "EndFrame", "tone", "mood")]
+    [True, True, False, False]
+    """
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(column)).lower()
+    return any(TIMES.fullmatch(word) for word in re.split(r"[\W_\d]+", words))
 
 
 def known_names(field: str, names: dict = FIELDS) -> str:

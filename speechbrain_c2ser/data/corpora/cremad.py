@@ -6,6 +6,7 @@ Layout: ``AudioWAV/1001_DFA_ANG_XX.wav``: actor, sentence, emotion, level; and
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.splits import folds_by
+from speechbrain_c2ser.data.tables import number_of
 
 LAYOUT = "AudioWAV/1001_DFA_ANG_XX.wav and VideoDemographics.csv"
 EMOTIONS = {
@@ -74,7 +75,8 @@ def prepare(data_folder, save_folder, folds=5, seed=1, label_space=None):
             name["emotion"],
             speaker=name["who"],
             gender=actor.get("Sex"),
-            age=actor.get("Age") and int(actor["Age"]),
+            age=actor.get("Age")
+            and int(number_of(actor["Age"], wav.stem, "age")),
             transcript=SENTENCES.get(name["text"]),
             intensity=LEVELS.get(name["level"]),
         )

@@ -15,6 +15,7 @@ from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import random_split
 from speechbrain_c2ser.data.tables import unique_keys
+from speechbrain_c2ser.data.text_files import read_text
 from speechbrain_c2ser.labels.emotion_words import concept_of
 
 LAYOUT = "label_map.json and fold_1/<corpus>_train_fold_1.json"
@@ -185,9 +186,7 @@ def read_folds(data_folder):
 
 def _read(path):
     try:
-        rows = json.loads(
-            path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys
-        )
+        rows = json.loads(read_text(path), object_pairs_hook=unique_keys)
     except ValueError as error:
         raise ManifestError(f"{path} cannot be read: {error}.") from error
     if not isinstance(rows, dict) or not rows:
@@ -213,7 +212,7 @@ def _label_map(folder):
     """Raw label -> ours: our word where there is one, else theirs, small."""
     for name in ("label_map.json", "label_dict.json"):
         if (folder / name).is_file():
-            content = json.loads((folder / name).read_text(encoding="utf-8"))
+            content = json.loads(read_text(folder / name))
             break
     else:
         raise ManifestError(

@@ -13,6 +13,7 @@ from collections import Counter
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import by_field
+from speechbrain_c2ser.data.text_files import read_text
 
 LAYOUT = (
     "Audio/json/G00001/G00001_02/G00001_02_01/G00001_02_01_002.json and "
@@ -59,7 +60,7 @@ def prepare(data_folder, save_folder, label_space=None):
         r"G(?P<group>\d+)_(?P<dialogue>\d+)_(?P<speaker>\d+)_(?P<turn>\d+)",
     ):
         try:
-            row = json.loads(path.read_text(encoding="utf-8-sig"))
+            row = json.loads(read_text(path))
             emotion = row["emotion_result"]
         except (ValueError, KeyError, TypeError) as error:
             raise ManifestError(

@@ -9,6 +9,7 @@ import re
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.splits import folds_by
+from speechbrain_c2ser.data.text_files import read_text
 
 LAYOUT = "bea_Amused/amused_1-15_0001.wav"
 EMOTIONS = {
@@ -69,5 +70,5 @@ def _sentences(path):
     """Sentence number -> text of CMU Arctic's set A, where the list is."""
     if not path.is_file():
         return {}
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     return dict(re.findall(r'\( *arctic_a(\d{4}) "(.*)" *\)', text))

@@ -8,6 +8,7 @@ by tabs. Of the 20 speakers 0001 to 0010 speak Mandarin, 0011 to 0020 English.
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import by_field, folds_by
+from speechbrain_c2ser.data.text_files import read_text
 
 LAYOUT = "0001/Angry/0001_000351.wav and 0001/0001.txt"
 EMOTIONS = {
@@ -72,7 +73,7 @@ def prepare(
             corpus.skip(f"not in {language}", wav.name)
             continue
         if speaker not in texts:
-            texts[speaker] = _texts(corpus.folder / speaker / f"{speaker}.txt")
+            texts[speaker] = _texts(corpus, speaker)
         corpus.add(
             wav.stem,
             wav,
@@ -99,18 +100,19 @@ def _official(number):
     return "test" if sentence < TEST else "train"
 
 
-def _texts(path):
+def _texts(corpus, speaker):
     """Utterance id -> text; the files come in several encodings."""
-    if not path.is_file():
-        return {}
-    content = path.read_bytes()
-    for encoding in ("utf-8-sig", "utf-16", "gb18030"):
+    path = corpus.folder / speaker / f"{speaker}.txt"
+    texts = {}
+    if path.is_file():
         try:
-            lines = content.decode(encoding).splitlines()
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        raise ManifestError(f"The encoding of {path} is not known.")
-    rows = (line.split("\t") for line in lines)
-    return {row[0].strip(): row[1].strip() for row in rows if len(row) >= 2}
+            lines = read_text(path).splitlines()
+        except UnicodeDecodeError as error:
+            raise ManifestError(
+                f"The encoding of {path} is not known."
+            ) from error
+        rows = (line.split("\t") for line in lines)
+        texts = {r[0].strip(): r[1].strip() for r in rows if len(r) >= 2}
+    if not texts:
+        corpus.note(f"No transcripts of speaker {speaker}: none in {path}.")
+    return texts

@@ -12,6 +12,7 @@ from collections import Counter
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import folds_by
+from speechbrain_c2ser.data.text_files import read_text
 
 LAYOUT = (
     "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt and Session1/sentences/"
@@ -88,7 +89,7 @@ def prepare(
     ):
         session = path.parents[2]
         texts = _texts(session / "dialog/transcriptions" / path.name)
-        content = path.read_text(encoding="utf-8", errors="replace")
+        content = read_text(path)
         for turn, utterance in enumerate(_utterances(content)):
             key = utterance.pop("key")
             gender = key.rsplit("_", 1)[1][0]
@@ -146,5 +147,5 @@ def _utterances(content):
 def _texts(path):
     if not path.is_file():
         return {}
-    content = path.read_text(encoding="utf-8", errors="replace")
+    content = read_text(path)
     return {m["key"]: m["text"].strip() for m in SPOKEN.finditer(content)}

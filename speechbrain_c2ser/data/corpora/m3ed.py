@@ -10,6 +10,7 @@ from collections import Counter
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.splits import by_field
+from speechbrain_c2ser.data.text_files import read_text
 
 LAYOUT = (
     "annotation.json, splitInfo/movie_list_train.txt (val, test) and "
@@ -49,7 +50,7 @@ def prepare(data_folder, save_folder, label_space=None):
     split_of = {}
     for split, name in (("train", "train"), ("valid", "val"), ("test", "test")):
         listed = corpus.file(f"splitInfo/movie_list_{name}.txt")
-        for line in listed.read_text(encoding="utf-8").splitlines():
+        for line in read_text(listed).splitlines():
             split_of[line.strip()] = split
     for series, dialogues in corpus.read_json("annotation.json").items():
         if series not in split_of:

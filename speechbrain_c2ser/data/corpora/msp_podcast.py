@@ -12,6 +12,8 @@ from pathlib import Path
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import by_field
+from speechbrain_c2ser.data.tables import number_of
+from speechbrain_c2ser.data.text_files import read_text
 
 LAYOUT = "Labels/labels_consensus.csv and Audios/MSP-PODCAST_0001_0008.wav"
 EMOTIONS = {
@@ -93,8 +95,7 @@ def prepare(data_folder, save_folder, test="Test1", label_space=None):
             speaker=row["SpkrID"] if known else None,
             gender=row["Gender"] if row["Gender"] != "Unknown" else None,
             transcript=_text(corpus.folder / "Transcripts" / f"{name}.txt"),
-            vad=[float(row[c]) for c in ("EmoVal", "EmoAct", "EmoDom")],
-            vad_scale=VAD_SCALE,
+            **_ratings(row, name),
             split=splits[row["Split_Set"]],
         )
     return corpus.write(
@@ -102,5 +103,16 @@ def prepare(data_folder, save_folder, test="Test1", label_space=None):
     )
 
 
+def _ratings(row, name):
+    """Valence, arousal and dominance; None where the table has none."""
+    vad = [
+        number_of(row[column], name, column) if row[column] else None
+        for column in ("EmoVal", "EmoAct", "EmoDom")
+    ]
+    if all(value is None for value in vad):
+        return {}
+    return {"vad": vad, "vad_scale": VAD_SCALE}
+
+
 def _text(path):
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+    return read_text(path).strip() if path.is_file() else None

@@ -6,6 +6,7 @@ Layout: ``data.tsv`` (file_id, emotion, raw_text, speaker_id, gender, age) and
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.splits import folds_by
+from speechbrain_c2ser.data.tables import number_of
 
 LAYOUT = "data.tsv and samples/WR0_surprised_64.wav"
 EMOTIONS = {
@@ -51,7 +52,7 @@ def prepare(data_folder, save_folder, folds=9, seed=1, label_space=None):
             row["emotion"].strip(),
             speaker=row["speaker_id"].strip(),
             gender=row["gender"],
-            age=int(row["age"]),
+            age=row["age"] and int(number_of(row["age"], name, "age")),
             transcript=row["raw_text"],
         )
     items = corpus.items()

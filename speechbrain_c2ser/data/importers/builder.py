@@ -4,6 +4,7 @@ A corpus file says which files there are, what their names or tables mean, and
 how to divide them; everything else is here.
 """
 
+import filecmp
 import json
 import re
 from collections import Counter
@@ -18,6 +19,7 @@ from speechbrain_c2ser.data.manifest import (
     check_segment,
 )
 from speechbrain_c2ser.data.tables import read_table
+from speechbrain_c2ser.data.text_files import read_text
 from speechbrain_c2ser.labels import LabelSpace
 
 # More than this share of the listed audio missing is a wrong folder, not a
@@ -64,6 +66,7 @@ class CorpusBuilder:
         self.language, self.check_audio = language, check_audio
         self.emotions = dict(emotions)
         self.skipped, self._examples, self._items = Counter(), {}, {}
+        self._notes = []
         if isinstance(label_space, (str, int)):
             label_space = LabelSpace.from_name(label_space)
         labels = {label for label in self.emotions.values() if label}
@@ -114,7 +117,7 @@ class CorpusBuilder:
         """The content of the first of some JSON files that is there."""
         path = self.file(*names)
         try:
-            return json.loads(path.read_text(encoding="utf-8-sig"))
+            return json.loads(read_text(path))
         except ValueError as error:
             raise ManifestError(f"{path} is not JSON: {error}.") from error
 
@@ -129,7 +132,11 @@ class CorpusBuilder:
             Columns without which it is another table.
         """
         path = self.file(*names)
-        rows = read_table(path)
+        # A corpus's own reader tells blanks from words, not from None.
+        rows = [
+            {name: "" if v is None else v for name, v in row.items()}
+            for row in read_table(path)
+        ]
         missing = [column for column in need if column not in rows[0]]
         if missing:
             raise ManifestError(
@@ -180,6 +187,10 @@ class CorpusBuilder:
         self.skipped[reason] += 1
         self._examples.setdefault(reason, example)
 
+    def note(self, text: str) -> None:
+        """Keep a sentence that a user has to know; it goes to corpus.json."""
+        self._notes.append(text)
+
     def add(self, key, wav, raw, **fields):
         """Take an utterance.
 
@@ -197,10 +208,12 @@ class CorpusBuilder:
         Raises
         ------
         ManifestError
-            For an id that was there before, or an unknown emotion.
+            For an id that was there before with other audio, or an unknown
+        emotion. The same bytes once more are skipped.
         """
         if key in self._items:
-            raise ManifestError(f"{self.name} holds the item {key!r} twice.")
+            self._again(key, Path(wav).absolute())
+            return
         if raw not in self.emotions:
             raise ManifestError(
                 f"Item {key!r}: unknown emotion {raw!r} of {self.name} "
@@ -274,6 +287,7 @@ class CorpusBuilder:
             Manifest name -> path.
         """
         folds = folds if isinstance(folds, list) else [folds]
+        notes = [*notes, *self._notes]
         paths = write_corpus(
             folds, save_folder, self.name, how, notes, self.skipped, strict
         )
@@ -283,6 +297,18 @@ class CorpusBuilder:
                 f"(first: {self._examples[reason]})"
             )
         return paths
+
+    def _again(self, key, wav):
+        """Skip the same bytes under the same id; refuse others."""
+        first = Path(self._items[key]["wav"])
+        if wav != first and first.is_file() and wav.is_file():
+            if filecmp.cmp(first, wav, shallow=False):
+                self.skip("the same file once more", f"{first} and {wav}")
+                return
+        raise ManifestError(
+            f"{self.name} holds the item {key!r} twice: {first} and {wav}. "
+            "Take one of them out, or give the folder that holds it once."
+        )
 
     def _measure(self, key, item, lengths):
         wav = item["wav"]

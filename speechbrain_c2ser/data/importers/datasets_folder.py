@@ -16,9 +16,9 @@ import numpy as np
 from speechbrain_c2ser.data.importers.arrow_tables import read_rows, save_audio
 from speechbrain_c2ser.data.importers.generic import (
     SPLIT_NAMES,
-    import_rows,
     map_emotions,
 )
+from speechbrain_c2ser.data.importers.rows import import_notes, import_rows
 from speechbrain_c2ser.data.importers.writing import write_corpus
 from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import draw
@@ -72,10 +72,11 @@ def prepare(
         If the folder holds no such files, or anything in them cannot be used.
     """
     folder = Path(data_folder)
-    splits = {}
+    splits, notes = {}, []
     for path in _tables(folder):
         split = _split_of(path.relative_to(folder))
-        rows = _rows(path, split, Path(save_folder))
+        rows = list(_rows(path, split, Path(save_folder)))
+        notes += import_notes(rows, path.name)
         items = import_rows(rows, path.name, path.parent)
         part = splits.setdefault(split, {})
         for key, item in items.items():
@@ -96,7 +97,8 @@ def prepare(
             splits["train"], splits[split] = draw(
                 splits["train"], share * total, rng
             )
-    return write_corpus([splits], save_folder, folder.resolve().name, how)
+    name = folder.resolve().name
+    return write_corpus([splits], save_folder, name, how, notes)
 
 
 def _tables(folder):

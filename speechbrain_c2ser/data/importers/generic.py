@@ -12,36 +12,24 @@ by ``datasets_folder.py``.
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from speechbrain_c2ser.data.columns import as_id
+from speechbrain_c2ser.data.importers.rows import import_notes, import_rows
 from speechbrain_c2ser.data.importers.writing import write_corpus
 from speechbrain_c2ser.data.manifest import (
     SPLITS,
     ManifestError,
-    audio_duration,
     check_manifest,
-    check_segment,
     read_manifest,
 )
 from speechbrain_c2ser.data.splits import draw
 from speechbrain_c2ser.data.tables import read_table
+from speechbrain_c2ser.data.text_files import read_text
 
-NAMES = {
-    "id": ("index", "id", "key", "ID"),
-    "wav": ("wav", "path", "file", "audio"),
-    "emotion": ("emotion", "emo", "label"),
-    "transcript": ("transcript", "text"),
-    "duration": ("duration", "length"),
-    "start": ("start", "start_time"),
-    "stop": ("stop", "end_time"),
-    "speaker": ("speaker",),
-    "gender": ("gender", "sex"),
-    "language": ("language", "lang"),
-}
-NUMBERS = ("duration", "start", "stop")
 # Spellings of the splits in names of files and in a column "split".
 SPLIT_NAMES = {
     "train": ("train", "training"),
@@ -49,9 +37,7 @@ SPLIT_NAMES = {
     "test": ("test", "evaluation", "eval"),
 }
 TABLES = (".jsonl", ".csv", ".tsv")
-GENDERS = {"f": "female", "m": "male", "w": "female"}
 AS_GIVEN = "as the folder gives it"
-FROM_INDEX = {"ZH_": "zh", "EN_": "en"}
 
 
 def prepare(
@@ -63,6 +49,7 @@ def prepare(
     seed=1,
     label_space=None,
     check_audio=True,
+    vad_scale=None,
 ):
     """Turn a folder of recordings into checked manifests.
 
@@ -83,6 +70,10 @@ def prepare(
         Maps and limits the emotions; None takes what the data holds.
     check_audio : bool
         Open the header of every file, also where the duration is given.
+    vad_scale : list of float
+        Lowest and highest valence, arousal and dominance that a rater could
+        give, such as [1, 7]; needed where tables have such columns that are
+        not from 0 to 1.
 
     Returns
     -------
@@ -101,7 +92,7 @@ def prepare(
             f"The data folder {folder} is missing or no folder."
         )
     rng = np.random.default_rng(seed)
-    splits, how, notes = _find_splits(folder, fold, check_audio)
+    splits, how, notes = _find_splits(folder, fold, check_audio, vad_scale)
     for items in splits.values():
         map_emotions(items, label_space)
     total = sum(map(len, splits.values()))
@@ -114,7 +105,7 @@ def prepare(
     return write_corpus([splits], save_folder, name, how, notes)
 
 
-def _find_splits(folder, fold, check_audio):
+def _find_splits(folder, fold, check_audio, vad_scale):
     """Splits as far as the folder gives them, how, and notes on it."""
     given = [s for s in SPLITS if (folder / f"{s}.json").is_file()]
     if "train" in given:
@@ -127,25 +118,29 @@ def _find_splits(folder, fold, check_audio):
     for suffix in TABLES:
         tables = _split_tables(folder, suffix)
         if "train" in tables:
-            splits = {
-                split: import_rows(
-                    read_table(table), table.name, folder, check_audio
+            splits, notes = {}, []
+            for split, table in tables.items():
+                rows = read_table(table)
+                splits[split] = import_rows(
+                    rows, table.name, folder, check_audio, vad_scale
                 )
-                for split, table in tables.items()
-            }
-            return splits, AS_GIVEN, []
+                notes += import_notes(rows, table.name)
+            return splits, AS_GIVEN, notes
     table = _one_table(folder)
-    items = import_rows(read_table(table), table.name, folder, check_audio)
+    rows = read_table(table)
+    items = import_rows(rows, table.name, folder, check_audio, vad_scale)
+    notes = import_notes(rows, table.name)
     folds = _one_file(folder, "folds*.json")
     if folds is not None:
-        return _read_fold(folds, items, fold)
+        splits, how, left = _read_fold(folds, items, fold)
+        return splits, how, notes + left
     known = all(item.get("speaker") for item in items.values())
     if known and len({item["speaker"] for item in items.values()}) > 2:
-        return {"train": items}, "drawn, speaker-independent", []
+        return {"train": items}, "drawn, speaker-independent", notes
     how = "random: who speaks is not known"
     if known:
         how = "random: there are fewer than three speakers"
-    return {"train": items}, how, []
+    return {"train": items}, how, notes
 
 
 def _one_file(folder, pattern):
@@ -182,89 +177,6 @@ def _one_table(folder):
     )
 
 
-def import_rows(rows, name, folder, check_audio=True):
-    """Bring rows of any of the known field names into manifest items.
-
-    Arguments
-    ---------
-    rows : list of dict
-        Of a table; see ``NAMES`` for the names understood.
-    name : str
-        What the errors call the table.
-    folder : Path
-        What wav paths are relative to.
-    check_audio : bool
-        Open the header of every file, also where the duration is given.
-
-    Returns
-    -------
-    dict
-        Utterance id -> fields; unknown fields are kept.
-
-    Raises
-    ------
-    ManifestError
-        For an id that is there twice, a row without wav or emotion, or audio
-        that cannot be used.
-    """
-    items = {}
-    for number, row in enumerate(tqdm(rows, name, leave=False), 1):
-        row = {key: value for key, value in row.items() if value != ""}
-        item = {}
-        for field, names in NAMES.items():
-            found = next((n for n in names if row.get(n) is not None), None)
-            if found is not None:
-                item[field] = row.pop(found)
-        key = str(item.pop("id", number))
-        if key in items:
-            raise ManifestError(f"{name} holds the item {key!r} twice.")
-        _clean(key, item, folder, name)
-        if check_audio or "duration" not in item:
-            _measure(key, item)
-        items[key] = item | row
-    return items
-
-
-def _clean(key, item, folder, name):
-    for field in ("wav", "emotion"):
-        if not isinstance(item.get(field), str):
-            raise ManifestError(f"Item {key!r} of {name} has no {field!r}.")
-    item["wav"] = os.path.abspath(folder / item["wav"])
-    for field in NUMBERS:
-        if field in item:
-            item[field] = _number(item[field], key, field)
-    if "speaker" in item:
-        item["speaker"] = str(item["speaker"])
-    if "gender" in item:
-        gender = str(item["gender"]).lower()
-        item["gender"] = GENDERS.get(gender, gender)
-    if "language" not in item:
-        # Emo-Emilia says it in the index.
-        language = FROM_INDEX.get(key[:3])
-        if language:
-            item["language"] = language
-
-
-def _measure(key, item):
-    """Check audio and segment, and take the duration from them."""
-    length = audio_duration(item["wav"], key)
-    if "start" in item or "stop" in item:
-        item.setdefault("start", 0.0)
-        item.setdefault("stop", length)
-        check_segment(key, item, length)
-        item["duration"] = round(item["stop"] - item["start"], 4)
-    item.setdefault("duration", round(length, 4))
-
-
-def _number(value, key, field):
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise ManifestError(
-            f"Item {key!r}: the {field} {value!r} is no number."
-        ) from error
-
-
 def map_emotions(items, label_space):
     """Name emotions in one way, in place; ``emotion_raw`` keeps the raw label.
 
@@ -284,7 +196,7 @@ def map_emotions(items, label_space):
         if not isinstance(item.get("emotion"), str):
             raise ManifestError(f"Item {key!r} has no 'emotion'.")
         raw = item["emotion"]
-        emotion = raw.strip().lower()
+        emotion = unicodedata.normalize("NFKC", raw).strip().lower()
         if label_space is not None:
             emotion = label_space.map(raw)
             if emotion is None:
@@ -299,7 +211,7 @@ def map_emotions(items, label_space):
 
 def _read_fold(path, items, fold):
     try:
-        folds = json.loads(path.read_text(encoding="utf-8"))
+        folds = json.loads(read_text(path))
     except ValueError as error:
         raise ManifestError(f"{path} is not JSON.") from error
     if not isinstance(folds, list) or not 0 <= fold < len(folds):
@@ -308,7 +220,7 @@ def _read_fold(path, items, fold):
     for split in SPLITS:
         if split not in folds[fold]:
             continue
-        keys = [str(key) for key in folds[fold][split]]
+        keys = [as_id(key) for key in folds[fold][split]]
         missing = [key for key in keys if key not in items]
         if missing:
             raise ManifestError(

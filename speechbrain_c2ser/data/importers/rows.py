@@ -1,0 +1,235 @@
+"""Rows of any table become manifest items: names, bounds, ratings, audio."""
+
+import json
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+from tqdm import tqdm
+
+from speechbrain_c2ser.data.columns import (
+    DIMENSIONS,
+    RATER,
+    as_id,
+    fields_of,
+    is_missing,
+    known_names,
+    looks_like_time,
+    plain_name,
+)
+from speechbrain_c2ser.data.manifest import (
+    ManifestError,
+    audio_duration,
+    check_segment,
+)
+from speechbrain_c2ser.data.tables import number_of
+
+NUMBERS = ("duration", "start", "stop")
+TEXTS = ("speaker", "gender", "language", "transcript", "dialogue")
+GENDERS = {"f": "female", "m": "male", "w": "female"}
+# Emo-Emilia says it in the index.
+FROM_INDEX = {"ZH_": "zh", "EN_": "en"}
+COUNTED = re.compile(r"\s*(.+?)\s*[:=]\s*([\d.]+)\s*")
+
+
+def import_rows(
+    rows: list[dict],
+    name: str,
+    folder: Path,
+    check_audio: bool = True,
+    vad_scale: list[float] | None = None,
+) -> dict[str, dict]:
+    """Bring rows of any of the known field names into manifest items.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Of a table; the names understood are in
+        :mod:`speechbrain_c2ser.data.columns`. Columns of raters
+        ("rater_1") become ``votes``; valence, arousal and dominance ``vad``.
+    name : str
+        What the errors call the table.
+    folder : Path
+        What wav paths are relative to.
+    check_audio : bool
+        Open the header of every file, also where the duration is given.
+    vad_scale : list of float | None
+        Lowest and highest rating; None where they are from 0 to 1.
+
+    Returns
+    -------
+    dict
+        Utterance id -> fields; unknown fields are kept, missing values not.
+
+    Raises
+    ------
+    ManifestError
+        For an id that is there twice, a row without wav or emotion, half a
+        segment, or audio that cannot be used.
+    """
+    rows = list(rows)
+    items, kept = {}, {}
+    named = [fields_of(row) for row in rows]
+    bounds = {
+        f for fields, _ in named for f in ("start", "stop") if f in fields
+    }
+    times = sorted({c for _, rest in named for c in rest if looks_like_time(c)})
+    for number, (row, (item, rest)) in enumerate(
+        zip(tqdm(rows, name, leave=False), named, strict=True), 1
+    ):
+        key = as_id(item.pop("id", number))
+        if key is None or key in items:
+            raise ManifestError(f"{name} holds the item {key!r} twice.")
+        for field in ("wav", "emotion"):
+            if not isinstance(item.get(field), str):
+                raise ManifestError(_missing(key, name, field, item, row))
+        _check_bounds(key, item, name, bounds, times)
+        _clean(key, item, folder)
+        _ratings(key, item, rest, vad_scale)
+        if check_audio or "duration" not in item:
+            _measure(key, item)
+        items[key], kept[key] = item, rest
+    return {key: item | kept[key] for key, item in items.items()}
+
+
+def import_notes(rows: list[dict], name: str) -> list[str]:
+    """What a user has to know of a table: the columns not understood.
+
+    Arguments
+    ---------
+    rows : list of dict
+        As :func:`import_rows` takes them.
+    name : str
+        Of the table.
+
+    Returns
+    -------
+    list of str
+    """
+    unknown = {
+        column
+        for row in rows
+        for column in fields_of(row)[1]
+        if not RATER.fullmatch(plain_name(column)) and column != "vad_scale"
+    }
+    if not unknown:
+        return []
+    return [
+        f"Columns of {name} kept as they are, as their names mean nothing "
+        f"here: {', '.join(sorted(map(str, unknown)))}."
+    ]
+
+
+def _missing(key, name, field, item, row):
+    if field in item:
+        return (
+            f"Item {key!r} of {name} has no {field!r}: {item[field]!r} is no "
+            "text (give classes by their names)."
+        )
+    return (
+        f"Item {key!r} of {name} has no {field!r} (columns: "
+        f"{', '.join(map(str, row))}; looked for: {known_names(field)})."
+    )
+
+
+def _check_bounds(key, item, name, bounds, times):
+    """Refuse half a segment where the table has both bounds."""
+    given = [bound for bound in ("start", "stop") if bound in item]
+    if len(given) == 1 and len(bounds) == 2:
+        other = "stop" if given == ["start"] else "start"
+        raise ManifestError(
+            f"Item {key!r} of {name} has a {given[0]} but no {other}: give "
+            "both or neither, as in the other rows."
+        )
+    if given == ["start"] and times:
+        raise ManifestError(
+            f"Item {key!r} of {name} has a start but no stop, and the column "
+            f"{times[0]!r} is not understood: name it one of "
+            f"{known_names('stop')}, or take it out."
+        )
+
+
+def _clean(key, item, folder):
+    wav = folder / item["wav"]
+    if not wav.exists():
+        # Written on Windows.
+        wav = folder / item["wav"].replace("\\", "/")
+    item["wav"] = os.path.abspath(wav)
+    for field in NUMBERS:
+        if field in item:
+            item[field] = number_of(item[field], key, field)
+    for field in TEXTS:
+        if field in item:
+            item[field] = as_id(item[field]) or str(item[field])
+    if "gender" in item:
+        gender = item["gender"].lower()
+        item["gender"] = GENDERS.get(gender, gender)
+    if "language" not in item:
+        language = FROM_INDEX.get(key[:3])
+        if language:
+            item["language"] = language
+
+
+def _ratings(key, item, rest, vad_scale):
+    """Votes and ratings on scales, out of their columns."""
+    if any(name in item for name in DIMENSIONS):
+        item["vad"] = [
+            number_of(item.pop(name), key, name) if name in item else None
+            for name in DIMENSIONS
+        ]
+        low, high = scale = vad_scale or rest.pop("vad_scale", None) or [0, 1]
+        if not all(low <= v <= high for v in item["vad"] if v is not None):
+            raise ManifestError(
+                f"Item {key!r}: {item['vad']} is not from {low} to {high}: "
+                "give the scale of the ratings, such as --vad_scale=[1,7]."
+            )
+        item["vad_scale"] = list(scale)
+    if "votes" in item:
+        item["votes"] = _votes(key, item["votes"])
+    raters = [c for c in rest if RATER.fullmatch(plain_name(c))]
+    words = [str(rest.pop(column)).strip() for column in raters]
+    if words and "votes" not in item:
+        item["votes"] = dict(Counter(words))
+
+
+def _votes(key, value):
+    """Label -> number out of a cell: JSON, "sad:2;angry:1", "sad,sad,angry"."""
+    if isinstance(value, str) and value[:1] in "{[":
+        try:
+            value = json.loads(value.replace("'", '"'))
+        except ValueError as error:
+            raise ManifestError(
+                f"Item {key!r}: the votes {value!r} are no JSON."
+            ) from error
+    if isinstance(value, str):
+        value = [part.strip() for part in re.split(r"[;,|]", value)]
+    if isinstance(value, list):
+        counted = [COUNTED.fullmatch(str(part)) for part in value]
+        if all(counted):
+            value = {each[1]: float(each[2]) for each in counted}
+        else:
+            value = Counter(str(v) for v in value if not is_missing(v))
+    if not isinstance(value, dict):
+        raise ManifestError(f"Item {key!r}: the votes {value!r} are no counts.")
+    return {
+        str(label): number_of(count, key, "votes")
+        for label, count in value.items()
+        if not is_missing(count)
+    }
+
+
+def _measure(key, item):
+    """Check audio and segment, and take the duration from them."""
+    length = audio_duration(item["wav"], key)
+    if "start" in item or "stop" in item:
+        start = item.setdefault("start", 0.0)
+        # A duration beside a start alone is the segment's, as NeMo has it,
+        # if it is not the whole file's.
+        duration = item.get("duration")
+        if duration is None or abs(duration - length) < 0.01:
+            duration = length - start
+        item.setdefault("stop", round(start + duration, 6))
+        check_segment(key, item, length)
+        item["duration"] = round(item["stop"] - item["start"], 4)
+    item.setdefault("duration", round(length, 4))
