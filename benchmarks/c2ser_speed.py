@@ -128,7 +128,7 @@ def build(size, device, dtype):
                 ConnectorTransformer(
                     width,
                     llm[1],
-                    utterance_size=acoustic.embed_dim,
+                    utterance_size=acoustic.output_size,
                     num_layers=1 if size == "tiny" else 4,
                 ),
             ),

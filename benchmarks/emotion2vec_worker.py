@@ -55,10 +55,9 @@ def our_runner(job):
     def run(wavs):
         counts = torch.tensor([len(wav) for wav in wavs])
         batch = torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True)
-        frames, _, lengths = encoder.extract(
-            batch, counts.double() / batch.shape[1]
-        )
-        return [x[:n] for x, n in zip(frames, lengths.tolist(), strict=True)]
+        speech = encoder.extract(batch, counts.double() / batch.shape[1])
+        lengths = speech.lengths.tolist()
+        return [x[:n] for x, n in zip(speech.frames, lengths, strict=True)]
 
     return run
 

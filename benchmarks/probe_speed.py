@@ -18,7 +18,6 @@ from pathlib import Path
 import soundfile
 import torch
 from speechbrain import Stage
-from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "recipes" / "EmotionRecognition"))
@@ -35,24 +34,25 @@ from speechbrain_c2ser.lobes import (  # noqa: E402
     UtteranceTokens,
 )
 from speechbrain_c2ser.lobes.encoders.features import (  # noqa: E402
+    SpeechEncoder,
     SpeechFeatures,
 )
 
 LABELS = ["angry", "happy", "neutral", "sad"]
 
 
-class RandomFrames(nn.Module):
+class RandomFrames(SpeechEncoder):
     """An encoder that costs nothing: what is measured is the probe."""
 
     def __init__(self, channels):
         super().__init__()
-        self.channels = channels
+        self.output_size, self.num_tokens = channels, 10
 
-    def extract(self, wavs, wav_lens, all_layers=False):
+    def extract(self, wavs, wav_lens=None, all_layers=False):
         """Noise at 50 frames per second, with ten tokens."""
         lengths = (wav_lens * wavs.shape[1] / 320).long().clamp_min(1)
-        frames = torch.randn(len(wavs), int(lengths.max()), self.channels)
-        tokens = torch.randn(len(wavs), 10, self.channels)
+        frames = torch.randn(len(wavs), int(lengths.max()), self.output_size)
+        tokens = torch.randn(len(wavs), 10, self.output_size)
         return SpeechFeatures(frames, lengths, tokens)
 
 

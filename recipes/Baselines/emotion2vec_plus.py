@@ -20,7 +20,7 @@ from speechbrain_c2ser.checkpoints.converters.emotion2vec import load_official
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.evaluation.probabilities import within
-from speechbrain_c2ser.lobes.classifier.mean_pool import EncoderClassifier
+from speechbrain_c2ser.lobes import EmotionClassifier
 
 
 def load(source):
@@ -34,11 +34,8 @@ def load(source):
     if Path(source).is_dir():
         model = load_emotion2vec(source)["model"]
     else:
-        found = load_official(source)
-        model = found.encoder
-        if found.head is not None:
-            model = EncoderClassifier(found.encoder, found.head)
-    if not isinstance(model, EncoderClassifier):
+        model = load_official(source).classifier
+    if not isinstance(model, EmotionClassifier):
         raise ValueError(
             f"{source} holds an encoder without a classifier: give an "
             "emotion2vec+ checkpoint."
@@ -49,19 +46,19 @@ def load(source):
 def classifier(model, space, device):
     """``items -> predictions`` of an emotion2vec+."""
     model = model.to(device)
-    labels = model.head.labels
+    labels = model.heads["emotion"].labels
 
     @torch.no_grad()
     def predict(items):
         wavs = [read_item(item) for item in items]
         lengths = torch.tensor([len(wav) for wav in wavs])
         padded = pad_sequence(wavs, batch_first=True)
-        logits = model(
+        predicted = model.predict(
             padded.to(device), (lengths / padded.shape[1]).to(device)
         )
         rows = []
-        for own in logits.softmax(-1).tolist():
-            probabilities = dict(zip(labels, own, strict=True))
+        for each in predicted["emotion"].tolist():
+            probabilities = dict(zip(labels, each, strict=True))
             rows.append(
                 {
                     "label": max(probabilities, key=probabilities.get),

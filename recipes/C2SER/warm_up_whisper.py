@@ -34,10 +34,10 @@ class RecognitionBrain(TrainingBrain):
     def compute_forward(self, batch, stage):
         """Waveforms → phoneme log-probabilities [B, T, V], lengths [B]."""
         wavs, wav_lens = batch.to(self.device).sig
-        frames, lengths = self.modules.encoder.extract(wavs, wav_lens)
+        speech = self.modules.encoder.extract(wavs, wav_lens)
         # the rows that stand for no phoneme are never heard
-        scores = self.modules.head(frames)[..., : len(self.phonemes)]
-        return scores.float().log_softmax(-1), lengths
+        scores = self.modules.head(speech.frames)[..., : len(self.phonemes)]
+        return scores.float().log_softmax(-1), speech.lengths
 
     def compute_objectives(self, predictions, batch, stage):
         """CTC loss; on unseen speakers also the phoneme error rate."""

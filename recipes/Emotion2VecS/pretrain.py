@@ -149,7 +149,7 @@ def start_from(encoder, source):
     """Fill the encoder from a folder of ours or an official checkpoint."""
     loaded = load_encoder(source)
     fresh = set()
-    if loaded.num_utterance_tokens == 0:
+    if loaded.num_tokens == 0:
         fresh = {"utterance_tokens"}  # data2vec 2.0 has none
     tensors = {k: v for k, v in loaded.state_dict().items() if k not in fresh}
     load_strict(encoder, tensors, source, elsewhere=fresh.__contains__)

@@ -63,7 +63,7 @@ def embed(encoder, manifest, batch_size=16):
         wavs = [read_item(row) for row in rows[start : start + batch_size]]
         lengths = torch.tensor([len(wav) for wav in wavs])
         padded = pad_sequence(wavs, batch_first=True)
-        tokens = encoder.extract(padded, lengths / padded.shape[1])[1]
+        tokens = encoder.extract(padded, lengths / padded.shape[1]).tokens
         vectors.append(tokens.mean(1).numpy())
     return np.concatenate(vectors), [row["emotion"] for row in rows]
 

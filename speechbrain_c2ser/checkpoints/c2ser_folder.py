@@ -9,6 +9,7 @@ from speechbrain_c2ser.checkpoints.folder import (
     fingerprint,
     load_strict,
     read_model,
+    with_configs,
     write_model,
     written_beside,
 )
@@ -79,20 +80,8 @@ def save_c2ser(
         "model": model,
     }
 
-    def adapt(name, module, arguments):
-        """Paths become references into the folder."""
-        if module is lm:
-            arguments["pretrained"] = True
-            if include_llm:
-                _save_llm(lm, beside / "llm")
-                arguments["source"] = reference("<folder>/llm")
-        elif arguments.get("source") and hasattr(module, "save_config"):
-            module.save_config(beside / "whisper")
-            arguments["source"] = reference("<folder>/whisper")
-            arguments.update(pretrained=False, save_path=None)
-        return arguments
-
     with written_beside(folder) as beside:
+        adapt = _with_llm(beside, lm, include_llm)
         write_model(beside, settings, model, adapt, elsewhere=_is_base)
     return Path(folder)
 
@@ -176,6 +165,22 @@ def _include_llm(lm, folder, include):
             "include_llm=True."
         )
     return include
+
+
+def _with_llm(folder, lm, include_llm):
+    """As :func:`with_configs`, and the language model beside it."""
+    of_encoder = with_configs(folder)
+
+    def adapt(name, module, arguments):
+        if module is not lm:
+            return of_encoder(name, module, arguments)
+        arguments["pretrained"] = True
+        if include_llm:
+            _save_llm(lm, folder / "llm")
+            arguments["source"] = reference("<folder>/llm")
+        return arguments
+
+    return adapt
 
 
 def _save_llm(lm, folder):

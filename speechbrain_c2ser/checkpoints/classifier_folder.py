@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from speechbrain_c2ser.checkpoints.description import reference
 from speechbrain_c2ser.checkpoints.folder import (
     read_model,
+    with_configs,
     write_model,
     written_beside,
 )
@@ -16,7 +16,7 @@ def save_classifier(model, folder, label_space=None, extra=None):
     Arguments
     ---------
     model : speechbrain_c2ser.lobes.EmotionClassifier
-        The model, or an ``Ensemble`` of them.
+        The model.
     folder : str | Path
         Where it goes; an earlier model folder is replaced, in one step.
     label_space : speechbrain_c2ser.labels.LabelSpace | None
@@ -41,19 +41,8 @@ def save_classifier(model, folder, label_space=None, extra=None):
         "extra": extra,
         "model": model,
     }
-    configs = {}
-
-    def adapt(name, module, arguments):
-        """An encoder's source becomes its configuration in the folder."""
-        if arguments.get("source") and hasattr(module, "save_config"):
-            place = configs.setdefault(module, f"encoder_{len(configs)}")
-            module.save_config(beside / place)
-            arguments["source"] = reference(f"<folder>/{place}")
-            arguments.update(pretrained=False, save_path=None)
-        return arguments
-
     with written_beside(folder) as beside:
-        write_model(beside, settings, model, adapt)
+        write_model(beside, settings, model, with_configs(beside))
     return Path(folder)
 
 

@@ -1,4 +1,4 @@
-"""An Emotion2Vec-S encoder as one folder."""
+"""An encoder of the emotion2vec family as one folder."""
 
 from pathlib import Path
 
@@ -44,11 +44,15 @@ def load_emotion2vec(folder):
     Arguments
     ---------
     folder : str | Path
-        Written by :func:`save_emotion2vec`.
+        Written by :func:`save_emotion2vec`, or a classifier's with such an
+        encoder (emotion2vec+).
 
     Returns
     -------
     dict
-        ``model`` (the encoder) and the other settings.
+        ``encoder``, ``model`` (the same, or the classifier around it) and the
+        other settings.
     """
-    return read_model(folder)
+    settings = read_model(folder)
+    model = settings["model"]
+    return {**settings, "encoder": getattr(model, "encoder", model)}

@@ -2,13 +2,15 @@
 
 ``hyperparams.yaml`` has every block inlined, the labels and the prompts;
 ``model.safetensors`` all tensors but the base language model's, which are in
-``llm/`` (as Hugging Face writes them) or stay where they were; ``whisper/``
-has Whisper's configuration. Nothing in it is pickled.
+``llm/`` (as Hugging Face writes them) or stay where they were; the folders of
+encoders that came from a checkpoint (``semantic_encoder_0/``) have its
+configuration. Nothing in it is pickled.
 """
 
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -20,9 +22,11 @@ from safetensors.torch import load_file, save_file
 
 from speechbrain_c2ser.checkpoints.description import (
     describe,
+    reference,
     write_yaml,
 )
-from speechbrain_c2ser.checkpoints.safe_yaml import read_yaml
+from speechbrain_c2ser.checkpoints.old_blocks import modernize
+from speechbrain_c2ser.checkpoints.safe_yaml import build_yaml, parse_yaml
 
 FORMAT = 1
 SETTINGS = "hyperparams.yaml"
@@ -202,7 +206,9 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
             )
     text = (folder / SETTINGS).read_text(encoding="utf-8")
     overrides = {"folder": str(folder.resolve()), **(overrides or {})}
-    settings = read_yaml(text, folder / SETTINGS, overrides, allow)
+    root = parse_yaml(text, folder / SETTINGS, overrides, allow)
+    rename = modernize(root)
+    settings = build_yaml(root, folder / SETTINGS, allow)
     if settings.get("format") != FORMAT:
         raise ValueError(
             f"{folder} has format {settings.get('format')}; this version reads "
@@ -211,7 +217,7 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
     if not isinstance(settings.get("model"), torch.nn.Module):
         raise ValueError(f"{folder / SETTINGS} describes no model.")
     try:
-        tensors = load_file(folder / WEIGHTS)
+        tensors = rename(load_file(folder / WEIGHTS))
     except SafetensorError as error:
         raise ValueError(
             f"{folder / WEIGHTS} is damaged and cannot be read: {error}."
@@ -219,6 +225,22 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
     load_strict(settings["model"], tensors, folder / WEIGHTS, elsewhere)
     settings["model"].eval()
     return settings
+
+
+def with_configs(folder: Path) -> Callable[[str, object, dict], dict]:
+    """For :func:`write_model`: an encoder's source becomes its configuration
+    in the folder, so that its weights are not looked for elsewhere."""
+    places = {}
+
+    def adapt(name, module, arguments):
+        if arguments.get("source") and hasattr(module, "save_config"):
+            place = places.setdefault(module, f"{name}_{len(places)}")
+            module.save_config(folder / place)
+            arguments["source"] = reference(f"<folder>/{place}")
+            arguments.update(pretrained=False, save_path=None)
+        return arguments
+
+    return adapt
 
 
 def _versions():

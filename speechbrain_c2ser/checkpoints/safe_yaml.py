@@ -16,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import Node
 
 from speechbrain_c2ser import lobes
+from speechbrain_c2ser.checkpoints.old_blocks import OLD
 from speechbrain_c2ser.labels import LabelSpace
 
 PLAIN = {
@@ -27,22 +28,15 @@ LOBES = "speechbrain_c2ser.lobes."
 LABELS = "speechbrain_c2ser.labels."
 
 
-def read_yaml(
-    text: str,
-    path: str | Path,
-    overrides: dict | None = None,
-    allow: Sequence[str] = (),
-) -> dict:
-    """Build what the yaml of a model folder describes.
+def build_yaml(root: Node, path: str | Path, allow: Sequence[str] = ()) -> dict:
+    """Build what the checked yaml of a model folder describes.
 
     Arguments
     ---------
-    text : str
-        The yaml: one mapping.
+    root : ruamel.yaml.nodes.Node
+        From :func:`parse_yaml`: one mapping.
     path : str | Path
         Where it is from, for messages.
-    overrides : dict | None
-        Texts that take the place of others, nested as in the yaml.
     allow : Sequence[str]
         Modules of your own whose classes may be built as well.
 
@@ -54,25 +48,63 @@ def read_yaml(
     Raises
     ------
     ValueError
-        For anything but plain values, references to plain values at the top,
-        and the classes of ``speechbrain_c2ser.lobes``; nothing was built.
+        For a reference to anything but a plain value at the top, or a class
+        that cannot be built as it says.
 
     Example
     -------
-    >>> read_yaml("a: !new:speechbrain_c2ser.lobes.MaskedMean {input_size: 4}",
-    ...     "x.yaml")["a"].output_size
+    >>> text = "a: !new:speechbrain_c2ser.lobes.MaskedMean {input_size: 4}"
+    >>> build_yaml(parse_yaml(text, "x.yaml"), "x.yaml")["a"].output_size
     4
     """
-    root = refuse_foreign(text, path, allow)
-    if not isinstance(root, MappingNode):
-        raise ValueError(f"{path} is no mapping of names to values.")
-    _override(root, overrides or {}, path)
     top = {
         key.value: value.value
         for key, value in root.value
         if isinstance(value, ScalarNode) and value.tag in PLAIN
     }
     return _Builder(path, top, allow).build(root)
+
+
+def parse_yaml(
+    text: str,
+    path: str | Path,
+    overrides: dict | None = None,
+    allow: Sequence[str] = (),
+) -> MappingNode:
+    """Check the yaml of a model folder, and change texts in it.
+
+    Arguments
+    ---------
+    text : str
+        The yaml: one mapping.
+    path : str | Path
+        Where it is from, for messages.
+    overrides : dict | None
+        Texts that take the place of others, nested as in the yaml.
+    allow : Sequence[str]
+        As for :func:`refuse_foreign`.
+
+    Returns
+    -------
+    ruamel.yaml.MappingNode
+        For :func:`build_yaml`; nothing was built or imported.
+
+    Raises
+    ------
+    ValueError
+        For anything but plain values, references to them, and the classes of
+        ``speechbrain_c2ser.lobes``.
+
+    Example
+    -------
+    >>> parse_yaml("a: 1", "x.yaml", {"a": "2"}).value[0][1].value
+    '2'
+    """
+    root = refuse_foreign(text, path, allow)
+    if not isinstance(root, MappingNode):
+        raise ValueError(f"{path} is no mapping of names to values.")
+    _override(root, overrides or {}, path)
+    return root
 
 
 def refuse_foreign(
@@ -156,7 +188,7 @@ def _is_ours(module: str, name: str) -> bool:
     """Whether a class is one of our blocks, under today's path or an older."""
     if module.startswith(LABELS):
         return name == "LabelSpace"
-    return module.startswith(LOBES) and name in lobes.PUBLIC
+    return module.startswith(LOBES) and (name in lobes.PUBLIC or name in OLD)
 
 
 def _override(node: Node, changes: dict, path: str | Path) -> None:
@@ -218,6 +250,10 @@ class _Builder:
     def _new(self, tag: str, arguments: dict | list) -> Any:
         module, _, name = tag.removeprefix("!new:").rpartition(".")
         if _is_ours(module + ".", name):
+            if name in OLD:
+                raise ValueError(
+                    f"{self.path}: a {name} stands in a model, nowhere else."
+                )
             kind = LabelSpace if name == "LabelSpace" else getattr(lobes, name)
         else:
             kind = getattr(import_module(module), name, None)

@@ -11,6 +11,7 @@ from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.inference.pretrained import PretrainedModel
 from speechbrain_c2ser.inference.segments import Segment, check_batch, cut, run
+from speechbrain_c2ser.lobes.padding import masked_mean
 
 GRANULARITIES = ("frame", "utterance", "mean")
 
@@ -48,7 +49,7 @@ class Emotion2VecSEncoder(PretrainedModel):
         Emotion2VecSEncoder
         """
         hparams = load_emotion2vec(find_folder(source, savedir))
-        return cls(hparams["model"], hparams, run_opts)
+        return cls(hparams["encoder"], hparams, run_opts)
 
     def forward(self, wavs, wav_lens=None):
         """Same as :meth:`encode_batch`."""
@@ -170,14 +171,14 @@ class Emotion2VecSEncoder(PretrainedModel):
             )
         wavs, wav_lens = check_batch(wavs, wav_lens)
         with torch.no_grad(), self.inference_ctx:
-            frames, tokens, lengths = self.mods.model.extract(
+            frames, lengths, tokens, _ = self.mods.model.extract(
                 wavs.to(self.device), wav_lens.to(self.device)
             )
         if granularity == "frame":
             return frames, lengths
         if granularity == "utterance":
             return tokens, torch.full_like(lengths, tokens.shape[1])
-        return frames.sum(1) / lengths[:, None], torch.ones_like(lengths)
+        return masked_mean(frames, lengths), torch.ones_like(lengths)
 
     def _encode_all(self, segments, granularity, batch_size=8, progress=False):
         """Yield (key, feature | exception) of key -> its segments."""

@@ -18,11 +18,9 @@ PUBLIC = {
     "ContextualPerception": "speech_llm.perception",
     "DimensionHead": "heads.dimension",
     "Downsampler": "speech_llm.connectors",
-    "Emotion2VecFeatures": "encoders.features",
     "Emotion2VecPretraining": "emotion2vec.pretraining",
     "Emotion2VecS": "emotion2vec.encoder",
     "EmotionClassifier": "classifier.emotion_classifier",
-    "EncoderClassifier": "classifier.mean_pool",
     "FrameHead": "heads.frame",
     "FrameProjection": "classifier.networks",
     "LanguageModel": "speech_llm.language_model",
@@ -32,7 +30,6 @@ PUBLIC = {
     "LogMelCNN": "classifier.networks",
     "MaskedMean": "classifier.poolings",
     "MeanAndDeviation": "classifier.poolings",
-    "MeanPoolClassifier": "classifier.mean_pool",
     "Mixup": "augmentation",
     "MultiHead": "heads.multi_head",
     "MultiLabelHead": "heads.multi_label",
@@ -43,7 +40,6 @@ PUBLIC = {
     "UtteranceTokens": "classifier.poolings",
     "VectorNetwork": "classifier.networks",
     "WhisperEncoder": "encoders.whisper",
-    "WhisperFeatures": "encoders.features",
 }
 
 __all__ = sorted(PUBLIC)

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast
 
 from speechbrain_c2ser.checkpoints.converters.c2ser_keys import rename, sizes
+from speechbrain_c2ser.lobes.encoders.features import SpeechFeatures
 from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
 from speechbrain_c2ser.lobes.speech_llm.connectors import ConnectorTransformer
 from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
@@ -186,7 +187,7 @@ class FromMel(torch.nn.Module):
         self.encode = encoder.encode
 
     def extract(self, mel, lengths):
-        return self.encode(mel, lengths)
+        return SpeechFeatures(*self.encode(mel, lengths))
 
 
 def build(

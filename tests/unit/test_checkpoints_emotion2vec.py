@@ -18,10 +18,7 @@ from speechbrain_c2ser.checkpoints.converters.emotion2vec_architecture import (
     parse_conv_layers,
 )
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
-from speechbrain_c2ser.lobes.classifier.mean_pool import (
-    EncoderClassifier,
-    MeanPoolClassifier,
-)
+from speechbrain_c2ser.inference import Emotion2VecSEncoder, EmotionClassifier
 
 TOKENS = "modality_encoders.AUDIO.extra_tokens"
 
@@ -74,7 +71,7 @@ def test_fairseq_file(tmp_path, released, place):
     torch.save(content, tmp_path / "checkpoint.pt")
     found = load_official(tmp_path / "checkpoint.pt")
     same_frames(found.encoder, wavs, frames)
-    assert found.encoder.layerdrop == 0.2 and found.head is None
+    assert found.encoder.layerdrop == 0.2 and found.classifier is None
     assert not found.encoder.training
     assert "_ema" in found.unused
     decoder = "modality_encoders.AUDIO.decoder.proj.weight"
@@ -118,16 +115,18 @@ def test_funasr_folder_to_ours(tmp_path, bundle, prefix):
     convert(source / "model.pt", tmp_path / "ours")
     names = {path.name for path in (tmp_path / "ours").iterdir()}
     assert names == {"hyperparams.yaml", "model.safetensors"}
-    model = load_emotion2vec(tmp_path / "ours")["model"].eval()
-    assert isinstance(model, EncoderClassifier)
-    assert model.head.labels == labels and model.head.used == list(range(8))
-    same_frames(model.encoder, wavs, frames)
-    with torch.no_grad():
-        logits = model(wavs)
-        pooled = model.encoder(wavs).mean(1)
-    expected = pooled @ weights["proj.weight"].T + weights["proj.bias"]
-    torch.testing.assert_close(logits[:, :8], expected[:, :8])
-    assert logits[0, 8] == float("-inf") and logits.softmax(-1)[0, 8] == 0
+    encoder = Emotion2VecSEncoder.from_hparams(tmp_path / "ours")
+    features = encoder.encode_batch(wavs, granularity="frame")
+    torch.testing.assert_close(features, frames, atol=1e-4, rtol=1e-4)
+    plus = EmotionClassifier.from_hparams(tmp_path / "ours")
+    assert plus.labels == labels[:8]
+    expected = frames.mean(1) @ weights["proj.weight"].T + weights["proj.bias"]
+    torch.testing.assert_close(
+        plus.classify_batch(wavs)[0],
+        expected[:, :8].softmax(-1),  # what was never trained takes no part
+        atol=1e-5,
+        rtol=1e-4,
+    )
 
 
 def test_own_tensors_are_read_again(tmp_path, released):
@@ -215,6 +214,10 @@ def test_specs_are_not_evaluated(spec):
         parse_conv_layers(spec)
 
 
-def test_head_with_no_label_left():
+def test_head_with_no_label_left(bundle):
+    config, weights, _, _ = bundle("emotion2vec_plus_9")
+    labels = [f"unuse_{i}" for i in range(9)]
     with pytest.raises(ValueError, match="unuse"):
-        MeanPoolClassifier(4, ["unuse_0", "unuse_1"])
+        build(weights, config["model_conf"], labels=labels)
+    with pytest.raises(ValueError, match="9 outputs, but 2 labels"):
+        build(weights, config["model_conf"], labels=labels[:2])

@@ -57,28 +57,25 @@ def test_alone_equals_in_any_batch(options, max_padding, counts):
     encoder = build(max_padding=max_padding, **options)
     wavs, wav_lens = batch_of(counts)
     with torch.no_grad():
-        frames, tokens, lengths, layers = encoder.extract(
-            wavs, wav_lens, all_layers=True
-        )
+        batch = encoder.extract(wavs, wav_lens, all_layers=True)
+        assert (batch.tokens is None) == (encoder.num_tokens == 0)
+        assert len(batch.layers) == encoder.num_layers
         for i, count in enumerate(counts):
-            alone, its_tokens, its_length, its_layers = encoder.extract(
-                wavs[i : i + 1, :count], all_layers=True
-            )
-            length = int(its_length)
-            assert int(lengths[i]) == length == alone.shape[1]
-            torch.testing.assert_close(
-                frames[i, :length], alone[0], atol=1e-5, rtol=1e-5
-            )
-            torch.testing.assert_close(
-                tokens[i], its_tokens[0], atol=1e-5, rtol=1e-5
-            )
-            assert not frames[i, length:].any()
-            for layer, its_layer in zip(layers, its_layers, strict=True):
+            alone = encoder.extract(wavs[i : i + 1, :count], all_layers=True)
+            length = int(alone.lengths)
+            assert int(batch.lengths[i]) == length == alone.frames.shape[1]
+            pairs = [
+                (batch.frames, alone.frames),
+                *zip(batch.layers, alone.layers, strict=True),
+            ]
+            for ours, single in pairs:
                 torch.testing.assert_close(
-                    layer[i, : its_layer.shape[1]],
-                    its_layer[0],
-                    atol=1e-5,
-                    rtol=1e-5,
+                    ours[i, :length], single[0], atol=1e-5, rtol=1e-5
+                )
+                assert not ours[i, length:].any()
+            if batch.tokens is not None:
+                torch.testing.assert_close(
+                    batch.tokens[i], alone.tokens[0], atol=1e-5, rtol=1e-5
                 )
 
 
@@ -108,7 +105,8 @@ def test_inference_in_pieces_equals_training_path():
 def test_shapes_and_frame_rate():
     encoder = build()
     assert encoder.front_end.hop == 320
-    frames, tokens, lengths = encoder.extract(torch.randn(2, 16000))
+    assert encoder.frame_rate == 50
+    frames, lengths, tokens, _ = encoder.extract(torch.randn(2, 16000))
     needed = encoder.front_end.receptive_field
     expected = (16000 - needed) // 320 + 1
     assert lengths.tolist() == [expected, expected]
@@ -124,7 +122,7 @@ def test_short_audio_is_refused_or_padded():
     assert encoder(torch.randn(1, shortest)).shape[1] == 1
     encoder.pad_short = True
     with torch.no_grad():
-        frames, _, lengths = encoder.extract(wavs, wav_lens)
+        frames, lengths, _, _ = encoder.extract(wavs, wav_lens)
         alone = encoder(wavs[1:, : shortest - 1])
     assert int(lengths[1]) == 1
     torch.testing.assert_close(frames[1, :1], alone[0], atol=1e-5, rtol=1e-5)
@@ -149,7 +147,7 @@ def test_frozen_stays_in_eval_without_gradients():
 def test_training_reaches_every_parameter():
     encoder = build(prenet_layerdrop=0.0, layerdrop=0.0).train()
     wavs, wav_lens = batch_of([5000, 3000])
-    frames, tokens, _ = encoder.extract(wavs, wav_lens)
+    frames, _, tokens, _ = encoder.extract(wavs, wav_lens)
     (frames.square().sum() + tokens.square().sum()).backward()
     for name, parameter in encoder.named_parameters():
         gradient = parameter.grad
@@ -161,9 +159,9 @@ def test_layerdrop_only_in_training():
     """A skipped block keeps its place among the layers: it adds nothing."""
     encoder = build(layerdrop=1.0, prenet_layerdrop=1.0)
     wavs = torch.randn(1, 3000)
-    layers = encoder.extract(wavs, all_layers=True)[3]
+    layers = encoder.extract(wavs, all_layers=True).layers
     assert all((layer != 0).any() for layer in layers)
-    layers = encoder.train().extract(wavs, all_layers=True)[3]
+    layers = encoder.train().extract(wavs, all_layers=True).layers
     assert len(layers) == TINY["depth"]
     assert all((layer == 0).all() for layer in layers)
 

@@ -111,7 +111,7 @@ def test_first_frames_of_a_clip_with_fewer_are_filled_with_zeros():
     model = perception(utterance_source="first_frames").eval()
     wavs, wav_lens = waveforms((1, 1), (0.1, 1))
     vectors = model.utterance_vectors(wavs, wav_lens)
-    frames, _, lengths = model.acoustic_encoder.extract(wavs, wav_lens)
+    frames, lengths, _, _ = model.acoustic_encoder.extract(wavs, wav_lens)
     assert vectors.shape == (2, 10, 32) and lengths[1] < 10
     torch.testing.assert_close(vectors[0], frames[0, :10])
     assert (vectors[1, lengths[1] :] == 0).all()
@@ -122,7 +122,7 @@ def test_the_mean_is_over_valid_frames():
     model = perception(utterance_source="mean").eval()
     wavs, wav_lens = waveforms((1, 1), (0.5, 1))
     vectors = model.utterance_vectors(wavs, wav_lens)
-    frames, _, lengths = model.acoustic_encoder.extract(wavs, wav_lens)
+    frames, lengths, _, _ = model.acoustic_encoder.extract(wavs, wav_lens)
     assert vectors.shape == (2, 1, 32)
     torch.testing.assert_close(
         vectors[1, 0], frames[1, : lengths[1]].mean(0), atol=1e-5, rtol=0

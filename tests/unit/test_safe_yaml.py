@@ -10,7 +10,11 @@ from safetensors.torch import save_file
 
 from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
 from speechbrain_c2ser.checkpoints.converters.emotion2vec import load_encoder
-from speechbrain_c2ser.checkpoints.safe_yaml import read_yaml, refuse_foreign
+from speechbrain_c2ser.checkpoints.safe_yaml import (
+    build_yaml,
+    parse_yaml,
+    refuse_foreign,
+)
 from speechbrain_c2ser.inference import (
     C2SER,
     Emotion2VecSEncoder,
@@ -146,7 +150,8 @@ old_path: !new:speechbrain_c2ser.lobes.poolings.MaskedMean
     input_size: 4
 place: !ref <folder>/llm
 """
-    settings = read_yaml(text, "x.yaml", {"folder": "here"})
+    root = parse_yaml(text, "x.yaml", {"folder": "here"})
+    settings = build_yaml(root, "x.yaml")
     assert settings["number"] == 1e-5 and settings["nothing"] is None
     assert settings["words"] == ["yes", "no", 1, 1.5, True]
     assert settings["space"].names == ["angry", "sad"]
@@ -163,6 +168,8 @@ def test_own_classes_by_allow(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="name its module in `allow`"):
         refuse_foreign(text, "x.yaml")
     allow = ["blocks_of_mine"]
-    assert type(read_yaml(text, "x.yaml", allow=allow)["a"]).__name__ == "Mine"
+    root = parse_yaml(text, "x.yaml", allow=allow)
+    assert type(build_yaml(root, "x.yaml", allow)["a"]).__name__ == "Mine"
+    root = parse_yaml(text.replace("Mine", "OrderedDict"), "x.yaml", {}, allow)
     with pytest.raises(ValueError, match="there is no blocks_of_mine.Ordered"):
-        read_yaml("a: !new:blocks_of_mine.OrderedDict", "x.yaml", allow=allow)
+        build_yaml(root, "x.yaml", allow)

@@ -65,12 +65,12 @@ def folder(tmp_path_factory):
 def test_an_item_is_the_same_alone_and_in_a_batch(others, pad_to_30s):
     model = encoder(max_positions=50, pad_to_30s=pad_to_30s).eval()
     wavs, wav_lens = waveforms(*others)
-    frames, lengths = model.extract(wavs, wav_lens)
+    frames, lengths, _, _ = model.extract(wavs, wav_lens)
     for i, (seconds, _) in enumerate(others):
-        alone, count = model.extract(wavs[i : i + 1, : round(seconds * 16000)])
-        assert count == lengths[i]
+        alone = model.extract(wavs[i : i + 1, : round(seconds * 16000)])
+        assert alone.lengths == lengths[i]
         torch.testing.assert_close(
-            frames[i, : lengths[i]], alone[0], atol=1e-5, rtol=0
+            frames[i, : lengths[i]], alone.frames[0], atol=1e-5, rtol=0
         )
         assert (frames[i, lengths[i] :] == 0).all()
 
@@ -101,7 +101,7 @@ def test_padded_to_a_window_it_is_transformers_own_encoder(folder):
     mel = extractor(wavs[0].numpy(), 16000, return_tensors="pt").input_features
     with torch.no_grad():
         theirs = WhisperModel.from_pretrained(folder).eval().encoder(mel)
-    frames, lengths = model.extract(wavs)
+    frames, lengths, _, _ = model.extract(wavs)
     assert lengths == 31
     torch.testing.assert_close(
         frames, theirs.last_hidden_state[:, :31], atol=1e-5, rtol=0
@@ -238,7 +238,7 @@ def test_wrong_waveforms():
 @pytest.mark.parametrize("samples", [160, 201, 16000])
 def test_short_clips_and_silence_have_an_answer(samples):
     for wavs in (torch.zeros(1, samples), torch.randn(1, samples)):
-        frames, lengths = encoder().eval().extract(wavs)
+        frames, lengths, _, _ = encoder().eval().extract(wavs)
         assert frames.isfinite().all()
         assert lengths == (samples // 160 + 1) // 2
 

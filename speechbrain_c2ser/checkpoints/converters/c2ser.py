@@ -115,7 +115,7 @@ def convert_c2ser(
             acoustic,
             ConnectorTransformer(
                 num_heads=connector_heads,
-                utterance_size=acoustic.embed_dim,
+                utterance_size=acoustic.output_size,
                 **numbers["connector"],
             ),
             utterance_source,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 import yaml
 
+from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.converters.emotion2vec_architecture import (
     architecture,
     architecture_of_shapes,
@@ -26,11 +27,13 @@ from speechbrain_c2ser.checkpoints.emotion2vec_folder import (
     save_emotion2vec,
 )
 from speechbrain_c2ser.checkpoints.folder import load_strict
-from speechbrain_c2ser.lobes.classifier.mean_pool import (
-    EncoderClassifier,
-    MeanPoolClassifier,
+from speechbrain_c2ser.lobes.classifier.emotion_classifier import (
+    EmotionClassifier,
 )
+from speechbrain_c2ser.lobes.classifier.poolings import MaskedMean
 from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
+from speechbrain_c2ser.lobes.heads.category import CategoryHead
+from speechbrain_c2ser.lobes.heads.multi_head import MultiHead
 
 AUDIO = r"modality_encoders\.AUDIO\."
 
@@ -53,7 +56,7 @@ RENAMED = (
     (AUDIO + r"context_encoder\.blocks\.(\d+)\.(.+)", r"prenet.\1.\2"),
     (r"blocks\.(\d+)\.(.+)", r"blocks.\1.\2"),
     (r"norm\.(\w+)", r"norm.\1"),
-    (r"proj\.(\w+)", r"head.linear.\1"),
+    (r"proj\.(\w+)", r"head.\1"),
 )
 BLOCK = {
     "norm1": "norm1",
@@ -82,14 +85,15 @@ class Emotion2VecCheckpoint(NamedTuple):
     ---------
     encoder : Emotion2VecS
         In eval mode.
-    head : MeanPoolClassifier or None
-        The emotion2vec+ classifier, where the file has one.
+    classifier : EmotionClassifier | None
+        emotion2vec+, where the file is one: the encoder, the mean of its
+        frames and a head over the labels in use.
     unused : dict
         Official key → why it has no place.
     """
 
     encoder: Emotion2VecS
-    head: MeanPoolClassifier | None
+    classifier: EmotionClassifier | None
     unused: dict
 
 
@@ -184,7 +188,7 @@ def _our_name(key):
 
 
 def build(official, config=None, arguments=None, labels=None, unused_keys=()):
-    """Builds encoder and head of an official state dict and fills them.
+    """Builds encoder and classifier of an official state dict, filled.
 
     Tensors on the meta device give modules on the meta device.
 
@@ -197,14 +201,15 @@ def build(official, config=None, arguments=None, labels=None, unused_keys=()):
     arguments : dict or None
         Constructor arguments of `Emotion2VecS` that override both.
     labels : list of str or None
-        Labels of the head; None: "0", "1", ...
+        Labels of the head; None: "0", "1", ... Those that start with "unuse"
+        were never trained and are left out.
     unused_keys : sequence of str
         Regular expressions of further keys to leave out.
 
     Returns
     -------
     Emotion2VecCheckpoint
-        Encoder, head and the unused keys.
+        Encoder, classifier and the unused keys.
 
     Raises
     ------
@@ -227,21 +232,58 @@ def build(official, config=None, arguments=None, labels=None, unused_keys=()):
         settings = {**architecture(config), **(arguments or {})}
     with torch.device(next(iter(tensors.values())).device):
         encoder = Emotion2VecS(**settings)
-        head = None
+        classifier = None
         if head_tensors:
-            size = head_tensors["linear.weight"].shape[0]
-            labels = labels or [str(i) for i in range(size)]
-            if len(labels) != size:
-                raise ValueError(
-                    f"The checkpoint's head has {size} outputs, but "
-                    f"{len(labels)} labels are given."
-                )
-            head = MeanPoolClassifier(encoder.embed_dim, labels)
+            classifier = mean_pool_classifier(encoder, head_tensors, labels)
     _fill(encoder, tensors, "The checkpoint")
-    if head is not None:
-        _fill(head, head_tensors, "The checkpoint's head")
-        head.eval()
-    return Emotion2VecCheckpoint(encoder.eval(), head, unused)
+    if classifier is not None:
+        classifier.eval()
+    return Emotion2VecCheckpoint(encoder.eval(), classifier, unused)
+
+
+def mean_pool_classifier(
+    encoder: Emotion2VecS,
+    head_tensors: dict[str, torch.Tensor],
+    labels: list[str] | None = None,
+) -> EmotionClassifier:
+    """emotion2vec+: the mean over frames, then one linear layer.
+
+    Arguments
+    ---------
+    encoder : Emotion2VecS
+        The encoder.
+    head_tensors : dict[str, torch.Tensor]
+        "weight" [labels, C] and "bias" [labels].
+    labels : list[str] | None
+        As for :func:`build`.
+
+    Returns
+    -------
+    EmotionClassifier
+
+    Raises
+    ------
+    ValueError
+        For another number of labels, or when none is in use.
+    """
+    size = head_tensors["weight"].shape[0]
+    labels = labels or [str(i) for i in range(size)]
+    if len(labels) != size:
+        raise ValueError(
+            f"The checkpoint's head has {size} outputs, but {len(labels)} "
+            "labels are given."
+        )
+    used = [i for i in range(size) if not labels[i].startswith("unuse")]
+    if not used:
+        raise ValueError(
+            "No label is left: every one of them starts with 'unuse'."
+        )
+    head = CategoryHead(encoder.output_size, [labels[i] for i in used])
+    rows = {key: tensor[used] for key, tensor in head_tensors.items()}
+    _fill(head.linear, rows, "The checkpoint's head")
+    return EmotionClassifier(
+        encoder, MultiHead({"emotion": head}), MaskedMean(encoder.output_size)
+    )
 
 
 def _fill(module, tensors, what):
@@ -275,7 +317,7 @@ def load_official(path, labels=None, arguments=None, unused_keys=()):
     Returns
     -------
     Emotion2VecCheckpoint
-        Encoder, head and the unused keys.
+        Encoder, classifier and the unused keys.
 
     Raises
     ------
@@ -339,8 +381,7 @@ def load_encoder(source, freeze=False):
         If there is nothing of that name.
     """
     if Path(source).is_dir():
-        found = load_emotion2vec(source)["model"]
-        found = getattr(found, "encoder", found)
+        found = load_emotion2vec(source)["encoder"]
     else:
         found = load_official(source).encoder
     encoder = Emotion2VecS(**{**found.constructor_arguments, "freeze": freeze})
@@ -356,9 +397,8 @@ def convert(source, output_folder, labels=None, arguments=None, unused_keys=()):
     source : str | Path
         As for `load_official`.
     output_folder : str | Path
-        Read again by `load_emotion2vec` and by `Emotion2VecSEncoder`. An
-        emotion2vec+ file becomes an `EncoderClassifier`, which has the
-        encoder's `extract` too.
+        Read again by `load_emotion2vec` and by `Emotion2VecSEncoder`; of an
+        emotion2vec+ file by the public `EmotionClassifier` too.
     labels : list of str or None
         As for `load_official`.
     arguments : dict or None
@@ -372,9 +412,9 @@ def convert(source, output_folder, labels=None, arguments=None, unused_keys=()):
         What was converted, with the unused keys.
     """
     found = load_official(source, labels, arguments, unused_keys)
-    model = found.encoder
-    if found.head is not None:
-        model = EncoderClassifier(found.encoder, found.head)
     extra = {"converted_from": Path(source).name}
-    save_emotion2vec(model, output_folder, extra=extra)
+    if found.classifier is None:
+        save_emotion2vec(found.encoder, output_folder, extra=extra)
+    else:
+        save_classifier(found.classifier, output_folder, extra=extra)
     return found

@@ -22,8 +22,8 @@ class EmotionClassifier(nn.Module):
 
     Arguments
     ---------
-    encoder : torch.nn.Module
-        With ``extract(wavs, wav_lens, all_layers) -> SpeechFeatures``.
+    encoder : SpeechEncoder
+        Any.
     heads : MultiHead
         Over the utterance vector.
     pooling : torch.nn.Module
@@ -34,6 +34,11 @@ class EmotionClassifier(nn.Module):
         ``(frames, lengths) -> (frames, lengths)``.
     vector_network : torch.nn.Module or None
         ``vector -> vector``, before the heads.
+
+    Raises
+    ------
+    ValueError
+        Where the pooling takes utterance tokens and the encoder has none.
 
     Example
     -------
@@ -61,6 +66,12 @@ class EmotionClassifier(nn.Module):
         vector_network=None,
     ):
         super().__init__()
+        tokens = getattr(encoder, "num_tokens", None)
+        if isinstance(pooling, UtteranceTokens) and tokens == 0:
+            raise ValueError(
+                f"A {type(encoder).__name__} has no utterance tokens: pool its "
+                "frames, as with MaskedMean."
+            )
         self.encoder = encoder
         self.layer_mix = layer_mix
         self.frame_network = frame_network

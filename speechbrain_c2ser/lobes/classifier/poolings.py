@@ -112,11 +112,6 @@ class UtteranceTokens(nn.Module):
     input_size : int
         Channels of the tokens.
 
-    Raises
-    ------
-    ValueError
-        In ``forward``, where the encoder has no utterance tokens.
-
     Example
     -------
     >>> pool = UtteranceTokens(4)
@@ -130,9 +125,4 @@ class UtteranceTokens(nn.Module):
 
     def forward(self, frames, lengths, tokens=None):
         """Pools tokens [B, N, C] to [B, C]."""
-        if tokens is None or tokens.shape[1] == 0:
-            raise ValueError(
-                "This encoder has no utterance tokens: pool its frames, as "
-                "with MaskedMean."
-            )
         return tokens.mean(1)

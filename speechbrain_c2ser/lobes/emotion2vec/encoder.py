@@ -14,11 +14,15 @@ from speechbrain_c2ser.lobes.emotion2vec.alibi import (
 from speechbrain_c2ser.lobes.emotion2vec.layers import Block, PositionalConvs
 from speechbrain_c2ser.lobes.emotion2vec.local_features import LocalFeatures
 from speechbrain_c2ser.lobes.emotion2vec.similar_parts import in_similar_parts
-from speechbrain_c2ser.lobes.padding import valid_frames
+from speechbrain_c2ser.lobes.encoders.features import (
+    SpeechEncoder,
+    SpeechFeatures,
+)
+from speechbrain_c2ser.lobes.padding import frame_mask, valid_frames
 
 
 @remember_arguments
-class Emotion2VecS(LocalFeatures):
+class Emotion2VecS(LocalFeatures, SpeechEncoder):
     """Acoustic encoder with utterance tokens in front of the frames.
 
     Waveform → convolutions (50 frames per second) → projection →
@@ -114,8 +118,8 @@ class Emotion2VecS(LocalFeatures):
     >>> wavs = torch.rand(2, 8000)
     >>> encoder(wavs).shape
     torch.Size([2, 24, 16])
-    >>> frames, tokens, lengths = encoder.extract(wavs, torch.tensor([1, 0.5]))
-    >>> tokens.shape, lengths
+    >>> features = encoder.extract(wavs, torch.tensor([1, 0.5]))
+    >>> features.tokens.shape, features.lengths
     (torch.Size([2, 10, 16]), tensor([24, 12]))
     """
 
@@ -162,10 +166,12 @@ class Emotion2VecS(LocalFeatures):
                 f"embed_dim ({embed_dim}) must be a multiple of num_heads "
                 f"({num_heads})."
             )
+        self.output_size = embed_dim
+        self.num_layers = depth
+        self.num_tokens = num_utterance_tokens
+        self.frame_rate = 16000 / self.front_end.hop
         self.num_heads = num_heads
         self.prenet_depth = prenet_depth
-        self.depth = depth
-        self.num_utterance_tokens = num_utterance_tokens
         self.prenet_layerdrop = prenet_layerdrop
         self.layerdrop = layerdrop
         self.end_of_block_targets = end_of_block_targets
@@ -237,60 +243,14 @@ class Emotion2VecS(LocalFeatures):
             self.requires_grad_(False)
             self.eval()
 
-    def train(self, mode=True):
-        """Sets the mode; a frozen encoder stays in eval.
-
-        Arguments
-        ---------
-        mode : bool
-            True for training.
-
-        Returns
-        -------
-        Emotion2VecS
-            Itself.
-        """
-        return super().train(mode and not self.freeze)
-
-    def forward(self, wavs, wav_lens=None):
-        """Computes the frames.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
-            Relative lengths, [B]; None when all are full.
-
-        Returns
-        -------
-        torch.Tensor
-            Frames, [B, T, C]; padded frames are zero.
-        """
-        return self.extract(wavs, wav_lens)[0]
-
-    def extract(self, wavs, wav_lens=None, all_layers=False):
-        """Computes frames and utterance tokens.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
-            Relative lengths, [B]; None when all are full.
-        all_layers : bool
-            Whether to return every block's result too.
-
-        Returns
-        -------
-        frames : torch.Tensor
-            [B, T, C]; padded frames are zero.
-        tokens : torch.Tensor
-            Utterance tokens, [B, num_utterance_tokens, C].
-        lengths : torch.Tensor
-            Valid frames of each item, [B].
-        layers : list of torch.Tensor
-            Only with `all_layers`: see `contextualise`.
+    def extract(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        all_layers: bool = False,
+    ) -> SpeechFeatures:
+        """Computes frames, utterance tokens and, on request, layers: what
+        `contextualise` gives, without the tokens in front.
 
         Raises
         ------
@@ -309,9 +269,11 @@ class Emotion2VecS(LocalFeatures):
             )
         else:
             frames, tokens, layers = contextualise(x, lengths)
+        num = self.num_tokens
         if all_layers:
-            return frames, tokens, lengths, layers
-        return frames, tokens, lengths
+            mask = frame_mask(lengths, frames.shape[1]).unsqueeze(-1)
+            layers = [layer[:, num:] * mask for layer in layers]
+        return SpeechFeatures(frames, lengths, tokens if num else None, layers)
 
     def contextualise(
         self, x, lengths, keep_indices=None, all_layers=False, blocks=None
@@ -352,7 +314,7 @@ class Emotion2VecS(LocalFeatures):
             valid = (places >= 0).unsqueeze(-1)
             index = places.clamp_min(0).unsqueeze(-1)
             x = x.gather(1, index.expand(-1, -1, x.shape[2]))
-        num = self.num_utterance_tokens
+        num = self.num_tokens
         x = torch.cat([self.utterance_tokens.expand(len(x), -1, -1), x], dim=1)
         bias = attention_bias(
             places,

@@ -271,7 +271,7 @@ class Emotion2VecPretraining(nn.Module):
             features, lengths, all_layers=True, blocks=self.teacher
         )
         self.encoder.train(was_training)
-        skip = self.encoder.num_utterance_tokens
+        skip = self.encoder.num_tokens
         layers = layers[-self.average_top_k_layers :]
         layers = [layer[:, skip:].float() for layer in layers]
         valid = frame_mask(lengths, features.shape[1]).unsqueeze(-1)

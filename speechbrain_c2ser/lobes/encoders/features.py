@@ -1,15 +1,13 @@
-"""What a classifier asks of any encoder, and the encoders that give it.
+"""What every speech encoder gives, and what it says about itself.
 
-``extract(wavs, wav_lens, all_layers) -> SpeechFeatures`` is the one interface;
-``SelfSupervisedEncoder`` and ``LogMel`` have it too.
+Any encoder serves a classifier and either role of C2SER, because all have
+``extract(wavs, wav_lens, all_layers) -> SpeechFeatures``.
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import nn
-
-from speechbrain_c2ser.arguments import remember_arguments
 
 
 class SpeechFeatures(NamedTuple):
@@ -18,121 +16,103 @@ class SpeechFeatures(NamedTuple):
     Arguments
     ---------
     frames : torch.Tensor
-        [B, T, C].
+        [B, T, C]; padded frames are zero.
     lengths : torch.Tensor
         Valid frames of each item, [B].
-    tokens : torch.Tensor or None
+    tokens : torch.Tensor | None
         Utterance tokens, [B, N, C].
-    layers : list of torch.Tensor or None
-        Each [B, T, C].
+    layers : list[torch.Tensor] | None
+        Each [B, T, C], the lowest first, padded frames zero; never the tokens.
     """
 
     frames: torch.Tensor
     lengths: torch.Tensor
     tokens: torch.Tensor | None = None
-    layers: list | None = None
+    layers: list[torch.Tensor] | None = None
 
 
-@remember_arguments
-class Emotion2VecFeatures(nn.Module):
-    """Emotion2Vec-S, emotion2vec or emotion2vec+ for classifiers.
+class SpeechEncoder(nn.Module):
+    """Base of the speech encoders: their one contract.
 
-    Arguments
-    ---------
-    encoder : Emotion2VecS
-        As built by a block or ``checkpoints.emotion2vec.load_encoder``.
+    A subclass defines ``extract`` and sets these attributes:
+
+    ``output_size`` : int
+        Channels of frames, tokens and layers.
+    ``num_layers`` : int
+        Layers that ``extract`` lists on request.
+    ``frame_rate`` : float | None
+        Frames per second; None where the frames are no sequence in time.
+    ``num_tokens`` : int
+        Utterance tokens; 0 for an encoder that has none.
+    ``freeze`` : bool
+        Whether it takes no gradients and stays in eval.
+
+    What is a layer depends on the architecture:
+
+    ========================  ================================================
+    ``WhisperEncoder``        The output of each transformer layer; all are
+                              before the final LayerNorm, the frames after it.
+    ``SelfSupervisedEncoder`` What enters the first transformer layer, and the
+                              output of each, as in SUPERB. The last one is
+                              the frames, after the final LayerNorm of models
+                              that have one.
+    ``Emotion2VecS``          Of each block after the prenet what its MLP adds
+                              to the frames, as the pre-training averages them.
+    others                    The frames, as the only one.
+    ========================  ================================================
 
     Example
     -------
-    >>> from speechbrain_c2ser.lobes import Emotion2VecS
-    >>> encoder = Emotion2VecFeatures(Emotion2VecS(
-    ...     conv_layers=[(8, 10, 5), (8, 8, 8), (8, 8, 8)],
-    ...     embed_dim=16, num_heads=2, prenet_depth=1, depth=2,
-    ...     conv_pos_groups=2,
-    ... ))
-    >>> features = encoder.extract(torch.rand(2, 8000), all_layers=True)
-    >>> features.tokens.shape, len(features.layers)
-    (torch.Size([2, 10, 16]), 2)
+    >>> class Loudness(SpeechEncoder):
+    ...     output_size, num_layers, frame_rate = 1, 1, 100.0
+    ...     def extract(self, wavs, wav_lens=None, all_layers=False):
+    ...         frames = wavs.unfold(1, 160, 160).square().mean(2, True)
+    ...         lengths = torch.full(wavs.shape[:1], frames.shape[1])
+    ...         return SpeechFeatures(frames, lengths)
+    >>> Loudness()(torch.ones(2, 800)).shape
+    torch.Size([2, 5, 1])
     """
 
-    def __init__(self, encoder):
-        super().__init__()
-        self.encoder = encoder
-        self.output_size = encoder.constructor_arguments["embed_dim"]
-        self.num_layers = encoder.depth
+    output_size: int
+    num_layers: int
+    frame_rate: float | None = None
+    num_tokens: int = 0
+    freeze: bool = False
 
-    def extract(self, wavs, wav_lens=None, all_layers=False):
-        """Frames, tokens and, on request, the blocks' results.
+    def train(self, mode: bool = True) -> "SpeechEncoder":
+        """Sets the mode; a frozen encoder stays in eval."""
+        return super().train(mode and not self.freeze)
+
+    def forward(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The frames alone, [B, T, C]; as :meth:`extract`."""
+        return self.extract(wavs, wav_lens).frames
+
+    def extract(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        all_layers: bool = False,
+    ) -> SpeechFeatures:
+        """Encodes a padded batch; an item as if it were alone.
 
         Arguments
         ---------
         wavs : torch.Tensor
             Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
-            Relative lengths, [B].
+        wav_lens : torch.Tensor | None
+            Relative lengths, [B]; None when all are full.
         all_layers : bool
-            Whether to give the layers too (frames only, without tokens).
+            Whether to list the layers too.
 
         Returns
         -------
         SpeechFeatures
+
+        Raises
+        ------
+        ValueError
+            Where an item is too short for one frame.
         """
-        if not all_layers:
-            frames, tokens, lengths = self.encoder.extract(wavs, wav_lens)
-            return SpeechFeatures(frames, lengths, tokens)
-        frames, tokens, lengths, layers = self.encoder.extract(
-            wavs, wav_lens, all_layers=True
-        )
-        layers = [layer[:, tokens.shape[1] :] for layer in layers]
-        return SpeechFeatures(frames, lengths, tokens, layers)
-
-
-@remember_arguments
-class WhisperFeatures(nn.Module):
-    """Whisper's encoder for classifiers.
-
-    Arguments
-    ---------
-    encoder : WhisperEncoder
-        A frozen, untuned one needs ``pad_to_30s``.
-
-    Example
-    -------
-    >>> from speechbrain_c2ser.lobes import WhisperEncoder
-    >>> encoder = WhisperFeatures(WhisperEncoder(
-    ...     num_layers=2, size=16, num_heads=2, ffn_size=32
-    ... ))
-    >>> features = encoder.extract(torch.rand(2, 8000), all_layers=True)
-    >>> features.frames.shape, len(features.layers)
-    (torch.Size([2, 25, 16]), 2)
-    """
-
-    def __init__(self, encoder):
-        super().__init__()
-        self.encoder = encoder
-        self.output_size = encoder.output_size
-        self.num_layers = len(encoder.encoder.layers)
-
-    def extract(self, wavs, wav_lens=None, all_layers=False):
-        """Frames and, on request, every transformer layer's.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
-            Relative lengths, [B].
-        all_layers : bool
-            Whether to give the layers too; the last one is the frames, before
-            the final LayerNorm.
-
-        Returns
-        -------
-        SpeechFeatures
-        """
-        if not all_layers:
-            return SpeechFeatures(*self.encoder.extract(wavs, wav_lens))
-        frames, lengths, layers = self.encoder.extract(
-            wavs, wav_lens, all_layers=True
-        )
-        return SpeechFeatures(frames, lengths, layers=layers)
+        raise NotImplementedError

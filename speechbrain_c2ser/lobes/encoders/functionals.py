@@ -5,7 +5,6 @@ recordings only.
 """
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
@@ -18,13 +17,19 @@ from speechbrain_c2ser.lobes.acoustics.functionals import (
     dynamics,
     functionals,
 )
+from speechbrain_c2ser.lobes.encoders.features import (
+    SpeechEncoder,
+    SpeechFeatures,
+)
 from speechbrain_c2ser.lobes.encoders.log_mel import LogMel
 from speechbrain_c2ser.lobes.padding import sample_counts
 
 
 @remember_arguments
-class SpeechFunctionals(nn.Module):
+class SpeechFunctionals(SpeechEncoder):
     """Encoder of one utterance token: statistics of everything audible.
+
+    The token is also its only frame.
 
     Contours are cepstra, loudness, spectral shape and zero crossings, smoothed
     over three frames; statistics are taken of them, of their slopes, of them
@@ -56,23 +61,17 @@ class SpeechFunctionals(nn.Module):
         self.register_buffer("cosines", cosines, persistent=False)
         # and loudness, 18 of spectral shape, zero crossings
         contours = n_cepstra + 1 + 18 + 1
+        self.num_layers = 1
+        self.num_tokens = 1
         self.output_size = (3 * 14 + 2 * 15) * contours + 30
 
-    def extract(self, wavs, wav_lens=None, all_layers=False):
-        """One token for each utterance, and the log-mel frames.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
-            Relative lengths, [B].
-        all_layers : bool
-            As in ``LogMel``.
-
-        Returns
-        -------
-        SpeechFeatures
+    def extract(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        all_layers: bool = False,
+    ) -> SpeechFeatures:
+        """One token for each utterance, which is also its frame and layer.
 
         Raises
         ------
@@ -87,12 +86,12 @@ class SpeechFunctionals(nn.Module):
                 "samples: statistics need at least 1600 (0.1 s)."
             )
         power, lengths = self.log_mel.power(wavs, wav_lens)
-        features = self.log_mel.bands(power, lengths, all_layers)
+        mel, _ = self.log_mel.bands(power, lengths)
         items = zip(
             wavs.float(),
             counts.tolist(),
             power,
-            features.frames,
+            mel,
             lengths.tolist(),
             strict=True,
         )
@@ -101,7 +100,13 @@ class SpeechFunctionals(nn.Module):
                 self._token(wav[:count], spectra[:length], frames[:length])
                 for wav, count, spectra, frames, length in items
             ]
-        return features._replace(tokens=torch.stack(tokens).unsqueeze(1))
+        tokens = torch.stack(tokens).unsqueeze(1)  # [B, 1, C]
+        return SpeechFeatures(
+            tokens,
+            torch.ones_like(lengths),
+            tokens,
+            [tokens] if all_layers else None,
+        )
 
     def _token(self, wav, power, mel):
         loudness = mel.logsumexp(1, keepdim=True)

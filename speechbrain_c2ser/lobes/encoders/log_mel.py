@@ -1,17 +1,19 @@
 """Log-mel frames as an encoder without parameters."""
 
 import torch
-from torch import nn
 from torchaudio.functional import melscale_fbanks
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.acoustics.power_spectrum import power_spectrum
-from speechbrain_c2ser.lobes.encoders.features import SpeechFeatures
+from speechbrain_c2ser.lobes.encoders.features import (
+    SpeechEncoder,
+    SpeechFeatures,
+)
 from speechbrain_c2ser.lobes.padding import frame_mask, sample_counts
 
 
 @remember_arguments
-class LogMel(nn.Module):
+class LogMel(SpeechEncoder):
     """Natural logarithm of mel-band powers.
 
     Every item is framed as if it were alone: silence before and after it, no
@@ -50,7 +52,9 @@ class LogMel(nn.Module):
     ):
         super().__init__()
         self.output_size = n_mels
+        self.num_layers = 1
         self.hop = round(hop * sample_rate)
+        self.frame_rate = sample_rate / self.hop
         size = round(window * sample_rate)
         # a power of two at least as long as the window
         self.n_fft = 1 << (size - 1).bit_length()
@@ -62,33 +66,28 @@ class LogMel(nn.Module):
             "window", torch.hann_window(size), persistent=False
         )
 
-    def extract(self, wavs, wav_lens=None, all_layers=False):
-        """Log-mel frames; they are the only layer.
+    def extract(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        all_layers: bool = False,
+    ) -> SpeechFeatures:
+        """Log-mel frames; they are the only layer."""
+        frames, lengths = self.bands(*self.power(wavs, wav_lens))
+        return SpeechFeatures(
+            frames, lengths, layers=[frames] if all_layers else None
+        )
 
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms, [B, samples].
-        wav_lens : torch.Tensor or None
-            Relative lengths, [B].
-        all_layers : bool
-            Whether to list the frames as the one layer too.
-
-        Returns
-        -------
-        SpeechFeatures
-            Frames of padding are zero.
-        """
-        return self.bands(*self.power(wavs, wav_lens), all_layers)
-
-    def power(self, wavs, wav_lens=None):
+    def power(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Power spectra, before they are summed to bands.
 
         Arguments
         ---------
         wavs : torch.Tensor
             Waveforms, [B, samples].
-        wav_lens : torch.Tensor or None
+        wav_lens : torch.Tensor | None
             Relative lengths, [B].
 
         Returns
@@ -107,7 +106,9 @@ class LogMel(nn.Module):
         lengths = counts // self.hop + 1
         return power[:, : int(lengths.max())], lengths
 
-    def bands(self, power, lengths, all_layers=False):
+    def bands(
+        self, power: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-mel frames of what ``power`` gave.
 
         Arguments
@@ -116,17 +117,15 @@ class LogMel(nn.Module):
             [B, T, n_fft // 2 + 1].
         lengths : torch.Tensor
             Frames of each item, [B].
-        all_layers : bool
-            As in ``extract``.
 
         Returns
         -------
-        SpeechFeatures
-            Frames of padding are zero.
+        frames : torch.Tensor
+            [B, T, n_mels]; frames of padding are zero.
+        lengths : torch.Tensor
+            As they came, [B].
         """
         with torch.autocast(power.device.type, enabled=False):
             frames = (power @ self.filters + 1e-7).log()
-        frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(-1)
-        return SpeechFeatures(
-            frames, lengths, layers=[frames] if all_layers else None
-        )
+        mask = frame_mask(lengths, frames.shape[1]).unsqueeze(-1)
+        return frames * mask, lengths

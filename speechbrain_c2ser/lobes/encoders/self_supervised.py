@@ -1,23 +1,28 @@
 """SpeechBrain's wav2vec 2.0, HuBERT and WavLM, each utterance on its own."""
 
+import math
+from pathlib import Path
+
 import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 from speechbrain.integrations.huggingface.hubert import HuBERT
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 from speechbrain.integrations.huggingface.wavlm import WavLM
-from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.encoders.features import SpeechFeatures
+from speechbrain_c2ser.lobes.encoders.features import (
+    SpeechEncoder,
+    SpeechFeatures,
+)
 from speechbrain_c2ser.lobes.padding import frame_mask, normalise, sample_counts
 
 KINDS = {"wav2vec2": Wav2Vec2, "hubert": HuBERT, "wavlm": WavLM}
 
 
 @remember_arguments
-class SelfSupervisedEncoder(nn.Module):
+class SelfSupervisedEncoder(SpeechEncoder):
     """Frames of a wav2vec 2.0, HuBERT or WavLM checkpoint.
 
     SpeechBrain's lobe loads and holds the model. Three of its habits make an
@@ -101,11 +106,14 @@ class SelfSupervisedEncoder(nn.Module):
             self.extractor = AutoFeatureExtractor.from_pretrained(
                 source, cache_dir=save_path
             )
+        # Transformers loads in the file's own type, which may be fp16.
+        self.model.float()
         self.normalize_wav = bool(self.extractor.do_normalize)
         self.model.config.apply_spec_augment = False
         self.output_norm = output_norm
         self.output_size = config.hidden_size
         self.num_layers = config.num_hidden_layers + 1
+        self.frame_rate = 16000 / math.prod(config.conv_stride)
         self.one_by_one = config.feat_extract_norm == "group"
         self.freeze = freeze
         if freeze_feature_extractor:
@@ -114,32 +122,14 @@ class SelfSupervisedEncoder(nn.Module):
             self.requires_grad_(False)
         self.train()
 
-    def train(self, mode=True):
-        """Sets the mode; a frozen encoder stays in eval."""
-        return super().train(mode and not self.freeze)
-
-    def extract(self, wavs, wav_lens=None, all_layers=False):
-        """Frames of 20 ms.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
-            Relative lengths, [B].
-        all_layers : bool
-            Whether to give the layers too: the input of the first and the
-            outputs of all.
-
-        Returns
-        -------
-        SpeechFeatures
-
-        Raises
-        ------
-        ValueError
-            Where an item is too short for one frame.
-        """
+    def extract(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        all_layers: bool = False,
+    ) -> SpeechFeatures:
+        """Frames of 20 ms and, on request, the input of the first
+        transformer layer and the outputs of all."""
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and not self.freeze
         ):
@@ -158,16 +148,18 @@ class SelfSupervisedEncoder(nn.Module):
             layers = self._encode(wavs, counts, lengths, all_layers)
             if self.output_norm:
                 layers = [F.layer_norm(x, x.shape[-1:]) for x in layers]
+            mask = frame_mask(lengths, layers[0].shape[1]).unsqueeze(-1)
+            layers = [x * mask for x in layers]
         return SpeechFeatures(
             layers[-1], lengths, layers=layers if all_layers else None
         )
 
-    def save_config(self, folder):
+    def save_config(self, folder: str | Path) -> None:
         """Writes what ``SelfSupervisedEncoder(..., pretrained=False)`` reads.
 
         Arguments
         ---------
-        folder : str or Path
+        folder : str | Path
             Receives ``config.json`` and ``preprocessor_config.json``.
         """
         self.model.config.save_pretrained(folder)

@@ -19,6 +19,10 @@ from transformers.utils import logging as transformers_logging
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.acoustics.power_spectrum import power_spectrum
+from speechbrain_c2ser.lobes.encoders.features import (
+    SpeechEncoder,
+    SpeechFeatures,
+)
 from speechbrain_c2ser.lobes.padding import frame_mask, sample_counts
 
 # Windows of long recordings that are encoded at once when nothing is trained.
@@ -26,7 +30,7 @@ WINDOWS_AT_ONCE = 16
 
 
 @remember_arguments
-class WhisperEncoder(nn.Module):
+class WhisperEncoder(SpeechEncoder):
     """Semantic encoder: waveform to frames of 20 ms.
 
     The weights come through SpeechBrain's ``Whisper`` (whose decoder is not
@@ -70,8 +74,8 @@ class WhisperEncoder(nn.Module):
     >>> encoder = WhisperEncoder(
     ...     num_layers=1, size=16, num_heads=2, ffn_size=32
     ... )
-    >>> frames, lengths = encoder.extract(torch.randn(2, 16000))
-    >>> frames.shape, lengths
+    >>> features = encoder.extract(torch.randn(2, 16000))
+    >>> features.frames.shape, features.lengths
     (torch.Size([2, 50, 16]), tensor([50, 50]))
     """
 
@@ -111,6 +115,10 @@ class WhisperEncoder(nn.Module):
             )
         else:
             self.encoder = _from_source(source, pretrained, save_path)
+        # Transformers loads in the file's own type (large-v3: fp16) and lets
+        # the sinusoidal positions be trained; neither is wanted.
+        self.encoder.float()
+        self.encoder.embed_positions.requires_grad_(False)
         self.encoder.set_attn_implementation("sdpa")
         for layer in self.encoder.layers:
             layer.dropout = layer.activation_dropout = dropout
@@ -118,6 +126,9 @@ class WhisperEncoder(nn.Module):
         if gradient_checkpointing:
             self.encoder.gradient_checkpointing_enable({"use_reentrant": False})
         self.output_size = self.encoder.config.d_model
+        self.num_layers = self.encoder.config.encoder_layers
+        # two convolutions, the second of stride 2
+        self.frame_rate = SAMPLE_RATE / (2 * HOP_LENGTH)
         self.pad_to_30s = pad_to_30s
         self.spec_augment = spec_augment
         self.freeze = freeze
@@ -132,36 +143,14 @@ class WhisperEncoder(nn.Module):
         )
         self.train()
 
-    def train(self, mode=True):
-        """Sets the mode; a frozen encoder stays in eval."""
-        return super().train(mode and not self.freeze)
-
-    def forward(self, wavs, wav_lens=None):
-        """Encodes waveforms; as ``extract`` without the lengths."""
-        return self.extract(wavs, wav_lens)[0]
-
-    def extract(self, wavs, wav_lens=None, all_layers=False):
-        """Encodes a padded batch of waveforms.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms [batch, time], 16 kHz.
-        wav_lens : torch.Tensor or None
-            Relative lengths [batch].
-        all_layers : bool
-            Whether to return every layer's frames too.
-
-        Returns
-        -------
-        frames : torch.Tensor
-            [batch, frames, size], padded frames zero.
-        lengths : torch.Tensor
-            Valid frames [batch].
-        layers : list of torch.Tensor
-            Only with `all_layers`: each [batch, frames, size], before the
-            final LayerNorm.
-        """
+    def extract(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        all_layers: bool = False,
+    ) -> SpeechFeatures:
+        """Frames of 20 ms, after the final LayerNorm, and on request the
+        output of every transformer layer, before it."""
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and not self.freeze
         ):
@@ -172,18 +161,16 @@ class WhisperEncoder(nn.Module):
             else:
                 wavs, full = self._pad_to_windows(wavs, counts)
                 mel, mel_lengths = self._log_mel(wavs, full)
-            frames, _ = self._encode(
-                self._augment(mel, counts // HOP_LENGTH),
-                mel_lengths,
-                all_layers,
-            )
+            mel = self._augment(mel, counts // HOP_LENGTH)
+            encoded = self._encode(mel, mel_lengths, all_layers)
+            # With pad_to_30s also the silence was encoded.
             lengths = (counts // HOP_LENGTH + 1) // 2
-            frames = frames[:, : int(lengths.max())]
-            frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(2)
-        if all_layers:
-            frames, *layers = frames.split(self.output_size, -1)
-            return frames, lengths, layers
-        return frames, lengths
+            longest = int(lengths.max())
+            mask = frame_mask(lengths, longest).unsqueeze(2)
+            frames, *layers = [x[:, :longest] * mask for x in encoded]
+        return SpeechFeatures(
+            frames, lengths, layers=layers if all_layers else None
+        )
 
     def log_mel(self, wavs, wav_lens=None):
         """Whisper's log-mel features, each utterance on its own.
@@ -228,15 +215,14 @@ class WhisperEncoder(nn.Module):
         lengths : torch.Tensor
             Valid frames [batch], (lengths + 1) // 2.
         """
-        return self._encode(mel, lengths)
+        lengths = lengths.to(mel.device, torch.long)
+        return self._encode(mel, lengths)[0], (lengths + 1) // 2
 
     def _encode(self, mel, lengths, all_layers=False):
-        """As `encode`; with `all_layers` these follow along the channels."""
-        lengths = lengths.to(mel.device, torch.long)
+        """[frames], with `all_layers` [frames, layer 0, layer 1, ...]."""
         window = 2 * self.encoder.config.max_source_positions
         if mel.shape[1] <= window:
-            frames = self._encode_window(mel, lengths, all_layers)
-            return frames, (lengths + 1) // 2
+            return self._encode_window(mel, lengths, all_layers)
 
         batch, time, bands = mel.shape
         count = -(-time // window)
@@ -245,17 +231,18 @@ class WhisperEncoder(nn.Module):
         starts = torch.arange(count, device=mel.device) * window
         valid = (lengths.unsqueeze(1) - starts).clamp(0, window).view(-1)
         spoken = valid.nonzero().squeeze(1)
-        frames = torch.cat(
-            [
-                self._encode_window(mel[index], valid[index], all_layers)
-                for index in spoken.split(WINDOWS_AT_ONCE)
-            ]
-        )
-        size = frames.shape[2]
-        joined = frames.new_zeros(batch * count, window // 2, size)
-        joined = joined.index_copy(0, spoken, frames)
-        joined = joined.view(batch, count * window // 2, size)
-        return joined[:, : (time + 1) // 2], (lengths + 1) // 2
+        groups = [
+            self._encode_window(mel[index], valid[index], all_layers)
+            for index in spoken.split(WINDOWS_AT_ONCE)
+        ]
+        results = []
+        for parts in zip(*groups, strict=True):  # of the frames, of each layer
+            windows = torch.cat(parts)  # [spoken windows, window / 2, C]
+            joined = windows.new_zeros(batch * count, *windows.shape[1:])
+            joined = joined.index_copy(0, spoken, windows)
+            joined = joined.view(batch, -1, self.output_size)
+            results.append(joined[:, : (time + 1) // 2])
+        return results
 
     def save_config(self, folder):
         """Writes what ``WhisperEncoder(folder, pretrained=False)`` reads.
@@ -327,7 +314,7 @@ class WhisperEncoder(nn.Module):
         return mel * mask, frames
 
     def _encode_window(self, mel, lengths, all_layers):
-        """At most one window per item: mel to normalised output frames."""
+        """At most one window per item, else as `_encode`."""
         encoder = self.encoder
         mask = frame_mask(lengths, mel.shape[1])
         x = (mel * mask.unsqueeze(2)).transpose(1, 2)
@@ -341,8 +328,10 @@ class WhisperEncoder(nn.Module):
         layers = []
         for layer in encoder.layers:
             x = layer(x, keys)
-            layers += [x] * all_layers
-        return torch.cat([encoder.layer_norm(x), *layers], 2) * mask[..., None]
+            if all_layers:
+                layers.append(x)
+        mask = mask.unsqueeze(2)
+        return [encoder.layer_norm(x) * mask, *[x * mask for x in layers]]
 
 
 class _CheckedWhisper(Whisper):

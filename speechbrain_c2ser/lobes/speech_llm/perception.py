@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.functional import pad
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.padding import masked_mean
 
 UTTERANCE_SOURCES = ("tokens", "first_frames", "mean")
 
@@ -14,17 +15,16 @@ class ContextualPerception(nn.Module):
     """What is said and how it is said, as embeddings for a language model.
 
     A semantic encoder (Whisper) gives frames, an acoustic one (Emotion2Vec-S)
-    gives a few vectors for the whole utterance; the connector joins them.
-    Without one of the encoders the other stands alone, which is how the
-    ablations of the paper are run.
+    gives a few vectors for the whole utterance; the connector joins them. Any
+    ``SpeechEncoder`` serves either role. Without one of the encoders the other
+    stands alone, which is how the ablations of the paper are run.
 
     Arguments
     ---------
-    semantic_encoder : torch.nn.Module or None
-        ``extract(wavs, wav_lens) -> (frames, lengths)``.
-    acoustic_encoder : torch.nn.Module or None
-        ``extract(wavs, wav_lens) -> (frames, tokens, lengths)``, padded
-        frames zero.
+    semantic_encoder : SpeechEncoder | None
+        Its frames are taken.
+    acoustic_encoder : SpeechEncoder | None
+        Its tokens or frames are taken, as ``utterance_source`` says.
     connector : torch.nn.Module
         ``(frames, lengths, utterance_vectors) -> (embeddings, lengths)``.
     utterance_source : str
@@ -32,7 +32,13 @@ class ContextualPerception(nn.Module):
         paper. ``first_frames``: as many of its first frames, zeros where a
         clip has fewer; the published code took these by mistake, so the
         published checkpoint expects them. ``mean``: one vector, the mean of
-        the valid frames.
+        the valid frames; the one that suits an encoder without tokens.
+
+    Raises
+    ------
+    ValueError
+        Without any encoder, or where the acoustic one has no tokens and
+        ``utterance_source`` asks for them.
 
     Example
     -------
@@ -66,6 +72,13 @@ class ContextualPerception(nn.Module):
                 f"utterance_source is one of {UTTERANCE_SOURCES}, not "
                 f"'{utterance_source}'."
             )
+        tokens = getattr(acoustic_encoder, "num_tokens", None)
+        if utterance_source != "mean" and tokens == 0:
+            raise ValueError(
+                f"utterance_source is '{utterance_source}', but a "
+                f"{type(acoustic_encoder).__name__} has no utterance tokens: "
+                "set utterance_source to mean."
+            )
         self.semantic_encoder = semantic_encoder
         self.acoustic_encoder = acoustic_encoder
         self.connector = connector
@@ -94,7 +107,8 @@ class ContextualPerception(nn.Module):
         """
         frames, lengths = None, None
         if self.semantic_encoder is not None:
-            frames, lengths = self.semantic_encoder.extract(wavs, wav_lens)
+            speech = self.semantic_encoder.extract(wavs, wav_lens)
+            frames, lengths = speech.frames, speech.lengths
         if self.acoustic_encoder is None:
             if utterance_vectors is not None:
                 raise ValueError(
@@ -129,11 +143,11 @@ class ContextualPerception(nn.Module):
             raise ValueError("There is no acoustic encoder to run.")
         trained = any(p.requires_grad for p in encoder.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
-            frames, tokens, lengths = encoder.extract(wavs, wav_lens)[:3]
+            speech = encoder.extract(wavs, wav_lens)
             if self.utterance_source == "tokens":
-                return tokens
+                return speech.tokens
             if self.utterance_source == "mean":
-                return frames.sum(1, keepdim=True) / lengths.view(-1, 1, 1)
-            number = tokens.shape[1]
-            missing = max(number - frames.shape[1], 0)
-            return pad(frames[:, :number], (0, 0, 0, missing))
+                return masked_mean(speech.frames, speech.lengths).unsqueeze(1)
+            number = speech.tokens.shape[1]
+            missing = max(number - speech.frames.shape[1], 0)
+            return pad(speech.frames[:, :number], (0, 0, 0, missing))
