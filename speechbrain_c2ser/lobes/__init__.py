@@ -36,6 +36,7 @@ PUBLIC = {
     "SelfSupervisedEncoder": "encoders.self_supervised",
     "SpecAugment": "augmentation",
     "SpeechEmotionLLM": "speech_llm.speech_emotion_llm",
+    "SpeechEncoder": "encoders.features",
     "SpeechFunctionals": "encoders.functionals",
     "UtteranceTokens": "classifier.poolings",
     "VectorNetwork": "classifier.networks",

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tiny_encoders import build_encoder, save_self_supervised
 
 from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
 from speechbrain_c2ser.lobes.speech_llm.connectors import ConnectorTransformer
@@ -47,6 +48,33 @@ def build_model(tiny_llm, tiny_whisper, build_emotion2vec):
 def model(build_model):
     """A tiny SpeechEmotionLLM; tests must not change it."""
     return build_model()
+
+
+@pytest.fixture(scope="session")
+def ssl_folder(tmp_path_factory):
+    """ssl_folder("wavlm_group") -> folder of a tiny model."""
+    folders = {}
+
+    def build(name):
+        if name not in folders:
+            folder = tmp_path_factory.mktemp(name)
+            folders[name] = save_self_supervised(name, folder)
+        return folders[name]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def encoder_of(ssl_folder, build_emotion2vec):
+    """encoder_of(name) -> a tiny frozen encoder; tests must not change it."""
+    built = {}
+
+    def build(name):
+        if name not in built:
+            built[name] = build_encoder(name, ssl_folder, build_emotion2vec)
+        return built[name].eval()
+
+    return build
 
 
 @pytest.fixture

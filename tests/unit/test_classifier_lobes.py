@@ -2,15 +2,7 @@
 
 import pytest
 import torch
-from transformers import (
-    HubertConfig,
-    HubertModel,
-    Wav2Vec2Config,
-    Wav2Vec2FeatureExtractor,
-    Wav2Vec2Model,
-    WavLMConfig,
-    WavLMModel,
-)
+from tiny_encoders import ENCODERS, SSL
 
 from speechbrain_c2ser.checkpoints.classifier_folder import (
     load_classifier,
@@ -31,25 +23,16 @@ from speechbrain_c2ser.lobes.classifier.poolings import (
     MeanAndDeviation,
     UtteranceTokens,
 )
-from speechbrain_c2ser.lobes.encoders.functionals import SpeechFunctionals
 from speechbrain_c2ser.lobes.encoders.log_mel import LogMel
 from speechbrain_c2ser.lobes.encoders.self_supervised import (
     SelfSupervisedEncoder,
 )
-from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
 from speechbrain_c2ser.lobes.heads.category import CategoryHead
 from speechbrain_c2ser.lobes.heads.dimension import DimensionHead
 from speechbrain_c2ser.lobes.heads.frame import FrameHead
 from speechbrain_c2ser.lobes.heads.multi_head import MultiHead
 from speechbrain_c2ser.lobes.heads.multi_label import MultiLabelHead
 
-MODELS = {
-    "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
-    "hubert": (HubertConfig, HubertModel),
-    "wavlm": (WavLMConfig, WavLMModel),
-}
-SSL = [f"{kind}_{norm}" for kind in MODELS for norm in ("layer", "group")]
-ENCODERS = ["emotion2vec", "whisper", "whisper_30s", "log_mel", "functionals"]
 POOLINGS = {
     "mean": MaskedMean,
     "deviation": MeanAndDeviation,
@@ -62,70 +45,6 @@ CASES = [
     for pooling in POOLINGS
     if pooling != "tokens" or encoder in ("emotion2vec", "functionals")
 ]
-
-
-@pytest.fixture(scope="module")
-def ssl_folder(tmp_path_factory):
-    """ssl_folder("wavlm_group") -> folder of a tiny model."""
-    folders = {}
-
-    def build(name):
-        if name not in folders:
-            torch.manual_seed(3)
-            kind, norm = name.split("_")
-            config_class, model_class = MODELS[kind]
-            config = config_class(
-                hidden_size=16,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=16,
-                conv_dim=[8] * 7,
-                num_conv_pos_embeddings=8,
-                num_conv_pos_embedding_groups=2,
-                feat_extract_norm=norm,
-                do_stable_layer_norm=norm == "layer",
-            )
-            folders[name] = tmp_path_factory.mktemp(name)
-            model_class(config).save_pretrained(folders[name])
-            Wav2Vec2FeatureExtractor(
-                do_normalize=norm == "layer"
-            ).save_pretrained(folders[name])
-        return str(folders[name])
-
-    return build
-
-
-@pytest.fixture(scope="module")
-def encoder_of(ssl_folder, build_emotion2vec):
-    """encoder_of(name) -> a tiny frozen encoder."""
-    built = {}
-
-    def build(name):
-        if name not in built:
-            torch.manual_seed(4)
-            numbers = {"num_layers": 2, "size": 16, "num_heads": 2}
-            if name == "emotion2vec":
-                built[name] = build_emotion2vec()
-            elif name.startswith("whisper"):
-                built[name] = WhisperEncoder(
-                    **numbers,
-                    ffn_size=16,
-                    max_positions=100,
-                    freeze=True,
-                    pad_to_30s="30s" in name,
-                )
-            elif name == "log_mel":
-                built[name] = LogMel(n_mels=16)
-            elif name == "functionals":
-                built[name] = SpeechFunctionals(n_mels=16, n_cepstra=8)
-            else:
-                kind = name.split("_")[0]
-                built[name] = SelfSupervisedEncoder(
-                    ssl_folder(name), kind, freeze=True
-                )
-        return built[name].eval()
-
-    return build
 
 
 def classifier(encoder, pooling, mixed=False):
@@ -166,9 +85,14 @@ def test_layers_and_what_is_kept_give_the_same(name, encoder_of, clips):
     model = classifier(encoder, "mean", mixed=True)
     features = encoder.extract(*clips, all_layers=True)
     assert len(features.layers) == encoder.num_layers
-    last = features.frames if name != "whisper" else None
-    if name in SSL:
-        torch.testing.assert_close(features.layers[-1], last)
+    last = features.layers[-1]
+    if name == "whisper":
+        last = encoder.encoder.layer_norm(last)
+    elif name.endswith("_layer"):
+        last = encoder.model.encoder.layer_norm(last)
+    if name != "emotion2vec":
+        mask = (features.layers[-1] != 0).any(-1, keepdim=True)
+        torch.testing.assert_close(features.frames, last * mask)
     assert model.cached_kind == "layer_means"
     kept = model.from_cache(model.cached_features(*clips))
     torch.testing.assert_close(

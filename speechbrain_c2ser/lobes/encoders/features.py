@@ -50,16 +50,16 @@ class SpeechEncoder(nn.Module):
     What is a layer depends on the architecture:
 
     ========================  ================================================
-    ``WhisperEncoder``        The output of each transformer layer; all are
-                              before the final LayerNorm, the frames after it.
+    ``WhisperEncoder``        The output of each transformer layer.
     ``SelfSupervisedEncoder`` What enters the first transformer layer, and the
-                              output of each, as in SUPERB. The last one is
-                              the frames, after the final LayerNorm of models
-                              that have one.
+                              output of each.
     ``Emotion2VecS``          Of each block after the prenet what its MLP adds
                               to the frames, as the pre-training averages them.
     others                    The frames, as the only one.
     ========================  ================================================
+
+    Layers are before the architecture's final LayerNorm, where it has one; the
+    frames are after it.
 
     Example
     -------

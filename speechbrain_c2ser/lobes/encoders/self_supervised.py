@@ -129,7 +129,8 @@ class SelfSupervisedEncoder(SpeechEncoder):
         all_layers: bool = False,
     ) -> SpeechFeatures:
         """Frames of 20 ms and, on request, the input of the first
-        transformer layer and the outputs of all."""
+        transformer layer and the output of each, before the final LayerNorm
+        of models that have one."""
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and not self.freeze
         ):
@@ -145,13 +146,13 @@ class SelfSupervisedEncoder(SpeechEncoder):
                 wavs = normalise(wavs, counts)
             else:
                 wavs = wavs * frame_mask(counts, wavs.shape[1])
-            layers = self._encode(wavs, counts, lengths, all_layers)
+            encoded = self._encode(wavs, counts, lengths, all_layers)
             if self.output_norm:
-                layers = [F.layer_norm(x, x.shape[-1:]) for x in layers]
-            mask = frame_mask(lengths, layers[0].shape[1]).unsqueeze(-1)
-            layers = [x * mask for x in layers]
+                encoded = [F.layer_norm(x, x.shape[-1:]) for x in encoded]
+            mask = frame_mask(lengths, encoded[0].shape[1]).unsqueeze(-1)
+            frames, *layers = [x * mask for x in encoded]
         return SpeechFeatures(
-            layers[-1], lengths, layers=layers if all_layers else None
+            frames, lengths, layers=layers if all_layers else None
         )
 
     def save_config(self, folder: str | Path) -> None:
@@ -166,13 +167,13 @@ class SelfSupervisedEncoder(SpeechEncoder):
         self.extractor.save_pretrained(folder)
 
     def _encode(self, wavs, counts, lengths, all_layers):
-        """List of layers [B, T, C], the last alone without `all_layers`."""
+        """[frames], with `all_layers` [frames, layer 0, ...]; each [B, T, C]"""
         if not self.one_by_one:
             full = bool((counts == wavs.shape[1]).all())
             mask = None if full else frame_mask(counts, wavs.shape[1])
-            return self._layers(wavs, mask, all_layers)
+            return self._run(wavs, mask, all_layers)
         items = [
-            self._layers(wavs[i : i + 1, :count], None, all_layers)
+            self._run(wavs[i : i + 1, :count], None, all_layers)
             for i, count in enumerate(counts.tolist())
         ]
         size = int(lengths.max())
@@ -181,10 +182,8 @@ class SelfSupervisedEncoder(SpeechEncoder):
             for layer in zip(*items, strict=True)
         ]
 
-    def _layers(self, wavs, mask, all_layers):
+    def _run(self, wavs, mask, all_layers):
         out = self.model(
             wavs, attention_mask=mask, output_hidden_states=all_layers
         )
-        if all_layers:
-            return list(out.hidden_states)
-        return [out.last_hidden_state]
+        return [out.last_hidden_state, *(out.hidden_states or [])]
