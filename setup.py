@@ -32,6 +32,7 @@ REQUIRED = [
     "soundfile>=0.13,<0.15",
     "numpy>=2.1,<2.5",
     "scipy>=1.13,<1.18",
+    "soxr>=1.0,<1.2",
     "scikit-learn>=1.7,<1.10",
     "tqdm>=4.67,<5",
 ]

@@ -10,8 +10,7 @@ import json
 import os
 from pathlib import Path
 
-import soundfile
-
+from speechbrain_c2ser.audio import AudioError, audio_seconds
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.sources import source_of
 from speechbrain_c2ser.data.text_files import read_text
@@ -110,7 +109,7 @@ def read_manifest(path, data_root=None):
 
 
 def audio_duration(path, key="wav"):
-    """Duration of an audio file from its header alone.
+    """True duration of an audio file.
 
     Arguments
     ---------
@@ -130,23 +129,9 @@ def audio_duration(path, key="wav"):
         If the file is missing, unreadable, or holds no samples.
     """
     try:
-        # soundfile.info would also read what the header tells of itself.
-        with soundfile.SoundFile(str(path)) as file:
-            frames, rate = file.frames, file.samplerate
-    except (RuntimeError, OSError) as error:
-        reason = "cannot be read"
-        if not os.path.exists(path):
-            reason = "is missing"
-        elif os.path.getsize(path) == 0:
-            reason = "is empty (0 bytes)"
-        raise ManifestError(
-            f"Item {key!r}: the audio file {path} {reason}."
-        ) from error
-    if frames == 0:
-        raise ManifestError(
-            f"Item {key!r}: the audio file {path} has zero length."
-        )
-    return frames / rate
+        return audio_seconds(path)
+    except AudioError as error:
+        raise ManifestError(f"Item {key!r}: {error}") from error
 
 
 def check_manifest(

@@ -1,0 +1,157 @@
+"""What a file is, told from its first bytes and never from its name."""
+
+import os
+from dataclasses import dataclass
+
+HEAD = 64  # bytes that tell
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Arguments
+    ---------
+    name : str
+        What people call it.
+    demuxer : str | None
+        ffmpeg's name of its container; None where it holds no audio.
+    """
+
+    name: str
+    demuxer: str | None = None
+
+
+MP4 = Format("M4A/MP4 (AAC)", "mov")
+WAV = Format("WAV", "wav")
+MP3 = Format("MP3", "mp3")
+# Place and first bytes -> format. The demuxer is forced on ffmpeg: a playlist
+# in disguise must not make it open other files or addresses.
+AUDIO = (
+    (0, b"RIFF", WAV),
+    (0, b"RIFX", WAV),
+    (0, b"RF64", WAV),
+    (0, b"BW64", WAV),
+    (0, b"riff\x2e\x91\xcf\x11", Format("Wave64", "w64")),
+    (0, b"FORM", Format("AIFF", "aiff")),
+    (0, b".snd", Format("AU", "au")),
+    (0, b"caff", Format("CAF", "caf")),
+    (0, b"fLaC", Format("FLAC", "flac")),
+    (0, b"OggS", Format("Ogg", "ogg")),
+    (0, b"ID3", MP3),
+    (4, b"ftyp", MP4),
+    (4, b"moov", MP4),
+    (4, b"mdat", MP4),
+    (0, b"\x1a\x45\xdf\xa3", Format("WebM/Matroska", "matroska")),
+    (0, b"#!AMR", Format("AMR", "amr")),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Format("WMA", "asf")),
+    (0, b"FLV\x01", Format("Flash video", "flv")),
+    (0, b"ADIF", Format("AAC", "aac")),
+    (0, b"MAC ", Format("Monkey's Audio", "ape")),
+    (0, b"wvpk", Format("WavPack", "wv")),
+    (0, b"TTA1", Format("True Audio", "tta")),
+)
+OTHERS = (
+    (0, b"%PDF", Format("a PDF document")),
+    (0, b"PK\x03\x04", Format("a ZIP archive")),
+    (0, b"\x1f\x8b", Format("a gzip archive")),
+    (0, b"7z\xbc\xaf", Format("a 7-Zip archive")),
+    (0, b"Rar!", Format("a RAR archive")),
+    (0, b"\x89PNG", Format("a PNG picture")),
+    (0, b"\xff\xd8\xff", Format("a JPEG picture")),
+    (0, b"GIF8", Format("a GIF picture")),
+    (0, b"\x7fELF", Format("a program")),
+    (0, b"\x93NUMPY", Format("a NumPy array")),
+    (0, b"\x00\x05\x16\x07", Format("macOS's notes on a file, not the file")),
+    (0, b"version https://git-lfs", Format("a Git LFS pointer: run git lfs")),
+)
+# Suffixes of samples without a header -> (ffmpeg's encoding, usual rate).
+HEADERLESS = {
+    ".raw": "s16le",
+    ".pcm": "s16le",
+    ".s16": "s16le",
+    ".sln": "s16le",
+    ".bin": "s16le",
+    ".vox": "vox",
+    ".ul": "mulaw",
+    ".ulaw": "mulaw",
+    ".al": "alaw",
+    ".alaw": "alaw",
+    ".g711": "mulaw",
+}
+
+
+def recognise(head: bytes) -> Format | None:
+    """Format of a file by its first bytes.
+
+    Arguments
+    ---------
+    head : bytes
+        The first ``HEAD`` bytes.
+
+    Returns
+    -------
+    Format | None
+        Without ``demuxer`` where it is known to hold no audio; None where it
+        is unknown.
+
+    Example
+    -------
+    >>> recognise(b"\\x00\\x00\\x00\\x1cftypM4A ").name
+    'M4A/MP4 (AAC)'
+    """
+    for place, magic, found in AUDIO + OTHERS:
+        if head[place : place + len(magic)] == magic:
+            return found
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
+        # MPEG's sync word; "layer 0" of it is AAC (ADTS).
+        return Format("AAC", "aac") if head[1] & 0x06 == 0 else MP3
+    text = head.lstrip(b"\xef\xbb\xbf").lstrip()[:9].lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return Format("a web page: the download failed")
+    return None
+
+
+def remedy(path: object, found: Format | None, reason: str) -> str:
+    """The rest of the sentence on a file that cannot be read.
+
+    Arguments
+    ---------
+    path : object
+        Its path or name.
+    found : Format | None
+        What its first bytes tell.
+    reason : str
+        What the decoder said.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> remedy("a.raw", None, "")
+    'has no header (raw samples?), so that its rate and encoding cannot be \
+known; if it is telephone speech, convert it: ffmpeg -f s16le -ar 8000 -ac 1 \
+-i a.raw a.wav'
+    """
+    stem, suffix = os.path.splitext(str(path))
+    target = f"{stem}.wav" if suffix.lower() != ".wav" else f"{stem}_pcm.wav"
+    reason = " ".join(str(reason).split()).strip(". ") or "no audio in it"
+    if found is None and suffix.lower() in HEADERLESS:
+        return (
+            "has no header (raw samples?), so that its rate and encoding "
+            "cannot be known; if it is telephone speech, convert it: ffmpeg "
+            f"-f {HEADERLESS[suffix.lower()]} -ar 8000 -ac 1 -i {path} "
+            f"{target}"
+        )
+    if found is None:
+        return (
+            f"cannot be read: its first bytes are of no audio format ({reason})"
+        )
+    if found.demuxer is None:
+        return f"is no audio: it is {found.name}"
+    return (
+        f"is {found.name} and cannot be read ({reason}); convert it: ffmpeg "
+        f"-i {path} {target}"
+    )

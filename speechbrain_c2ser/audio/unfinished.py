@@ -1,0 +1,160 @@
+"""Headers that a recorder never finished: their sizes put right while reading.
+
+A recorder writes a header with a size of 0 or "unknown" and the true one when
+it stops. If it was killed, or wrote to a pipe, the samples are all there and
+the size is wrong: what follows the header is taken for the samples then.
+"""
+
+import io
+import struct
+from typing import BinaryIO
+
+ODD = (0, 0xFFFFFFFF, 0x7FFFFFFF)
+CHUNKS = 64  # more of them before the samples are no header
+
+
+class PatchedFile(io.RawIOBase):
+    """A file of which some bytes are read as others.
+
+    Arguments
+    ---------
+    file : BinaryIO
+        The file; not changed.
+    patches : dict
+        Offset -> bytes.
+
+    Example
+    -------
+    >>> file = PatchedFile(io.BytesIO(b"abcdef"), {2: b"XY"})
+    >>> file.seek(1), file.read(4)
+    (1, b'bXYe')
+    """
+
+    def __init__(self, file: BinaryIO, patches: dict[int, bytes]):
+        self._file, self._patches = file, patches
+
+    def readable(self):
+        """True."""
+        return True
+
+    def seekable(self):
+        """True."""
+        return True
+
+    def seek(self, offset, whence=0):
+        """As any file's."""
+        return self._file.seek(offset, whence)
+
+    def tell(self):
+        """As any file's."""
+        return self._file.tell()
+
+    def readinto(self, buffer):
+        """As any file's."""
+        start = self._file.tell()
+        content = bytearray(self._file.read(len(buffer)))
+        for offset, value in self._patches.items():
+            for place, byte in enumerate(value, offset - start):
+                if 0 <= place < len(content):
+                    content[place] = byte
+        buffer[: len(content)] = content
+        return len(content)
+
+
+def size_patches(file: BinaryIO, size: int) -> dict[int, bytes]:
+    """Sizes in a header that cannot be, and what they should be.
+
+    Arguments
+    ---------
+    file : BinaryIO
+        WAV, RF64, AIFF, AU or CAF; read from its start.
+    size : int
+        Of the file in bytes.
+
+    Returns
+    -------
+    dict
+        Offset -> bytes; empty where the header is right, or of another
+        format.
+
+    Example
+    -------
+    >>> head = b".snd" + struct.pack(">5I", 24, 0, 3, 16000, 1)
+    >>> size_patches(io.BytesIO(head + bytes(8)), 32)
+    {8: b'\\x00\\x00\\x00\\x08'}
+    """
+    file.seek(0)
+    head = file.read(12)
+    try:
+        if head[:4] == b".snd":
+            return _au(file, size)
+        if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
+            return _chunks(file, size, head[:4])
+        if head[:4] == b"caff":
+            return _caf(file, size)
+    except struct.error:
+        pass  # the header itself is cut off
+    return {}
+
+
+def _au(file, size):
+    file.seek(4)
+    start, length = struct.unpack(">2I", file.read(8))
+    rest = size - start
+    if length == 0 and rest > 0:
+        return {8: struct.pack(">I", min(rest, ODD[1]))}
+    return {}
+
+
+def _caf(file, size):
+    place = 8
+    for _ in range(CHUNKS):
+        file.seek(place)
+        kind, length = struct.unpack(">4sq", file.read(12))
+        if kind == b"data":
+            rest = size - place - 12
+            # Its first four bytes count edits.
+            if (length <= 4 or length > rest) and rest > 4:
+                return {place + 4: struct.pack(">q", rest)}
+            return {}
+        place += 12 + max(length, 0)
+    return {}
+
+
+def _chunks(file, size, kind):
+    """RIFF and its relatives, and AIFF, which is one of them."""
+    order = ">" if kind in (b"RIFX", b"FORM") else "<"
+    wanted = b"SSND" if kind == b"FORM" else b"data"
+    place, long_sizes = 12, None
+    for _ in range(CHUNKS):
+        file.seek(place)
+        name, length = struct.unpack(f"{order}4sI", file.read(8))
+        if name == b"ds64":
+            long_sizes = place + 16
+        if name == wanted:
+            break
+        place += 8 + length + length % 2
+    else:
+        return {}
+    start, extra = place + 8, 8 if kind == b"FORM" else 0
+    rest = size - start
+    if long_sizes is not None and length == ODD[1]:
+        file.seek(long_sizes)
+        (length,) = struct.unpack(f"{order}Q", file.read(8))
+        at, form, most = long_sizes, "Q", rest
+    else:
+        at, form, most = place + 4, "I", ODD[1] - 1
+    unknown = length <= extra or length > rest
+    if not unknown or rest <= extra or _is_chunk(file, start, rest, order):
+        return {}
+    return {at: struct.pack(f"{order}{form}", min(rest, most))}
+
+
+def _is_chunk(file, place, rest, order):
+    """Whether another chunk follows: there really are no samples."""
+    file.seek(place)
+    head = file.read(8)
+    if len(head) < 8:
+        return False
+    name, length = struct.unpack(f"{order}4sI", head)
+    return name.isascii() and name.decode().isprintable() and length <= rest - 8
