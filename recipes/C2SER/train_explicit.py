@@ -11,12 +11,7 @@ follows. Emotion2Vec-S is frozen: its utterance vectors are computed once.
 from pathlib import Path
 
 import speechbrain as sb
-import torch.distributed as dist
-from speechbrain.utils.distributed import (
-    ddp_barrier,
-    if_main_process,
-    run_on_main,
-)
+from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from speechbrain_c2ser.chain_of_thought.answers import (
     label_answers,
@@ -25,7 +20,10 @@ from speechbrain_c2ser.chain_of_thought.answers import (
 from speechbrain_c2ser.checkpoints.c2ser_folder import load_weights, save_c2ser
 from speechbrain_c2ser.checkpoints.folder import fingerprint
 from speechbrain_c2ser.data.dataset import loader_options, speech_dataset
-from speechbrain_c2ser.data.feature_cache import UtteranceVectorCache
+from speechbrain_c2ser.data.feature_cache import (
+    UtteranceVectorCache,
+    fill_together,
+)
 from speechbrain_c2ser.data.manifest import (
     check_leakage,
     check_manifest,
@@ -140,15 +138,9 @@ class ExplicitBrain(TrainingBrain):
             fingerprint(encoder),
             Path(self.hparams.feature_folder) / perception.utterance_source,
         )
-        rank, ranks = 0, 1
-        if self.distributed_launch:
-            rank, ranks = self.rank, dist.get_world_size()
         for dataset in datasets:
-            keys = list(dataset.data)[rank::ranks]
-            rows = {key: dataset.data[key]["row"] for key in keys}
-            cache.fill(rows, device=self.device, progress=rank == 0)
-        ddp_barrier()
-        cache.find_shards()
+            rows = {key: data["row"] for key, data in dataset.data.items()}
+            fill_together(cache, rows, self.device)
         self.cache = cache
 
 

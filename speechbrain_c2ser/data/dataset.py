@@ -49,9 +49,14 @@ def speech_dataset(manifest, need=(), label_space=None):
         }
     )
     dataset.add_dynamic_item(read_item, takes="row", provides="sig")
-    dataset.add_dynamic_item(lambda row: row, takes="row", provides="item")
+    dataset.add_dynamic_item(_whole, takes="row", provides="item")
     dataset.set_output_keys(["id", "sig", "item"])
     return dataset
+
+
+def _whole(row):
+    """The row itself: a function that has a name reaches spawned workers."""
+    return row
 
 
 def read_item(row):
@@ -127,7 +132,8 @@ def loader_options(
     dataset : DynamicItemDataset
         From :func:`speech_dataset`.
     batch_seconds : float
-        Audio in a batch, padding counted.
+        Audio in a batch, padding counted. A longer item has a batch of its
+        own.
     num_buckets : int
         Length buckets; more of them waste less on padding.
     num_workers : int
@@ -155,7 +161,7 @@ def loader_options(
     sampler = PairedBatchSampler(
         durations,
         [-1] * len(durations),
-        max_batch_length=max(batch_seconds, max(durations)),
+        max_batch_length=batch_seconds,
         num_buckets=num_buckets,
         shuffle=shuffle,
         seed=seed,

@@ -1,7 +1,8 @@
 """Features of a frozen encoder, computed once and kept on disk.
 
-The key covers the encoder's weights and settings and the audio's own bytes: a
-changed weight or recording never reads an old feature.
+The key covers the encoder's weights and settings, the type of the stored
+numbers and the audio's own bytes: a changed weight or recording never reads an
+old feature.
 """
 
 import hashlib
@@ -11,11 +12,13 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from speechbrain.utils.distributed import ddp_barrier
 from tqdm import tqdm
 
 from speechbrain_c2ser.data.dataset import read_item
 
-SHARD_ITEMS = 2048
+# Of one file: what a run that is killed loses at most, and holds in memory.
+SHARD_BYTES = 2**28
 
 
 class FeatureCache:
@@ -53,11 +56,14 @@ class FeatureCache:
     ):
         self.compute = compute
         name = fingerprint[:32] + (f"-{kind}" if kind else "")
+        if dtype != torch.float32:
+            name += f"-{str(dtype).removeprefix('torch.')}"
         self.folder = Path(folder) / name
         self.kind = kind or "utterance vectors"
         self.dtype = dtype
         self._place = {}
         self._audio_keys = {}
+        self._audio_bytes = {}
         self._shards = set()
         self.find_shards()
 
@@ -96,17 +102,19 @@ class FeatureCache:
             if key not in self._place:
                 missing.setdefault(key, row)
         batches = _batches(list(missing.items()), batch_seconds)
-        done, pending = 0, {}
+        done, pending, size = 0, {}, 0
         with tqdm(
             total=len(missing), desc=self.kind, disable=not progress
         ) as bar:
             for batch in batches:
-                pending.update(self._compute(batch, device))
+                found = self._compute(batch, device)
+                pending.update(found)
+                size += sum(x.nbytes for x in found.values())
                 bar.update(len(batch))
                 done += len(batch)
-                if len(pending) >= SHARD_ITEMS:
+                if size >= SHARD_BYTES:
                     self._write(pending)
-                    pending = {}
+                    pending, size = {}, 0
         if pending:
             self._write(pending)
         return done
@@ -141,11 +149,14 @@ class FeatureCache:
         return vectors
 
     def _audio_key(self, row):
-        """Hash of the file's bytes and the segment; remembered per file."""
+        """Hash of the file's bytes, read once, and of the segment."""
         place = (row["wav"], row.get("start"), row.get("stop"))
         if place not in self._audio_keys:
-            digest = hashlib.blake2b(digest_size=16)
-            digest.update(Path(row["wav"]).read_bytes())
+            if row["wav"] not in self._audio_bytes:
+                read = hashlib.blake2b(digest_size=16)
+                read.update(Path(row["wav"]).read_bytes())
+                self._audio_bytes[row["wav"]] = read
+            digest = self._audio_bytes[row["wav"]].copy()
             digest.update(repr(place[1:]).encode())
             self._audio_keys[place] = digest.hexdigest()
         return self._audio_keys[place]
@@ -154,8 +165,16 @@ class FeatureCache:
         signals = [read_item(row) for _, row in batch]
         wavs = torch.nn.utils.rnn.pad_sequence(signals, batch_first=True)
         lens = torch.tensor([len(s) / wavs.shape[1] for s in signals])
-        with torch.no_grad():
-            vectors = self.compute(wavs.to(device), lens.to(device))
+        try:
+            with torch.no_grad():
+                vectors = self.compute(wavs.to(device), lens.to(device))
+        except ValueError as error:
+            if len(batch) == 1:
+                name = batch[0][1].get("id", batch[0][1]["wav"])
+                raise ValueError(f"Item {name!r}: {error}") from error
+            # which of them is it? Each is tried alone
+            parts = [self._compute([entry], device) for entry in batch]
+            return {k: v for part in parts for k, v in part.items()}
         return {
             key: vector.to("cpu", self.dtype).contiguous()
             for (key, _), vector in zip(batch, vectors, strict=True)
@@ -177,6 +196,47 @@ class FeatureCache:
         tensors = safe_open(shard, framework="pt")
         for key in tensors.keys():
             self._place[key] = tensors
+
+
+def fill_together(
+    cache: FeatureCache, items: dict, device: str, progress: bool = True
+) -> None:
+    """Fill a cache on all ranks of a training, each a part of it.
+
+    Where a node does not see what the other nodes wrote, one of its ranks
+    computes what it lacks.
+
+    Arguments
+    ---------
+    cache : FeatureCache
+        Of the same folder name on each rank.
+    items : dict
+        Manifest rows (id → row), the same on each rank.
+    device : str
+        Where the encoder is.
+    progress : bool
+        Show a progress bar, on the first rank.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> cache = FeatureCache(
+    ...     lambda wavs, lens: list(wavs), "abc", tempfile.mkdtemp()
+    ... )
+    >>> fill_together(cache, {}, "cpu")
+    """
+    rank, ranks = 0, 1
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        rank = torch.distributed.get_rank()
+        ranks = torch.distributed.get_world_size()
+    mine = {key: items[key] for key in list(items)[rank::ranks]}
+    cache.fill(mine, device=device, progress=progress and rank == 0)
+    ddp_barrier()
+    cache.find_shards()
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+        cache.fill(items, device=device, progress=False)
+    ddp_barrier()
+    cache.find_shards()
 
 
 class UtteranceVectorCache(FeatureCache):

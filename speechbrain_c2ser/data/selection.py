@@ -12,10 +12,51 @@ logger = get_logger(__name__)
 
 MEL_FRAMES_PER_SECOND = 100
 NAMED = 5  # ids in a message
+SHORTEST = 0.1  # seconds: less holds no syllable
+
+
+def long_enough(items: dict, least: float) -> dict:
+    """Items whose audio is not too short; the others are counted and named.
+
+    Arguments
+    ---------
+    items : dict
+        Manifest rows (id → row).
+    least : float
+        Shortest audio (s).
+
+    Returns
+    -------
+    dict
+        The other items, in their order.
+
+    Raises
+    ------
+    ManifestError
+        If nothing is left.
+
+    Example
+    -------
+    >>> items = {"a": {"duration": 2.0}, "b": {"duration": 0.01}}
+    >>> list(long_enough(items, 0.1))
+    ['a']
+    """
+    left_out = {
+        key: _shorter(least)
+        for key, item in items.items()
+        if item["duration"] < least
+    }
+    return _without(items, left_out)
 
 
 def within_limits(
-    items, answers, count_tokens, mel_frames, answer_tokens, progress=True
+    items,
+    answers,
+    count_tokens,
+    mel_frames,
+    answer_tokens,
+    progress=True,
+    least=SHORTEST,
 ):
     """Items whose audio and answers a training batch can hold.
 
@@ -37,13 +78,16 @@ def within_limits(
         Longest answer, in tokens; None is no limit.
     progress : bool
         Show a progress bar.
+    least : float
+        Shortest audio (s).
 
     Returns
     -------
     kept : dict
         The other items, in their order.
     left_out : dict
-        id → reason, "audio over N mel frames" or "answer over N tokens".
+        id → reason, such as "audio over N mel frames", "audio under N s" or
+        "answer over N tokens".
 
     Raises
     ------
@@ -69,27 +113,14 @@ def within_limits(
         frames = item["duration"] * MEL_FRAMES_PER_SECOND
         if mel_frames is not None and frames > mel_frames:
             left_out[key] = f"audio over {mel_frames} mel frames"
+        elif item["duration"] < least:
+            left_out[key] = _shorter(least)
         elif answer_tokens is not None and any(
             _is_longer(answer, answer_tokens, count_tokens)
             for answer in answers(item)
         ):
             left_out[key] = f"answer over {answer_tokens} tokens"
-    for reason, number in Counter(left_out.values()).items():
-        ids = [key for key, why in left_out.items() if why == reason]
-        logger.warning(
-            "%d of %d items are left out, %s: %s",
-            number,
-            len(items),
-            reason,
-            _some(ids),
-        )
-    kept = {k: item for k, item in items.items() if k not in left_out}
-    if not kept:
-        raise ManifestError(
-            f"None of the {len(items)} items is within the limits "
-            f"({', '.join(sorted(set(left_out.values())))}): raise them."
-        )
-    return kept, left_out
+    return _without(items, left_out), left_out
 
 
 def describe_training_set(items, label_space):
@@ -141,6 +172,30 @@ def describe_training_set(items, label_space):
             language,
         )
     return {"emotions": emotions, "languages": dict(languages)}
+
+
+def _shorter(least):
+    return f"audio under {least} s"
+
+
+def _without(items, left_out):
+    """The other items; how many are left out, why, and the first ids."""
+    for reason, number in Counter(left_out.values()).items():
+        ids = [key for key, why in left_out.items() if why == reason]
+        logger.warning(
+            "%d of %d items are left out, %s: %s",
+            number,
+            len(items),
+            reason,
+            _some(ids),
+        )
+    kept = {k: item for k, item in items.items() if k not in left_out}
+    if not kept:
+        raise ManifestError(
+            f"None of the {len(items)} items is within the limits "
+            f"({', '.join(sorted(set(left_out.values())))}): change them."
+        )
+    return kept
 
 
 def _is_longer(answer, limit, count_tokens):

@@ -1,11 +1,19 @@
 """Cached utterance vectors: computed once, never stale."""
 
+import os
+from pathlib import Path
+
 import pytest
 import soundfile
 import torch
 
 from speechbrain_c2ser.checkpoints.folder import fingerprint
-from speechbrain_c2ser.data.feature_cache import UtteranceVectorCache
+from speechbrain_c2ser.data import feature_cache
+from speechbrain_c2ser.data.feature_cache import (
+    FeatureCache,
+    UtteranceVectorCache,
+    fill_together,
+)
 
 
 @pytest.fixture
@@ -92,3 +100,75 @@ def test_changed_audio_reads_no_old_feature(
     write_wav(rows["0"]["wav"], 0.3, 450)
     cache, _ = cache_of(build_emotion2vec())
     assert fill(cache, rows) == 1
+
+
+def waveforms(wavs, wav_lens):
+    """An encoder that tells what it was given."""
+    if (wav_lens * wavs.shape[1]).min() < 1000:
+        raise ValueError("too few samples")
+    return list(wavs)
+
+
+def test_rounded_numbers_are_not_read_as_exact_ones(rows, tmp_path):
+    half = FeatureCache(waveforms, "abc", tmp_path, torch.float16)
+    assert fill(half, rows) == 4
+    full = FeatureCache(waveforms, "abc", tmp_path)
+    assert fill(full, rows) == 4
+    assert half.folder != full.folder
+
+
+def test_a_file_of_many_segments_is_read_once(rows, tmp_path, monkeypatch):
+    wav, reads = rows["3"]["wav"], []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda p: reads.append(p) or read_bytes(p)
+    )
+    parts = {
+        str(i): {"wav": wav, "start": i / 10, "stop": 0.5, "duration": 0.5}
+        for i in range(4)
+    }
+    cache = FeatureCache(waveforms, "abc", tmp_path)
+    assert fill(cache, parts) == 4 and len(reads) == 1
+
+
+def test_shards_are_cut_by_their_bytes(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_cache, "SHARD_BYTES", 20_000)
+    cache = FeatureCache(waveforms, "abc", tmp_path)
+    fill(cache, rows)  # 19 to 38 kB each
+    assert len(list(cache.folder.glob("*.safetensors"))) >= 3
+
+
+def test_an_item_that_cannot_be_encoded_is_named(rows, tmp_path, write_wav):
+    rows["4"] = {
+        "id": "u4",
+        "wav": str(write_wav(tmp_path / "4.wav", 0.02)),
+        "duration": 0.3,
+    }
+    cache = FeatureCache(waveforms, "abc", tmp_path)
+    with pytest.raises(ValueError, match="'u4': too few samples"):
+        fill(cache, rows)
+
+
+def fill_on_a_node(rank, folder, rows):
+    """A rank whose disk the other one does not see."""
+    os.environ["LOCAL_RANK"] = "0"
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/met", rank=rank, world_size=2
+    )
+    cache = FeatureCache(waveforms, "abc", f"{folder}/node_{rank}")
+    fill_together(cache, rows, "cpu", progress=False)
+    torch.distributed.destroy_process_group()
+    assert len(cache.lookup(list(rows.values()))) == len(rows)
+
+
+def test_nodes_that_share_no_disk_have_all_features(rows, tmp_path):
+    context = torch.multiprocessing.get_context("fork")
+    ranks = [
+        context.Process(target=fill_on_a_node, args=(rank, tmp_path, rows))
+        for rank in range(2)
+    ]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(60)
+    assert [process.exitcode for process in ranks] == [0, 0]

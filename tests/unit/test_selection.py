@@ -7,6 +7,7 @@ import pytest
 from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.selection import (
     describe_training_set,
+    long_enough,
     within_limits,
 )
 from speechbrain_c2ser.labels import LabelSpace
@@ -36,6 +37,17 @@ def test_each_reason_is_counted_and_named(caplog):
     assert "1 of 5 items are left out, answer over 200 tokens: c" in caplog.text
 
 
+def test_a_clip_too_short_is_named(caplog):
+    items = items_of(a=1.0, b=0.02)
+    with caplog.at_level(logging.WARNING):
+        kept, left_out = within_limits(items, answers, len, None, None)
+    assert list(kept) == ["a"] and left_out == {"b": "audio under 0.1 s"}
+    assert "1 of 2 items are left out, audio under 0.1 s: b" in caplog.text
+    assert list(long_enough(items, 0.0)) == ["a", "b"]
+    with pytest.raises(ManifestError, match="None of the 2 .*under 5 s"):
+        long_enough(items, 5)
+
+
 def test_no_limits_keep_all(caplog):
     items = items_of(a=1.0, b=500.0)
     with caplog.at_level(logging.WARNING):
@@ -44,7 +56,7 @@ def test_no_limits_keep_all(caplog):
 
 
 def test_nothing_left_is_an_error():
-    with pytest.raises(ManifestError, match="None of the 1 items.*raise them"):
+    with pytest.raises(ManifestError, match="None of the 1 items.*change them"):
         within_limits(items_of(a=30.0), answers, len, 2900, None)
 
 
