@@ -7,6 +7,8 @@ import numpy as np
 
 from speechbrain_c2ser.data.manifest import SPLITS, ManifestError
 
+DRAWS = 50  # until a training set has every emotion
+
 
 def by_field(items, field="split"):
     """Divide by what the items say, and take the field away.
@@ -96,6 +98,8 @@ def folds_by(items, field="speaker", number=None, seed=1, valid="group"):
 def speaker_split(items, valid=0.15, test=0.25, seed=1):
     """One division that keeps speakers apart.
 
+    Drawn again (up to 50 times) where the training set would lack an emotion.
+
     Arguments
     ---------
     items : dict
@@ -116,11 +120,55 @@ def speaker_split(items, valid=0.15, test=0.25, seed=1):
     >>> {split: len(part) for split, part in speaker_split(items).items()}
     {'train': 5, 'valid': 1, 'test': 2}
     """
-    rng = np.random.default_rng(seed)
     _groups(items, "speaker")
-    rest, tested = draw(items, test * len(items), rng)
-    rest, validated = draw(rest, valid * len(items), rng)
-    return {"train": rest, "valid": validated, "test": tested}
+    return complete({"train": items}, {"test": test, "valid": valid}, seed)
+
+
+def complete(splits: dict, shares: dict, seed: int = 1) -> dict:
+    """Draw the splits that are missing out of the training set.
+
+    Drawn again (up to 50 times) where the training set would lose an
+    emotion, as when only one speaker acts it.
+
+    Arguments
+    ---------
+    splits : dict
+        Split -> items, "train" among them.
+    shares : dict
+        Split -> about this share of all utterances, in order of drawing.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    dict
+        Split -> items; of the last draw where none has every emotion.
+
+    Example
+    -------
+    >>> items = {
+    ...     str(i): {"speaker": i, "emotion": "sad" if i else "happy"}
+    ...     for i in range(4)
+    ... }
+    >>> splits = complete({"train": items}, {"test": 0.25})
+    >>> {item["emotion"] for item in splits["train"].values()} == {
+    ...     "sad", "happy"
+    ... }
+    True
+    """
+    rng = np.random.default_rng(seed)
+    total = sum(map(len, splits.values()))
+    wanted = _emotions(splits["train"])
+    for _ in range(DRAWS):
+        drawn = dict(splits)
+        for split, share in shares.items():
+            if split not in splits:
+                drawn["train"], drawn[split] = draw(
+                    drawn["train"], share * total, rng
+                )
+        if _emotions(drawn["train"]) == wanted:
+            break
+    return {split: drawn[split] for split in SPLITS if split in drawn}
 
 
 def random_split(items, share, seed=1):
@@ -188,6 +236,10 @@ def draw(items, number, rng):
             break
         drawn.update(keys)
     return _part(items, drawn)
+
+
+def _emotions(items):
+    return {item.get("emotion") for item in items.values()}
 
 
 def _part(items, drawn):

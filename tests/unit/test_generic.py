@@ -194,9 +194,31 @@ def test_emotion_that_only_the_test_set_has(tmp_path):
     folds = [{"train": keys[8:], "valid": keys[4:8], "test": keys[:4]}]
     (tmp_path / "folds.json").write_text(json.dumps(folds))
     with pytest.raises(
-        ManifestError, match="'EN_0_0': unknown emotion 'bored'"
+        ManifestError, match="'bored' \\(1, of speaker 0, in test\\)"
     ):
         prepare(tmp_path, tmp_path / "out")
+
+
+def test_what_one_speaker_acts_is_trained_on(tmp_path):
+    rows = make_rows(tmp_path)
+    for row in rows:
+        if row["speaker"] == 3:
+            row["emotion"] = "bored"
+    write_rows(tmp_path, rows)
+    for seed in range(1, 9):
+        splits, _ = run(tmp_path, tmp_path / f"out{seed}", seed=seed)
+        speakers = {row["speaker"] for row in splits["train"].values()}
+        assert "3" in speakers and len(splits["test"]) >= 4
+
+
+def test_a_class_that_no_split_can_train_on_is_told(tmp_path):
+    rows = make_rows(tmp_path, speakers=4)
+    for row in rows:
+        row["emotion"] = ("angry", "happy", "sad", "bored")[row["speaker"]]
+    write_rows(tmp_path, rows)
+    with pytest.raises(ManifestError, match="All utterances that .* another"):
+        prepare(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_folders(tmp_path):

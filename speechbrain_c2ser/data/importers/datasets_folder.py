@@ -11,8 +11,6 @@ inside a table is written to files.
 import re
 from pathlib import Path
 
-import numpy as np
-
 from speechbrain_c2ser.data.importers.arrow_tables import read_rows, save_audio
 from speechbrain_c2ser.data.importers.generic import (
     SPLIT_NAMES,
@@ -21,7 +19,7 @@ from speechbrain_c2ser.data.importers.generic import (
 from speechbrain_c2ser.data.importers.rows import import_notes, import_rows
 from speechbrain_c2ser.data.importers.writing import write_corpus
 from speechbrain_c2ser.data.manifest import ManifestError
-from speechbrain_c2ser.data.splits import draw
+from speechbrain_c2ser.data.splits import complete
 from speechbrain_c2ser.data.tables import read_table
 
 LAYOUT = (
@@ -83,20 +81,16 @@ def prepare(
             unique = key if key not in part else f"{path.stem}-{key}"
             part[unique] = item
     how = "as the folder gives it"
-    rng = np.random.default_rng(seed)
-    total = sum(map(len, splits.values()))
     for items in splits.values():
         map_emotions(items, label_space)
     if "train" not in splits:
         raise ManifestError(
             f"{folder} has no training table (it has: {', '.join(splits)})."
         )
-    for split, share in (("test", test_fraction), ("valid", valid_fraction)):
-        if split not in splits:
-            how = "drawn, as far as the folder does not give it"
-            splits["train"], splits[split] = draw(
-                splits["train"], share * total, rng
-            )
+    shares = {"test": test_fraction, "valid": valid_fraction}
+    if not splits.keys() >= shares.keys():
+        how = "drawn, as far as the folder does not give it"
+    splits = complete(splits, shares, seed)
     name = folder.resolve().name
     return write_corpus([splits], save_folder, name, how, notes)
 

@@ -15,8 +15,6 @@ import os
 import unicodedata
 from pathlib import Path
 
-import numpy as np
-
 from speechbrain_c2ser.data.columns import as_id
 from speechbrain_c2ser.data.importers.rows import import_notes, import_rows
 from speechbrain_c2ser.data.importers.writing import write_corpus
@@ -26,7 +24,7 @@ from speechbrain_c2ser.data.manifest import (
     check_manifest,
     read_manifest,
 )
-from speechbrain_c2ser.data.splits import draw
+from speechbrain_c2ser.data.splits import complete
 from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.data.text_files import read_text
 
@@ -91,16 +89,11 @@ def prepare(
         raise ManifestError(
             f"The data folder {folder} is missing or no folder."
         )
-    rng = np.random.default_rng(seed)
     splits, how, notes = _find_splits(folder, fold, check_audio, vad_scale)
     for items in splits.values():
         map_emotions(items, label_space)
-    total = sum(map(len, splits.values()))
-    for split, share in (("test", test_fraction), ("valid", valid_fraction)):
-        if split not in splits:
-            splits["train"], splits[split] = draw(
-                splits["train"], share * total, rng
-            )
+    shares = {"test": test_fraction, "valid": valid_fraction}
+    splits = complete(splits, shares, seed)
     name = folder.resolve().name
     return write_corpus([splits], save_folder, name, how, notes)
 

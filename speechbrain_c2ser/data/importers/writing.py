@@ -145,7 +145,7 @@ def _check_emotions(splits, prefix, strict):
     for split in ("valid", "test"):
         if split not in splits:
             continue
-        check_manifest(splits[split], (), known, check_audio=False)
+        _check_learnable(splits[split], known, f"{prefix}{split}")
         present = {item["emotion"] for item in splits[split].values()}
         missing = [emotion for emotion in known if emotion not in present]
         if missing:
@@ -159,6 +159,23 @@ def _check_emotions(splits, prefix, strict):
                 )
             notes.append(f"{said}.")
     return notes
+
+
+def _check_learnable(items, known, split):
+    """Refuse a class that fell into another split as a whole."""
+    lost = [item for item in items.values() if item["emotion"] not in known]
+    if not lost:
+        return
+    emotion = lost[0]["emotion"]
+    same = [item for item in lost if item["emotion"] == emotion]
+    speakers = sorted({str(item.get("speaker")) for item in same} - {"None"})
+    by = f", of speaker {', '.join(speakers)}," if speakers else ""
+    raise ManifestError(
+        f"All utterances that are {emotion!r} ({len(same)}{by} in {split}) "
+        "fell into another split than the training set, so nothing could "
+        "learn it: draw with another seed, give a split of your own, or "
+        "leave the emotion out."
+    )
 
 
 def _speaker_notes(splits):
