@@ -10,6 +10,15 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+# A wheel has the recipes and yamls too, inside the package; relative paths
+# between them stay what they are in a clone.
+ALONG = ("recipes", "hparams")
+FOLDERS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for name in ALONG
+    for path in [ROOT / name, *(ROOT / name).rglob("*")]
+    if path.is_dir() and path.name != "__pycache__"
+)
 VERSION = re.search(
     r'^__version__ = "(.+)"$',
     (ROOT / "speechbrain_c2ser" / "__init__.py").read_text(encoding="utf-8"),
@@ -77,7 +86,16 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(include=["speechbrain_c2ser*"]),
+    packages=[
+        *find_packages(include=["speechbrain_c2ser*"]),
+        *(f"speechbrain_c2ser.{f.replace('/', '.')}" for f in FOLDERS),
+    ],
+    package_dir={
+        f"speechbrain_c2ser.{f.replace('/', '.')}": f for f in FOLDERS
+    },
+    package_data={
+        "": ["*.yaml", "*.json", "*.safetensors", "README.md", "py.typed"]
+    },
     install_requires=REQUIRED,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["c2ser = speechbrain_c2ser.cli:main"]},
