@@ -155,7 +155,9 @@ def published(c2ser, paths, tokens):
     for path in paths:
         with torch.no_grad(), c2ser.inference_ctx:
             wav = read_audio(path)[None].to(c2ser.device)
-            merged = model.merge(wav, None, [prompt], padding_side="left")
+            merged = model.merge(
+                model.listen(wav), [prompt], padding_side="left"
+            )
             ids = model.language_model.generate(
                 merged,
                 model.end_token_id,

@@ -53,22 +53,31 @@ class ExplicitBrain(TrainingBrain):
         """Waveforms, prompts and answers → the answers' cross-entropy."""
         batch = batch.to(self.device)
         # in training every epoch phrases anew; validation is canonical
-        moment = self.optimizer_step if stage == sb.Stage.TRAIN else None
+        batch.moment = self.optimizer_step if stage == sb.Stage.TRAIN else None
         batch.modes = self.modes(batch, stage)
         prompts, batch.answers = self.hparams.answers(
-            batch.item, batch.modes, moment
+            batch.item, batch.modes, batch.moment
         )
-        inputs = (*batch.sig, prompts)
-        vectors = self.utterance_vectors(batch)
-        if stage != sb.Stage.TRAIN:
-            self.listen(batch, inputs, batch.answers, vectors)
-        return self.modules.model(
-            *inputs, batch.answers, utterance_vectors=vectors
-        )
+        batch.vectors = self.utterance_vectors(batch)
+        if stage == sb.Stage.TRAIN:
+            return self.modules.model(
+                *batch.sig, prompts, batch.answers, batch.vectors
+            )
+        speech = self.hparams.model.listen(*batch.sig, batch.vectors)
+        self.score_emotions(batch, speech, prompts)
+        return self.hparams.model.loss(speech, prompts, batch.answers)
 
     def compute_objectives(self, predictions, batch, stage):
-        """Mean over the answer tokens of the batch."""
-        return predictions.loss
+        """Mean over the answer tokens of the batch, and the yaml's terms."""
+        loss = predictions.loss
+        if stage != sb.Stage.TRAIN:
+            return loss
+        values = {}
+        for name, term in self.hparams.terms.items():
+            values[name] = term(self.hparams.model, predictions, batch)
+            loss = loss + term.weight * values[name]
+        self.hparams.term_means.add(values)
+        return loss
 
     def utterance_vectors(self, batch):
         """Cached vectors of the frozen acoustic encoder [B, N, C], or None."""
@@ -76,7 +85,7 @@ class ExplicitBrain(TrainingBrain):
             return None
         return self.cache.lookup(batch.item).to(self.device)
 
-    def listen(self, batch, inputs, answers, vectors):
+    def score_emotions(self, batch, speech, prompts):
         """Collect the best-scored label of each utterance of a valid batch.
 
         In an explicit answer the emotion is scored after its true rationale:
@@ -89,30 +98,30 @@ class ExplicitBrain(TrainingBrain):
         ]
         prefixes = None
         if self.mode == "explicit":
-            prefixes = [split_before_emotion(answer) for answer in answers]
+            prefixes = [split_before_emotion(text) for text in batch.answers]
         probabilities = self.hparams.model.score_labels(
-            *inputs,
-            continuations,
-            answer_prefixes=prefixes,
-            utterance_vectors=vectors,
+            speech, prompts, continuations, answer_prefixes=prefixes
         )
         best = probabilities.argmax(-1).tolist()
-        self.heard += [space.names[index] for index in best]
+        self.predicted += [space.names[index] for index in best]
         self.true += [item["emotion"] for item in batch.item]
 
     def on_stage_start(self, stage, epoch=None):
-        """Nothing heard yet."""
-        self.heard, self.true = [], []
+        """Nothing predicted yet."""
+        self.predicted, self.true = [], []
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log the epoch; keep the newest checkpoint and the best."""
         if stage == sb.Stage.TRAIN:
-            self.train_loss = stage_loss
+            means = self.hparams.term_means.take()
+            self.train_figures = {"train_loss": stage_loss} | {
+                f"train_{name}": mean for name, mean in means.items()
+            }
             return
         labels = self.hparams.label_space.names
-        metrics = classification_metrics(self.true, self.heard, labels)
+        metrics = classification_metrics(self.true, self.predicted, labels)
         figures = {
-            "train_loss": self.train_loss,
+            **self.train_figures,
             "valid_loss": stage_loss,
             "valid_ua": metrics["ua"],
         }

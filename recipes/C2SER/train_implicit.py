@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """C2SER stage 2: implicit chain of thought, by self-distillation.
 
-> python recipes/C2SER/train_implicit.py hparams/c2ser/tiny.yaml \
-      --start_from=STAGE_1/c2ser --llm_source=STAGE_1/c2ser/llm
+> python recipes/C2SER/train_implicit.py hparams/c2ser/full.yaml \
+      --start_from=STAGE_1/c2ser
+
+Where stage 1 trained the language model itself (hparams/c2ser/tiny.yaml), it
+lies in the same folder: add --llm_source=STAGE_1/c2ser/llm.
 
 The same cross-entropy with fewer and fewer explicit answers: what the model
 learned to write out, it learns to know at once (C2SER paper, section 3).
 """
 
-import speechbrain as sb
 from train_explicit import ExplicitBrain, train
 
 from speechbrain_c2ser.training.experiment import load_experiment
@@ -25,19 +27,6 @@ class ImplicitBrain(ExplicitBrain):
         if not self.modules.training:
             return super().modes(batch, stage)
         return self.hparams.curriculum.modes(batch.id, self.progress)
-
-    def compute_objectives(self, predictions, batch, stage):
-        """Cross-entropy, and a distillation term where the yaml has one."""
-        loss = super().compute_objectives(predictions, batch, stage)
-        term = self.hparams.distillation
-        if term is None or stage != sb.Stage.TRAIN:
-            return loss
-        explicit = self.hparams.answers(
-            batch.item, ["explicit"] * len(batch.id), self.optimizer_step
-        )
-        vectors = self.utterance_vectors(batch)
-        model = self.hparams.model
-        return loss + term(model, predictions, batch, explicit, vectors)
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def _with_llm(folder, lm, include_llm):
     def adapt(name, module, arguments):
         if module is not lm:
             return of_encoder(name, module, arguments)
-        arguments["pretrained"] = True
+        arguments.update(pretrained=True, device=None)
         if include_llm:
             _save_llm(lm, folder / "llm")
             arguments["source"] = reference("<folder>/llm")

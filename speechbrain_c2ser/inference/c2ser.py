@@ -113,9 +113,9 @@ class C2SER(PretrainedModel):
         wavs, wav_lens = check_batch(wavs, wav_lens)
         candidates = self._answers("implicit", language, labels)
         with torch.no_grad(), self.inference_ctx:
-            probabilities = self.mods.model.score_labels(
-                wavs.to(self.device),
-                wav_lens.to(self.device),
+            model = self.mods.model
+            probabilities = model.score_labels(
+                model.listen(wavs.to(self.device), wav_lens.to(self.device)),
                 [prompt or self.prompt("implicit")] * len(wavs),
                 candidates,
                 **self._calibration(labels),
@@ -133,7 +133,7 @@ class C2SER(PretrainedModel):
             The file.
         window : float
             A longer recording is classified in windows of so many seconds,
-            and as a whole by their mean, weighted with what is not silent.
+            and as a whole by the mean of those that are not silent.
         hop : float | None
             Seconds from window to window; None = ``window``.
         **options
@@ -243,17 +243,13 @@ class C2SER(PretrainedModel):
         space = self.hparams.label_space
         model = self.mods.model
         with torch.no_grad(), self.inference_ctx:
-            vectors = None
-            if model.perception.acoustic_encoder is not None:
-                vectors = model.perception.utterance_vectors(wavs, wav_lens)
+            speech = model.listen(wavs, wav_lens)
             texts = model.generate(
-                wavs,
-                wav_lens,
+                speech,
                 prompts,
                 max_new_tokens=max_new_tokens,
                 num_beams=num_beams,
                 repetition_penalty=repetition_penalty,
-                utterance_vectors=vectors,
             )
             parsed = [answers.parse_answer(text, space) for text in texts]
             languages = [
@@ -269,12 +265,10 @@ class C2SER(PretrainedModel):
                     answers.split_before_emotion(text) for text in texts
                 ]
             probabilities = model.score_labels(
-                wavs,
-                wav_lens,
+                speech,
                 prompts,
                 [candidates[each] for each in languages],
                 answer_prefixes=prefixes,
-                utterance_vectors=vectors,
                 **self._calibration(),
             )
         return [

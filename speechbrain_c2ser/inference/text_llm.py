@@ -4,6 +4,10 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
+from speechbrain_c2ser.lobes.speech_llm.label_scoring import (
+    label_candidates,
+    label_probabilities,
+)
 from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
 from speechbrain_c2ser.lobes.speech_llm.merging import IGNORED, Merged
 
@@ -83,8 +87,8 @@ class TextLLM:
     def score(self, questions, label_answers):
         """Probability of each label of a closed set as the answer.
 
-        A label's score is the log-probability of its answer, end token
-        included, per token; several answers of a label are summed.
+        A label's score is the log of its answers' summed probabilities, each
+        that of the whole answer with its end token; a softmax follows.
 
         Arguments
         ---------
@@ -97,25 +101,28 @@ class TextLLM:
         list of dict
             Label -> probability, for each question.
         """
-        endings = [
-            [*self.model.tokenize(text).tolist(), self.end_token_id]
-            for texts in label_answers.values()
-            for text in texts
-        ]
-        forms = [len(texts) for texts in label_answers.values()]
-        lengths = torch.tensor([len(ending) for ending in endings])
+        candidates = label_candidates(
+            {
+                label: [
+                    [*self.model.tokenize(text), self.end_token_id]
+                    for text in texts
+                ]
+                for label, texts in label_answers.items()
+            }
+        )
         rows = []
         for batch in self._batches(questions, "scores"):
             scores = self.model.score(
-                self._read(batch, "right"), [endings] * len(batch)
+                self._read(batch, "right", candidates.shared),
+                [candidates.endings] * len(batch),
             )
-            scores = scores.cpu() / lengths
-            for row in scores:
-                parts = torch.stack([p.logsumexp(0) for p in row.split(forms)])
-                probabilities = parts.softmax(0).tolist()
-                rows.append(
-                    dict(zip(label_answers, probabilities, strict=True))
-                )
+            probabilities = label_probabilities(
+                scores, [candidates] * len(batch)
+            )
+            rows += [
+                dict(zip(label_answers, row, strict=True))
+                for row in probabilities.tolist()
+            ]
         return rows
 
     def _batches(self, questions, words):
@@ -123,19 +130,24 @@ class TextLLM:
         for start in tqdm(starts, words, disable=not self.progress):
             yield questions[start : start + self.batch_size]
 
-    def _read(self, questions, padding_side):
-        """The model's input for a batch of questions."""
+    def _read(self, questions, padding_side, answer=()):
+        """The model's input for questions and what each answer begins with."""
         model = self.model
         ids = [model.tokenize(self._framed(text)) for text in questions]
-        if any(len(i) == 0 for i in ids):
+        if not all(ids):
             raise ValueError("A question is empty.")
+        labels = [
+            torch.tensor([*[IGNORED] * len(each), *answer]) for each in ids
+        ]
         padding = {"batch_first": True, "padding_side": padding_side}
-        mask = pad_sequence([torch.ones_like(i) for i in ids], **padding)
+        mask = pad_sequence([torch.ones_like(i) for i in labels], **padding)
+        labels = pad_sequence(labels, padding_value=IGNORED, **padding)
+        embeddings = model.embed([[*each, *answer] for each in ids])
         return Merged(
-            embeddings=pad_sequence([model.embed(i) for i in ids], **padding),
-            attention_mask=mask,
-            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
-            labels=torch.full_like(mask, IGNORED),
+            embeddings=pad_sequence(embeddings, **padding),
+            attention_mask=mask.to(model.device),
+            position_ids=(mask.cumsum(-1) - 1).clamp(min=0).to(model.device),
+            labels=labels.to(model.device),
         )
 
     def _framed(self, question):

@@ -1,4 +1,4 @@
-"""A distillation term beside the implicit stage's cross-entropy.
+"""A distillation term beside the cross-entropy of the answers.
 
 C2SER's self-distillation is a curriculum of answers and has no such term;
 this is what it is compared with. The teacher is the model itself, having
@@ -16,8 +16,13 @@ STATES = ("logits", "hidden")
 class EmotionDistillation:
     """Draws what an implicit answer is made from to what an explicit one is.
 
+    A term of a C2SER stage (``terms`` in its yaml). It reads the implicit
+    answers of a batch: in stage 1, which has none, it is 0.
+
     Arguments
     ---------
+    answers : speechbrain_c2ser.chain_of_thought.answers.AnswerBuilder
+        Writes the explicit answers that the teacher continues.
     states : str
         "logits" [V] of the vocabulary, or "hidden" [D], the last layer's.
     loss : callable
@@ -35,19 +40,20 @@ class EmotionDistillation:
     Example
     -------
     >>> from speechbrain_c2ser.losses import hidden_state_loss
-    >>> EmotionDistillation("hidden", hidden_state_loss, weight=0.5).weight
+    >>> EmotionDistillation(None, "hidden", hidden_state_loss, 0.5).weight
     0.5
     """
 
-    def __init__(self, states, loss, weight=1.0):
+    def __init__(self, answers, states, loss, weight=1.0):
         if states not in STATES:
             raise ValueError(f"states is one of {STATES}, not {states!r}.")
+        self.answers = answers
         self.states = states
         self.loss = loss
         self.weight = weight
 
-    def __call__(self, model, output, batch, explicit, utterance_vectors=None):
-        """The weighted term of a batch.
+    def __call__(self, model, output, batch):
+        """The term of a batch, without its weight.
 
         Arguments
         ---------
@@ -57,11 +63,9 @@ class EmotionDistillation:
         output : speechbrain_c2ser.lobes.speech_llm.language_model.AnswerOutput
             Of the batch as it was asked.
         batch : speechbrain.dataio.batch.PaddedBatch
-            With ``sig``, ``modes`` and ``answers``.
-        explicit : tuple of list of str
-            Explicit prompts and answers of the batch's items.
-        utterance_vectors : torch.Tensor or None
-            Cached outputs [B, N, C] of the acoustic encoder.
+            With ``sig``, ``item``, ``modes``, ``answers``, ``moment`` and
+            ``vectors`` (cached outputs [B, N, C] of the acoustic encoder, or
+            None).
 
         Returns
         -------
@@ -71,28 +75,23 @@ class EmotionDistillation:
         implicit = [i for i, m in enumerate(batch.modes) if m == "implicit"]
         if not implicit:
             return output.loss.new_zeros(())
-        wavs, wav_lens = batch.sig
-        if utterance_vectors is not None:
-            utterance_vectors = utterance_vectors[implicit]
-        prompts, answers = ([texts[i] for i in implicit] for texts in explicit)
-        teacher = self._teach(
-            model,
-            wavs[implicit],
-            wav_lens[implicit],
-            prompts,
-            answers,
-            utterance_vectors,
-        )
+        teacher = self._teach(model, batch, implicit)
         student = self._at_emotion(model, output, batch.answers)[implicit]
-        return self.weight * self.loss(student, teacher)
+        return self.loss(student, teacher)
 
-    def _teach(self, model, wavs, wav_lens, prompts, answers, vectors):
+    @torch.no_grad()
+    def _teach(self, model, batch, chosen):
+        """The teacher's states [N, ...] for the chosen N items of a batch."""
+        items = [batch.item[i] for i in chosen]
+        prompts, answers = self.answers(
+            items, ["explicit"] * len(items), batch.moment
+        )
+        wavs, wav_lens = batch.sig
+        vectors = None if batch.vectors is None else batch.vectors[chosen]
         training = model.training
         model.eval()
-        with torch.no_grad():
-            output = model(
-                wavs, wav_lens, prompts, answers, utterance_vectors=vectors
-            )
+        speech = model.listen(wavs[chosen], wav_lens[chosen], vectors)
+        output = model.loss(speech, prompts, answers)
         model.train(training)
         return self._at_emotion(model, output, answers)
 

@@ -278,21 +278,21 @@ def run(model, inputs):
     """Ours, per item and unpadded: name -> list of one tensor per item."""
     prompts, answers = [], []
     for i in range(len(inputs["target"])):
-        prompt = inputs["target"][i, :0]
+        prompt = []
         if "prompt" in inputs:
-            prompt = inputs["prompt"][i, : inputs["prompt_lengths"][i]]
+            prompt = inputs["prompt"][i, : inputs["prompt_lengths"][i]].tolist()
         prompts.append(prompt)
-        answers.append(inputs["target"][i, : inputs["target_lengths"][i]])
+        target = inputs["target"][i, : inputs["target_lengths"][i]]
+        answers.append(target.tolist())
     with Intermediates(model) as seen:
-        merged = model.merge(
-            *speech_inputs(inputs), prompts, answers, **vectors(inputs)
-        )
+        speech = model.listen(*speech_inputs(inputs), **vectors(inputs))
+        merged = model.merge(speech, prompts, answers)
     logits = model.language_model.model(
         inputs_embeds=merged.embeddings,
         attention_mask=merged.attention_mask,
         position_ids=merged.position_ids,
     ).logits
-    output = model(*speech_inputs(inputs), prompts, answers, **vectors(inputs))
+    output = model.loss(speech, prompts, answers)
 
     full = merged.attention_mask.sum(1)
     ours = {
@@ -456,13 +456,13 @@ def _loss(references):
 def check_generation(model, case, data, facts, spec):
     """Greedy and beam decoding with the penalties that outputs are named by."""
     inputs, outputs = data["inputs"], data["outputs"]
-    prompt = inputs["prompt_ids"].view(-1)
+    prompt = inputs["prompt_ids"].view(-1).tolist()
+    speech = model.listen(*speech_inputs(inputs), **vectors(inputs))
     for name, reference in outputs.items():
         merged = model.merge(
-            *speech_inputs(inputs),
-            [prompt[:0] if name.endswith("_no_prompt") else prompt],
+            speech,
+            [[] if name.endswith("_no_prompt") else prompt],
             padding_side="left",
-            **vectors(inputs),
         )
         if name == "inputs_embeds":
             yield close(

@@ -56,12 +56,12 @@ def test_the_epoch_that_is_kept(recipe, tmp_path, name, epoch):
         epoch_log=EpochLog(tmp_path / "log.jsonl"),
         train_logger=SimpleNamespace(log_stats=lambda *_, **__: None),
     )
-    heard = [["angry", "sad"], ["sad", "sad"], ["sad", "sad"]]
+    predicted = [["angry", "sad"], ["sad", "sad"], ["sad", "sad"]]
     for number, loss in enumerate((0.5, 0.3, 0.4)):
         brain = SimpleNamespace(
             true=["angry", "sad"],
-            heard=heard[number],
-            train_loss=1.0,
+            predicted=predicted[number],
+            train_figures={"train_loss": 1.0},
             hparams=hparams,
             checkpointer=checkpointer,
             best=brain_class.best,

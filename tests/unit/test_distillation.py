@@ -28,15 +28,22 @@ ITEMS = [
 SPACE = LabelSpace(["happy", "sad", "angry"])
 
 
-def term(model, clips, states, modes):
+def term(model, clips, states, modes, loss=None):
     """The term of a batch in these modes, and the batch's own output."""
     build = AnswerBuilder(SPACE)
     prompts, answers = build(ITEMS, modes)
-    batch = SimpleNamespace(sig=clips, modes=modes, answers=answers)
+    batch = SimpleNamespace(
+        sig=clips,
+        item=ITEMS,
+        modes=modes,
+        answers=answers,
+        moment=None,
+        vectors=None,
+    )
     output = model(*clips, prompts, answers)
-    distil = EmotionDistillation(states, LOSSES[states], weight=2.0)
+    distil = EmotionDistillation(build, states, loss or LOSSES[states])
     explicit = build(ITEMS, ["explicit"] * 3)
-    return distil(model, output, batch, explicit), output, explicit
+    return distil(model, output, batch), output, explicit
 
 
 @pytest.mark.parametrize("states", LOSSES)
@@ -57,7 +64,7 @@ def test_the_term_by_hand(model, clips, alone, states):
             place = len(model.answer_ids(before, end=False))
             rows.append(getattr(output, states)[place : place + 1])
         values.append(LOSSES[states](*rows))
-    expected = 2.0 * torch.stack(values).mean()
+    expected = torch.stack(values).mean()
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -79,6 +86,26 @@ def test_gradient_flows_to_the_student_alone(build_model, clips):
     )
 
 
+def test_the_teacher_has_no_dropout_and_no_graph(build_model, clips):
+    """Whatever is drawn, the teacher says the same, and keeps nothing."""
+    model = build_model(acoustic=False).train()
+    for module in model.perception.connector.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    teachers, students = [], []
+
+    def loss(student, teacher):
+        students.append(student)
+        teachers.append(teacher)
+        return student.sum()
+
+    for seed in range(2):
+        torch.manual_seed(seed)
+        term(model, clips, "hidden", ["implicit"] * 3, loss)
+    assert torch.equal(*teachers) and not torch.equal(*students)
+    assert students[0].requires_grad and not teachers[0].requires_grad
+
+
 def test_unknown_states_are_refused():
     with pytest.raises(ValueError, match="'words'"):
-        EmotionDistillation("words", distillation_loss)
+        EmotionDistillation(None, "words", distillation_loss)

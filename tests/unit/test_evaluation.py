@@ -370,7 +370,7 @@ def test_text_llm_scores_as_the_plain_model_does(llm):
                 with torch.no_grad():
                     logits = model(torch.tensor([prompt + ids])).logits[0]
                 logs = logits.log_softmax(-1)[len(prompt) - 1 : -1]
-                forms.append(logs[range(len(ids)), ids].mean())
+                forms.append(logs[range(len(ids)), ids].sum())
             totals.append(torch.stack(forms).logsumexp(0))
         expected = torch.stack(totals).softmax(0)
         torch.testing.assert_close(

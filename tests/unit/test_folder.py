@@ -26,13 +26,14 @@ from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
 model = load_c2ser(sys.argv[1])["model"]
 wavs = torch.sin(torch.arange(16000) / 9.0).reshape(2, 8000)
 labels = {"happy": ["happy"], "sad": ["sad"], "angry": ["说"]}
-print(json.dumps(model.score_labels(wavs, None, ["a"] * 2, labels).tolist()))
+scores = model.score_labels(model.listen(wavs), ["a"] * 2, labels)
+print(json.dumps(scores.tolist()))
 """
 
 
 def probabilities(model):
     wavs = torch.sin(torch.arange(16000) / 9.0).reshape(2, 8000)
-    return model.score_labels(wavs, None, ["a"] * 2, LABELS)
+    return model.score_labels(model.listen(wavs), ["a"] * 2, LABELS)
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,26 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
-from speechbrain_c2ser.lobes.speech_llm.merging import Merged, merge
-from speechbrain_c2ser.lobes.speech_llm.prompt_memory import PromptMemory
+from speechbrain_c2ser.lobes.speech_llm.merging import Merged, Speech, merge
 
 
 def make_merged(lm, answers, padding_side="right", prompts=("a", "abc")):
     speech = torch.randn(len(prompts), 3, lm.hidden_size)
-    ids = [torch.tensor(a, dtype=torch.long) for a in answers]
+    words = lm.embed([*map(lm.tokenize, prompts), *answers])
+    words = [each.detach() for each in words]
     return merge(
-        [lm.embed(lm.tokenize(p)).detach() for p in prompts],
-        speech,
-        torch.tensor([3, 2])[: len(prompts)],
+        words[: len(prompts)],
+        Speech(speech, torch.tensor([3, 2])[: len(prompts)]),
         torch.randn(2, lm.hidden_size),
-        [lm.embed(i).detach() for i in ids],
-        ids,
+        words[len(prompts) :],
+        answers,
         padding_side,
     )
 
@@ -75,19 +76,117 @@ def test_scores_are_those_of_whole_sequences(lm):
         torch.testing.assert_close(scores[:, column], naive, atol=1e-5, rtol=0)
 
 
-def test_a_prompt_read_before_is_forgotten_when_a_weight_changes(tiny_llm):
-    lm = LanguageModel(tiny_llm, freeze=False)
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_prompt_read_before_is_forgotten_after_an_epoch(tiny_llm, fused):
+    """A fused optimiser changes weights and tells no counter."""
+    lm = LanguageModel(tiny_llm, freeze=False).eval()
+    prompt = lm.tokenize("what is heard?")
+    endings = [[[8, 9], [11]]] * 2
+    learn, ask = make_merged(lm, [[5], [6]]), make_merged(lm, [[5], [6]])
+    before = lm.score(ask, endings, prompt)
+    assert torch.equal(before, lm.score(ask, endings, prompt))
+    optimizer = torch.optim.AdamW(lm.parameters(), lr=0.1, fused=fused)
+    lm.train()
+    lm(learn).loss.backward()
+    optimizer.step()
+    lm.eval()
+    after = lm.score(ask, endings, prompt)
+    assert not torch.allclose(after, before)
+    lm._memory.forget()
+    assert torch.equal(after, lm.score(ask, endings, prompt))
+
+
+def test_a_prompt_read_before_is_forgotten_when_weights_are_loaded(tiny_llm):
+    lm, other = (LanguageModel(tiny_llm, freeze=False) for _ in range(2))
     prompt = lm.tokenize("what is heard?")
     merged, endings = make_merged(lm, [[5], [6]]), [[[8, 9], [11]]] * 2
-    before = lm.score(merged, endings, prompt)
-    assert torch.equal(before, lm.score(merged, endings, prompt))
-    layer = lm.model.get_decoder().layers[0].self_attn.k_proj
     with torch.no_grad():
-        layer.weight.mul_(-1)
-    after = lm.score(merged, endings, prompt)
-    assert not torch.allclose(after, before)
-    lm._memory = PromptMemory(lm.model)
-    assert torch.equal(after, lm.score(merged, endings, prompt))
+        for parameter in other.parameters():
+            parameter.mul_(-0.5)
+    before = lm.score(merged, endings, prompt)
+    expected = other.score(merged, endings, prompt)
+    assert not torch.allclose(before, expected)
+    torch.nn.ModuleDict({"lm": lm}).load_state_dict(
+        {f"lm.{k}": v for k, v in other.state_dict().items()}
+    )
+    torch.testing.assert_close(lm.score(merged, endings, prompt), expected)
+
+
+def small_llm(name, tokenizer, folder):
+    """A random model of a family, of a window of 8 where it has one."""
+    sizes = {
+        "vocab_size": 400,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "sliding_window": 8,
+        "max_position_embeddings": 64,
+        "attn_implementation": "eager",
+    }
+    more = {
+        "qwen2": {"use_sliding_window": True, "max_window_layers": 1},
+        "gemma3_text": {"sliding_window_pattern": 2},
+    }
+    config = AutoConfig.for_model(name, **sizes, **more.get(name, {}))
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    for file in Path(tokenizer).glob("token*"):
+        shutil.copy(file, folder)
+    return LanguageModel(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["llama", "qwen2", "mistral", "gemma2", "gemma3_text"]
+)
+def test_scores_beyond_a_sliding_window(name, tiny_llm, tmp_path):
+    lm = small_llm(name, tiny_llm, tmp_path)
+    question = lm.tokenize("Please describe the speech.")
+    shared = [[5, 6, 7], [6, 7]]
+    endings = [
+        [[8, 9, 10, 11, 12, 13, 14], [15], [16, 17]],
+        [[9], [12, 13], [18] * 12],
+    ]
+    for prompt in (None, question):
+        torch.manual_seed(1)
+        merged = make_merged(lm, shared, prompts=("a b c d", "abc"))
+        scores = lm.score(merged, endings, prompt)
+        first = "" if prompt is None else "Please describe the speech."
+        for column in range(3):
+            torch.manual_seed(1)
+            whole = [shared[i] + endings[i][column] for i in range(2)]
+            merged = make_merged(lm, whole, prompts=("a b c d", "abc"))
+            merged = behind(lm, prompt or [], merged)
+            assert merged.embeddings.shape[1] > 8, first
+            output = lm(merged)
+            naive = -output.item_loss * output.num_tokens
+            torch.testing.assert_close(
+                scores[:, column], naive, atol=2e-5, rtol=0
+            )
+
+
+def behind(lm, prompt, merged):
+    """The sequences behind a prompt, as one without any memory."""
+    (words,) = lm.embed([prompt])
+    batch, count = len(merged.labels), len(prompt)
+    ones = merged.attention_mask.new_ones(batch, count)
+    mask = torch.cat((ones, merged.attention_mask), 1)
+    words = words.detach().expand(batch, -1, -1)
+    return Merged(
+        embeddings=torch.cat((words, merged.embeddings), 1),
+        attention_mask=mask,
+        position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+        labels=torch.cat((-100 * ones, merged.labels), 1),
+    )
+
+
+def test_layers_that_follow_no_mask_are_refused(tiny_llm):
+    lm = LanguageModel(tiny_llm)
+    lm.model.config.layer_types = ["full_attention", "linear_attention"]
+    with pytest.raises(ValueError, match=r"linear_attention.* follow a mask"):
+        lm.score(make_merged(lm, [[5], [6]]), [[[8], [9]]] * 2)
 
 
 def test_generation_is_greedy_and_equal_to_single(lm):
@@ -233,6 +332,29 @@ def test_weights_that_lack_a_layer(tiny_llm, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="layers.2"):
         LanguageModel(folder)
+
+
+def test_weights_are_read_straight_onto_their_device(tiny_llm, lm, monkeypatch):
+    asked = []
+    read = AutoModelForCausalLM.from_pretrained
+
+    def noted(*args, **options):
+        asked.append(options.get("device_map"))
+        return read(*args, **options)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", noted)
+    direct = LanguageModel(tiny_llm, device="cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    LanguageModel(tiny_llm, device="auto")
+    assert asked == [{"": "cpu"}, None]
+    for one, two in zip(direct.parameters(), lm.parameters(), strict=True):
+        assert torch.equal(one, two)
+    asked.clear()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    with pytest.raises((AssertionError, RuntimeError)):  # there is none here
+        LanguageModel(tiny_llm, device="auto")
+    assert asked == [{"": "cuda:3"}]
 
 
 def test_four_bits_need_cuda(tiny_llm):

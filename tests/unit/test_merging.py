@@ -5,8 +5,11 @@ import torch
 
 from speechbrain_c2ser.lobes.speech_llm.merging import (
     Merged,
+    Speech,
     add_branches,
+    branch_out,
     merge,
+    within_window,
 )
 
 
@@ -20,11 +23,10 @@ def toy(padding_side="right", answers=True):
     extra = {}
     if answers:
         extra["answers"] = [vectors(10, 11), vectors(12)]
-        extra["answer_ids"] = [torch.tensor([20, 21]), torch.tensor([22])]
+        extra["labels"] = [[20, 21], [22]]
     return merge(
         prompts=[vectors(1, 2), vectors(3)],
-        speech=speech,
-        speech_lengths=torch.tensor([1, 3]),
+        speech=Speech(speech, torch.tensor([1, 3])),
         boundaries=vectors(8, 9),
         padding_side=padding_side,
         **extra,
@@ -67,19 +69,17 @@ def test_padding_is_at_one_end_only(side):
 def test_an_ignored_answer_token_is_no_label():
     merged = merge(
         [vectors(1)],
-        vectors(2)[None],
-        torch.tensor([1]),
+        Speech(vectors(2)[None], torch.tensor([1])),
         vectors(8, 9),
         [vectors(3, 4)],
-        [torch.tensor([-100, 5])],
+        [[-100, 5]],
     )
     assert merged.labels[0].tolist() == [-100, -100, -100, -100, -100, 5]
 
 
 def test_empty_prompt():
-    merged = merge(
-        [vectors(1)[:0]], vectors(2)[None], torch.tensor([1]), vectors(8, 9)
-    )
+    speech = Speech(vectors(2)[None], torch.tensor([1]))
+    merged = merge([vectors(1)[:0]], speech, vectors(8, 9))
     assert merged.embeddings[0, :, 0].tolist() == [8, 2, 9]
 
 
@@ -89,11 +89,10 @@ def test_gradients_reach_every_part():
     speech = vectors(2, 3)[None].requires_grad_()
     merged = merge(
         [parts[0]],
-        speech,
-        torch.tensor([1]),
+        Speech(speech, torch.tensor([1])),
         bounds,
         [parts[1]],
-        [torch.tensor([5])],
+        [[5]],
     )
     merged.embeddings.sum().backward()
     assert all(p.grad.item() == 1 for p in parts)
@@ -106,17 +105,16 @@ def test_gradients_reach_every_part():
     [
         ({"prompts": []}, "0 prompts"),
         ({"padding_side": "top"}, "padding_side"),
-        ({"answer_ids": [torch.tensor([1, 2])]}, "as many token ids"),
+        ({"labels": [[1, 2]]}, "as many token ids"),
     ],
 )
 def test_parts_that_do_not_belong_together(change, message):
     arguments = {
         "prompts": [vectors(1)],
-        "speech": vectors(2)[None],
-        "speech_lengths": torch.tensor([1]),
+        "speech": Speech(vectors(2)[None], torch.tensor([1])),
         "boundaries": vectors(8, 9),
         "answers": [vectors(3)],
-        "answer_ids": [torch.tensor([5])],
+        "labels": [[5]],
     }
     with pytest.raises(ValueError, match=message):
         merge(**{**arguments, **change})
@@ -132,7 +130,7 @@ def test_branches_see_their_sequence_and_themselves():
     tree = add_branches(
         merged,
         [vectors(4, 5, 6), vectors(8)],
-        [torch.tensor([0, 1, 1]), torch.tensor([0])],
+        [[0, 1, 1], [0]],
     )
     assert tree.embeddings[..., 0].tolist() == [
         [1, 2, 4, 5, 6],
@@ -153,3 +151,39 @@ def test_branches_see_their_sequence_and_themselves():
     assert sees[1][0] == [1, 0, 0, 0, 0]
     assert sees[1][2] == [1, 0, 1, 0, 0]
     assert all(any(row) for item in sees for row in item)
+
+
+def test_endings_laid_out_by_hand():
+    """Two sequences of 2 and 1, padded to 2, with endings of 1-3 tokens."""
+    branches = branch_out(
+        [[[5, 6, 7], [8]], [[9], [10, 11], [12, 13]]], lengths=[2, 1], start=2
+    )
+    assert branches.read == [[5, 6], [10, 12]]
+    assert branches.branch == [[0, 0], [1, 2]]
+    assert branches.targets == [5, 6, 7, 8, 9, 10, 11, 12, 13]
+    assert branches.items == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert branches.endings == [0, 0, 0, 1, 0, 1, 1, 2, 2]
+    # at the sequence's end, then at each token that was read
+    assert branches.positions == [1, 2, 3, 1, 0, 0, 2, 0, 3]
+
+
+def test_a_window_counts_along_the_branch_and_over_the_prompt():
+    merged = Merged(
+        embeddings=torch.stack((vectors(1, 2), vectors(3, 0))),
+        attention_mask=torch.tensor([[1, 1], [1, 0]]),
+        position_ids=torch.tensor([[0, 1], [0, 0]]),
+        labels=torch.full((2, 2), -100),
+    )
+    tree = add_branches(
+        merged, [vectors(4, 5, 6), vectors(8)], [[0, 1, 1], [0]], before=2
+    )
+    sees = (within_window(tree, 3)[:, 0] == 0).int().tolist()
+    # columns: a prompt of 2, the sequence, the branches
+    assert sees[0] == [
+        [1, 1, 1, 0, 0, 0, 0],
+        [0, 1, 1, 1, 0, 0, 0],
+        [0, 0, 1, 1, 1, 0, 0],
+        [0, 0, 1, 1, 0, 1, 0],
+        [0, 0, 0, 1, 0, 1, 1],
+    ]
+    assert sees[1][2] == [0, 1, 1, 0, 1, 0, 0]

@@ -17,7 +17,7 @@ LABELS = {
 }
 
 
-def naive(model, wavs, prompt, labels, prefix="", per_token=True):
+def naive(model, wavs, prompt, labels, prefix="", per_token=False):
     """Label probabilities of one item by one forward per answer."""
     told = len(model.answer_ids(prefix, end=False))
     scores = []
@@ -49,16 +49,18 @@ def test_loss_in_a_batch_is_that_of_each_item_alone(model, clips, alone):
 def test_probabilities_in_a_batch_are_those_of_each_item_alone(
     model, clips, alone
 ):
-    probabilities = model.score_labels(*clips, PROMPTS, LABELS)
+    probabilities = model.score_labels(model.listen(*clips), PROMPTS, LABELS)
     assert (probabilities[0] - probabilities[1]).abs().max() > 1e-3
     for i in range(3):
-        one = model.score_labels(*alone(i), PROMPTS[i : i + 1], LABELS)
+        one = model.score_labels(
+            model.listen(*alone(i)), PROMPTS[i : i + 1], LABELS
+        )
         close(one[0], probabilities[i])
     for pair in ([0, 1], [1, 0], [1, 2]):
         wavs, wav_lens = clips
-        two = model.score_labels(
-            wavs[pair], wav_lens[pair], [PROMPTS[i] for i in pair], LABELS
-        )
+        speech = model.listen(wavs[pair], wav_lens[pair])
+        prompts = [PROMPTS[i] for i in pair]
+        two = model.score_labels(speech, prompts, LABELS)
         close(two, probabilities[pair])
 
 
@@ -66,9 +68,11 @@ def test_probabilities_in_a_batch_are_those_of_each_item_alone(
 def test_texts_in_a_batch_are_those_of_each_item_alone(model, clips, alone):
     for beams in (1, 2):
         options = {"max_new_tokens": 5, "num_beams": beams}
-        texts = model.generate(*clips, PROMPTS, **options)
+        texts = model.generate(model.listen(*clips), PROMPTS, **options)
         for i in range(3):
-            one = model.generate(*alone(i), PROMPTS[i : i + 1], **options)
+            one = model.generate(
+                model.listen(*alone(i)), PROMPTS[i : i + 1], **options
+            )
             assert one == texts[i : i + 1]
 
 
@@ -76,7 +80,7 @@ def test_texts_in_a_batch_are_those_of_each_item_alone(model, clips, alone):
 @pytest.mark.parametrize("per_token", [True, False])
 def test_scores_are_the_naive_ones(model, clips, alone, per_token):
     probabilities = model.score_labels(
-        *clips, PROMPTS, LABELS, length_normalised=per_token
+        model.listen(*clips), PROMPTS, LABELS, per_token=per_token
     )
     for i in range(3):
         expected = naive(
@@ -89,7 +93,9 @@ def test_scores_are_the_naive_ones(model, clips, alone, per_token):
 @torch.no_grad()
 def test_a_question_that_all_are_asked_changes_nothing(model, clips, alone):
     for prompt in ("Please describe the speech.", ""):
-        probabilities = model.score_labels(*clips, [prompt] * 3, LABELS)
+        probabilities = model.score_labels(
+            model.listen(*clips), [prompt] * 3, LABELS
+        )
         for i in range(3):
             expected = naive(model, alone(i)[0], prompt, LABELS)
             close(probabilities[i], expected)
@@ -100,7 +106,7 @@ def test_scores_after_what_was_already_answered(model, clips, alone):
     prefixes = ["The speaker sounds", "", "说话人"]
     labels = {"happy": [" happy."], "sad": [" sad.", " very sad."]}
     probabilities = model.score_labels(
-        *clips, PROMPTS, labels, answer_prefixes=prefixes
+        model.listen(*clips), PROMPTS, labels, answer_prefixes=prefixes
     )
     for i in range(3):
         expected = naive(model, alone(i)[0], PROMPTS[i], labels, prefixes[i])
@@ -110,43 +116,85 @@ def test_scores_after_what_was_already_answered(model, clips, alone):
 @torch.no_grad()
 def test_every_item_may_have_answers_of_its_own(model, clips):
     chinese = {"happy": ["高兴", "快"], "sad": ["慢"], "angry": ["高"]}
-    mixed = model.score_labels(*clips, PROMPTS, [LABELS, chinese, LABELS])
-    all_own = model.score_labels(*clips, PROMPTS, LABELS)
-    all_chinese = model.score_labels(*clips, PROMPTS, chinese)
+    mixed = model.score_labels(
+        model.listen(*clips), PROMPTS, [LABELS, chinese, LABELS]
+    )
+    all_own = model.score_labels(model.listen(*clips), PROMPTS, LABELS)
+    all_chinese = model.score_labels(model.listen(*clips), PROMPTS, chinese)
     close(mixed[[0, 2]], all_own[[0, 2]])
     close(mixed[1], all_chinese[1])
 
 
 @torch.no_grad()
 def test_prior_and_temperature(model, clips):
-    plain = model.score_labels(*clips, PROMPTS, LABELS)
+    plain = model.score_labels(model.listen(*clips), PROMPTS, LABELS)
     prior = [0.5, 0.3, 0.2]
-    corrected = model.score_labels(*clips, PROMPTS, LABELS, prior=prior)
+    corrected = model.score_labels(
+        model.listen(*clips), PROMPTS, LABELS, prior=prior
+    )
     expected = plain / torch.tensor(prior)
     close(corrected, expected / expected.sum(-1, keepdim=True))
-    sharp = model.score_labels(*clips, PROMPTS, LABELS, temperature=0.5)
+    sharp = model.score_labels(
+        model.listen(*clips), PROMPTS, LABELS, temperature=0.5
+    )
     close(sharp, plain**2 / (plain**2).sum(-1, keepdim=True))
 
 
 @torch.no_grad()
 def test_one_label_and_noise(model):
     only = model.score_labels(
-        torch.randn(4, 8000), None, ["Describe."] * 4, {"sad": ["sad"]}
+        model.listen(torch.randn(4, 8000)),
+        ["Describe."] * 4,
+        {"sad": ["sad"]},
     )
     close(only, torch.ones(4, 1))
 
 
+@torch.no_grad()
+def test_one_listening_serves_loss_text_and_labels(model, clips):
+    """Each encoder and the connector run once for all that is asked."""
+    perception, calls = model.perception, []
+    hooks = [
+        perception.connector.register_forward_hook(
+            lambda *_: calls.append("connector")
+        )
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("semantic_encoder", "acoustic_encoder"):
+            encoder = getattr(perception, name)
+            patch.setattr(
+                encoder, "extract", counted(encoder.extract, calls, name)
+            )
+        speech = model.listen(*clips)
+        loss = model.loss(speech, PROMPTS, ANSWERS).loss
+        model.generate(speech, PROMPTS, max_new_tokens=2)
+        model.score_labels(speech, PROMPTS, LABELS)
+    for hook in hooks:
+        hook.remove()
+    parts = ["acoustic_encoder", "connector", "semantic_encoder"]
+    assert sorted(calls) == parts
+    close(loss, model(*clips, PROMPTS, ANSWERS).loss)
+
+
+def counted(function, calls, name):
+    def call(*args, **kwargs):
+        calls.append(name)
+        return function(*args, **kwargs)
+
+    return call
+
+
 def test_label_without_answer(model, clips):
     with pytest.raises(ValueError, match="'sad' has no answer"):
-        model.score_labels(*clips, PROMPTS, {"sad": []})
+        model.score_labels(model.listen(*clips), PROMPTS, {"sad": []})
 
 
 @torch.no_grad()
 def test_cached_utterance_vectors_give_the_same(model, clips):
     vectors = model.perception.utterance_vectors(*clips)
     close(
-        model.score_labels(*clips, PROMPTS, LABELS, utterance_vectors=vectors),
-        model.score_labels(*clips, PROMPTS, LABELS),
+        model.score_labels(model.listen(*clips, vectors), PROMPTS, LABELS),
+        model.score_labels(model.listen(*clips), PROMPTS, LABELS),
     )
 
 
@@ -176,8 +224,8 @@ def test_rows_behind_a_prefix_predict_the_emotion(model, clips):
 
 def test_published_text_form(build_model):
     model = build_model(lower_case=True, end_token_id=7)
-    ids = model.answer_ids("SAD").tolist()
-    assert ids == [*model.language_model.tokenize("sad").tolist(), 7]
+    ids = model.answer_ids("SAD")
+    assert ids == [*model.language_model.tokenize("sad"), 7]
 
 
 def test_what_is_trained(build_model, clips):
@@ -210,11 +258,11 @@ def test_widths_must_agree(build_model, tiny_llm, make_tiny_models, tmp_path):
 
 
 def test_bfloat16_autocast_stays_near(model, clips):
-    exact = model.score_labels(*clips, PROMPTS, LABELS)
+    exact = model.score_labels(model.listen(*clips), PROMPTS, LABELS)
     with torch.autocast("cpu", torch.bfloat16):
-        near = model.score_labels(*clips, PROMPTS, LABELS)
+        near = model.score_labels(model.listen(*clips), PROMPTS, LABELS)
         loss = model(*clips, PROMPTS, ANSWERS).loss
-        texts = model.generate(*clips, PROMPTS, max_new_tokens=3)
+        texts = model.generate(model.listen(*clips), PROMPTS, max_new_tokens=3)
     assert near.dtype == loss.dtype == torch.float32
     assert torch.isfinite(loss) and len(texts) == 3
     torch.testing.assert_close(near, exact, atol=0.1, rtol=0)
@@ -231,6 +279,6 @@ def test_learns_two_clips_by_heart(build_model):
         optimiser.step()
     model.eval()
     labels = {"happy": ["happy"], "sad": ["sad"]}
-    probabilities = model.score_labels(wavs, None, prompts, labels)
+    probabilities = model.score_labels(model.listen(wavs), prompts, labels)
     assert probabilities.argmax(-1).tolist() == [0, 1]
-    assert model.generate(wavs, None, prompts, 10) == ["happy", "sad"]
+    assert model.generate(model.listen(wavs), prompts, 10) == ["happy", "sad"]

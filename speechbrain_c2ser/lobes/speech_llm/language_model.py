@@ -5,33 +5,25 @@ weighs a closed set of them (``score``) with one pass over what they share.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    BitsAndBytesConfig,
-    GenerationConfig,
-)
+from transformers import GenerationConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.speech_llm.merging import IGNORED, add_branches
-from speechbrain_c2ser.lobes.speech_llm.prompt_memory import PromptMemory
-
-# C2SER's choice: all projections of a layer but ``up_proj``.
-LORA_TARGETS = (
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "down_proj",
+from speechbrain_c2ser.lobes.speech_llm.llm_loading import (
+    add_lora,
+    load_model,
+    load_tokenizer,
 )
+from speechbrain_c2ser.lobes.speech_llm.merging import (
+    IGNORED,
+    add_branches,
+    branch_out,
+    within_window,
+)
+from speechbrain_c2ser.lobes.speech_llm.prompt_memory import PromptMemory
 
 
 @dataclass
@@ -85,6 +77,10 @@ class LanguageModel(torch.nn.Module):
         "nf4" holds a frozen base in 4 bits; needs CUDA and bitsandbytes.
     gradient_checkpointing : bool
         Recompute layers in the backward pass to save memory.
+    device : str | None
+        Device that pre-trained weights are read straight onto, so that no
+        process holds a copy on the host; "auto" is CUDA's current one where
+        there is one. None = the host: the weights move with the module.
     pretrained : bool
         False builds the architecture from the configuration alone, with
         random weights (or none, under ``torch.device("meta")``).
@@ -104,6 +100,7 @@ class LanguageModel(torch.nn.Module):
         dtype="float32",
         quantize=None,
         gradient_checkpointing=False,
+        device=None,
         pretrained=True,
     ):
         super().__init__()
@@ -114,8 +111,10 @@ class LanguageModel(torch.nn.Module):
             )
         self.source = str(source)
         self.frozen = freeze
-        self.tokenizer = _load_tokenizer(self.source)
-        self.model = _load_model(self.source, dtype, quantize, pretrained)
+        self.tokenizer = load_tokenizer(self.source)
+        self.model = load_model(
+            self.source, dtype, quantize, device, pretrained
+        )
         # Sampling defaults of chat models must not leak into our decoding.
         self.model.generation_config = GenerationConfig()
         rows = self.model.get_input_embeddings().weight.shape[0]
@@ -128,11 +127,14 @@ class LanguageModel(torch.nn.Module):
         if freeze:
             self.model.requires_grad_(False)
         if lora is not None:
-            _add_lora(self.model, **lora)
+            add_lora(self.model, **lora)
         if gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.gradient_checkpointing = gradient_checkpointing
         self._memory = PromptMemory(self.model)
+        self.model.register_load_state_dict_post_hook(
+            lambda *_: self._memory.forget()
+        )
         self.train(self.training)
 
     @property
@@ -142,6 +144,9 @@ class LanguageModel(torch.nn.Module):
 
     def train(self, mode=True):
         """Training mode; a frozen base stays in eval, LoRA's dropout follows.
+
+        What :meth:`score` remembers of prompts is forgotten: an epoch and a
+        validation both begin with this call.
 
         Arguments
         ---------
@@ -153,6 +158,7 @@ class LanguageModel(torch.nn.Module):
         LanguageModel
         """
         super().train(mode)
+        self._memory.forget()
         if self.frozen:
             self.model.eval()
             for module in self.model.modules():
@@ -164,7 +170,7 @@ class LanguageModel(torch.nn.Module):
                     module.training = mode and self.gradient_checkpointing
         return self
 
-    def tokenize(self, text):
+    def tokenize(self, text) -> list[int]:
         """Token ids of a text, without special tokens.
 
         Arguments
@@ -173,20 +179,31 @@ class LanguageModel(torch.nn.Module):
 
         Returns
         -------
-        torch.Tensor
-            [N] integers, on the model's device.
+        list[int]
         """
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return self._integers(ids)
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     @property
     def device(self):
         """Where the embeddings are."""
         return self.model.get_input_embeddings().weight.device
 
-    def embed(self, ids):
-        """Embeddings [N, D] of token ids [N]."""
-        return self.model.get_input_embeddings()(ids)
+    def embed(self, sequences) -> tuple[torch.Tensor, ...]:
+        """Embeddings of several sequences of tokens, in one look-up.
+
+        Arguments
+        ---------
+        sequences : list[list[int]]
+            B lists of N_i token ids.
+
+        Returns
+        -------
+        tuple[torch.Tensor, ...]
+            B tensors [N_i, D].
+        """
+        ids = self._integers([token for each in sequences for token in each])
+        embeddings = self.model.get_input_embeddings()(ids)
+        return embeddings.split([len(each) for each in sequences])
 
     def forward(self, merged):
         """Predict the answers; the vocabulary is projected to only there.
@@ -270,7 +287,7 @@ class LanguageModel(torch.nn.Module):
         )
 
     @torch.no_grad()
-    def score(self, merged, endings, prompt=None):
+    def score(self, merged, endings, prompt=None) -> torch.Tensor:
         """Log-probability of several endings of each sequence.
 
         What the endings share is read once: they stand side by side behind
@@ -284,57 +301,53 @@ class LanguageModel(torch.nn.Module):
             Sequences padded on the right. Labelled positions at their ends
             (shared answer tokens) count towards every ending.
         endings : list[list[list[int]]]
-            B lists of K token sequences of at least one token.
-        prompt : torch.Tensor | None
-            [N] token ids that stand before every sequence.
+            B lists of up to K token sequences of at least one token.
+        prompt : list[int] | None
+            Token ids that stand before every sequence.
 
         Returns
         -------
         torch.Tensor
-            [B, K] summed log-probabilities, shared tokens included.
-        """
-        batch, count = len(endings), len(endings[0])
-        start = merged.embeddings.shape[1]
-        last = (merged.attention_mask.sum(1) - 1).tolist()
-        # Each ending's first token is predicted at the sequence's end, the
-        # others at the one before them in their branch; the last one is not
-        # an input.
-        rows, columns, targets, owners = [], [], [], []
-        inputs, branches = [], []
-        for item, candidates in enumerate(endings):
-            tokens, numbers = [], []
-            for number, ending in enumerate(candidates):
-                first = start + len(tokens)
-                columns += [last[item]]
-                columns += range(first, first + len(ending) - 1)
-                rows += [item] * len(ending)
-                owners += [item * count + number] * len(ending)
-                targets += ending
-                tokens += ending[:-1]
-                numbers += [number] * (len(ending) - 1)
-            inputs.append(self.embed(self._integers(tokens)))
-            branches.append(self._integers(numbers))
+            [B, K] summed log-probabilities, shared tokens included; minus
+            infinity where an item has fewer endings.
 
-        before = 0 if prompt is None else len(prompt)
-        cache = self._memory.read(prompt, batch) if before else None
-        tree = add_branches(merged, inputs, branches, before)
-        states = self.decode(tree, cache)
-        items, positions = merged.answer_positions
-        rows, columns, targets, owners = map(
-            self._integers, (rows, columns, targets, owners)
+        Raises
+        ------
+        ValueError
+            For a model whose layers cannot read branches side by side.
+        """
+        shape = len(endings), max(map(len, endings))  # B, K
+        lengths = merged.attention_mask.sum(1).tolist()
+        branches = branch_out(endings, lengths, merged.embeddings.shape[1])
+        tree = add_branches(
+            merged,
+            self.embed(branches.read),
+            branches.branch,
+            before=len(prompt or ()),
         )
-        # One projection of each state for what the endings share and for
-        # themselves; several endings may follow one state.
-        places, state = torch.stack(
-            (torch.cat((items, rows)), torch.cat((positions - 1, columns)))
-        ).unique(dim=1, return_inverse=True)
-        logits = self._project(states[places[0], places[1]])
+        cache = self._memory.read(prompt, shape[0]) if prompt else None
+        states = self.decode(tree, cache)  # [B, S + Q, D]
+
+        items, positions = merged.answer_positions  # [M] of shared tokens
+        owners = self._integers((branches.items, branches.endings))  # [2, N]
+        places = self._integers((branches.items, branches.positions))
+        places = torch.cat((torch.stack((items, positions - 1)), places), 1)
+        targets = self._integers(branches.targets)
         targets = torch.cat((merged.labels[items, positions], targets))
-        log_probs = logits.log_softmax(-1)[state, targets]
-        shared, own = log_probs.split((len(items), len(rows)))
-        shared = own.new_zeros(batch).index_add(0, items, shared)
-        own = own.new_zeros(batch * count).index_add(0, owners, own)
-        return shared[:, None] + own.view(batch, count)
+        log_probs = self._log_probs(states, places, targets)  # [M + N]
+
+        scores = log_probs.new_full(shape, -torch.inf)
+        scores[owners[0], owners[1]] = 0.0
+        shared, own = log_probs.split((len(items), owners.shape[1]))
+        scores.index_put_((owners[0], owners[1]), own, accumulate=True)
+        return scores.index_add(0, items, shared[:, None].expand(-1, shape[1]))
+
+    def _log_probs(self, states, places, targets):
+        """Log-probabilities [N] of tokens predicted at places [2, N]."""
+        # Several tokens may follow one state, which is projected once.
+        places, state = places.unique(dim=1, return_inverse=True)
+        logits = self._project(states[places[0], places[1]])  # [U, V]
+        return logits.log_softmax(-1)[state, targets]
 
     def decode(self, merged, cache=None):
         """States [B, S, D] of whole sequences, without the projection.
@@ -353,11 +366,35 @@ class LanguageModel(torch.nn.Module):
         decoder = self.model.get_decoder()
         return decoder(
             inputs_embeds=merged.embeddings,
-            attention_mask=merged.attention_mask,
+            attention_mask=self._layer_masks(merged),
             position_ids=merged.position_ids,
             past_key_values=cache,
             use_cache=cache is not None,
         ).last_hidden_state
+
+    def _layer_masks(self, merged):
+        """The mask of all layers, or one of each kind of layer."""
+        mask = merged.attention_mask
+        if mask.dim() == 2:
+            return mask  # the model narrows it by itself
+        config = self.model.config.get_text_config(decoder=True)
+        kinds = set(getattr(config, "layer_types", None) or ())
+        foreign = sorted(kinds - {"full_attention", "sliding_attention"})
+        if foreign or getattr(self.model, "_is_stateful", False):
+            raise ValueError(
+                f"Labels cannot be scored side by side by {self.source}: its "
+                f"layers ({', '.join(foreign) or 'recurrent'}) do not follow "
+                "a mask. Take a model of full or sliding-window attention."
+            )
+        window = None
+        if hasattr(type(config), "sliding_window"):  # not a foreign key
+            window = config.sliding_window
+        if window is None or kinds == {"full_attention"}:
+            return mask
+        narrow = within_window(merged, window)
+        if not kinds:  # all layers have the window, as Mistral's
+            return narrow
+        return {"full_attention": mask, "sliding_attention": narrow}
 
     def _integers(self, numbers):
         return torch.tensor(numbers, dtype=torch.long, device=self.device)
@@ -375,63 +412,3 @@ class LanguageModel(torch.nn.Module):
             cap = config.final_logit_softcapping
             logits = torch.tanh(logits / cap) * cap
         return logits
-
-
-def _load_tokenizer(source):
-    problem = (
-        f"{source} holds no tokenizer that can be read: put the language "
-        "model's tokenizer files (tokenizer.json, tokenizer_config.json) "
-        "beside its config.json."
-    )
-    # Without tokenizer files transformers may build an empty tokenizer.
-    files = ("tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt")
-    folder = Path(source)
-    if folder.is_dir() and not any((folder / f).is_file() for f in files):
-        raise ValueError(problem)
-    try:
-        return AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{problem} ({error})") from error
-
-
-def _load_model(source, dtype, quantize, pretrained):
-    dtype = getattr(torch, dtype)
-    if quantize not in (None, "nf4"):
-        raise ValueError(f"quantize must be null or 'nf4', not {quantize!r}.")
-    if not pretrained:
-        config = AutoConfig.from_pretrained(source)
-        return AutoModelForCausalLM.from_config(config, dtype=dtype)
-    options = {}
-    if quantize is not None:
-        if not torch.cuda.is_available():
-            raise RuntimeError(
-                "quantize: nf4 needs a CUDA device; set quantize: null here."
-            )
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=dtype,
-        )
-    model, info = AutoModelForCausalLM.from_pretrained(
-        source, dtype=dtype, output_loading_info=True, **options
-    )
-    problems = {k: sorted(map(str, v)) for k, v in info.items() if v}
-    if problems:
-        raise ValueError(
-            f"The weights of {source} do not fit its config.json: {problems}."
-        )
-    return model
-
-
-def _add_lora(model, rank=8, alpha=32, dropout=0.1, targets=LORA_TARGETS):
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules=list(targets),
-    )
-    inject_adapter_in_model(config, model)
-    # Small updates would be lost in a base's half precision.
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()

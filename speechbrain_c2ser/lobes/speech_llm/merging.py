@@ -9,6 +9,22 @@ from torch.nn.utils.rnn import pad_sequence
 IGNORED = -100  # the label of a position that is not an answer token
 
 
+@dataclass(frozen=True)
+class Speech:
+    """What was heard of a batch, as the language model reads it.
+
+    Arguments
+    ---------
+    embeddings : torch.Tensor
+        [B, T, D] speech vectors, padded on the right.
+    lengths : torch.Tensor
+        [B] number of valid ones.
+    """
+
+    embeddings: torch.Tensor
+    lengths: torch.Tensor
+
+
 @dataclass
 class Merged:
     """A batch of sequences as the language model takes them.
@@ -42,12 +58,11 @@ class Merged:
 def merge(
     prompts,
     speech,
-    speech_lengths,
     boundaries,
     answers=None,
-    answer_ids=None,
+    labels=None,
     padding_side="right",
-):
+) -> Merged:
     """Join prompt, speech and answer of each item, then pad the whole.
 
     Every sequence is ``[prompt] [speech-BOS] [speech] [speech-EOS] [answer]``
@@ -58,16 +73,14 @@ def merge(
     ---------
     prompts : list[torch.Tensor]
         B prompts, each [P_i, D] (P_i may be 0).
-    speech : torch.Tensor
-        [B, T, D] speech vectors, padded on the right.
-    speech_lengths : torch.Tensor
-        [B] number of valid speech vectors.
+    speech : Speech
+        The speech vectors of each item.
     boundaries : torch.Tensor
         [2, D]: speech-BOS and speech-EOS.
     answers : list[torch.Tensor] | None
         B embedded answers, each [A_i, D]; None for generation.
-    answer_ids : list[torch.Tensor] | None
-        The answers' token ids, each [A_i]; an id of -100 is not a label.
+    labels : list[list[int]] | None
+        The answers' token ids, A_i of each; -100 where one does not count.
     padding_side : str
         "right" (training) or "left" (generation: all items end together).
 
@@ -84,8 +97,7 @@ def merge(
     -------
     >>> merged = merge(
     ...     prompts=[torch.ones(2, 4), torch.ones(1, 4)],
-    ...     speech=torch.ones(2, 3, 4),
-    ...     speech_lengths=torch.tensor([1, 3]),
+    ...     speech=Speech(torch.ones(2, 3, 4), torch.tensor([1, 3])),
     ...     boundaries=torch.zeros(2, 4),
     ... )
     >>> merged.embeddings.shape
@@ -93,54 +105,125 @@ def merge(
     >>> merged.attention_mask.tolist()
     [[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]]
     """
-    batch = speech.shape[0]
+    embeddings, lengths = speech.embeddings, speech.lengths.tolist()
     if padding_side not in ("right", "left"):
         raise ValueError(
             f"padding_side must be 'right' or 'left', not {padding_side!r}."
         )
-    if len(prompts) != batch or len(speech_lengths) != batch:
+    if not len(prompts) == len(lengths) == len(embeddings):
         raise ValueError(
-            f"{batch} utterances came with {len(prompts)} prompts and "
-            f"{len(speech_lengths)} lengths; give one of each per utterance."
+            f"{len(embeddings)} utterances came with {len(prompts)} prompts "
+            f"and {len(lengths)} lengths; give one of each per utterance."
         )
     if answers is None:
-        answers = [speech.new_zeros(0, speech.shape[-1])] * batch
-        answer_ids = [speech_lengths.new_zeros(0)] * batch
-    if [len(a) for a in answers] != [len(ids) for ids in answer_ids]:
+        answers = [embeddings[0, :0]] * len(prompts)
+        labels = [[]] * len(prompts)
+    if [len(a) for a in answers] != [len(ids) for ids in labels]:
         raise ValueError(
             "Each answer needs as many token ids as embeddings, and one "
             "answer per utterance."
         )
 
-    sequences, labels = [], []
-    for item, length in enumerate(speech_lengths.tolist()):
+    sequences, targets = [], []
+    for item, length in enumerate(lengths):
         parts = (
             prompts[item],
             boundaries[:1],
-            speech[item, :length],
+            embeddings[item, :length],
             boundaries[1:],
             answers[item],
         )
-        sequences.append(torch.cat(parts))
-        ids = answer_ids[item].to(speech.device)
-        before = ids.new_full((len(sequences[-1]) - len(ids),), IGNORED)
-        labels.append(torch.cat((before, ids)))
+        sequences.append(torch.cat(parts))  # [S_i, D]
+        before = len(sequences[-1]) - len(labels[item])
+        targets.append(torch.tensor([IGNORED] * before + labels[item]))
 
-    mask = [
-        torch.ones(len(s), dtype=torch.long, device=speech.device)
-        for s in sequences
-    ]
+    # Integers are put together on the host and travel once.
     padding = {"batch_first": True, "padding_side": padding_side}
-    attention_mask = pad_sequence(mask, **padding)
+    mask = pad_sequence([torch.ones_like(t) for t in targets], **padding)
+    targets = pad_sequence(targets, padding_value=IGNORED, **padding)
     return Merged(
         embeddings=pad_sequence(sequences, **padding),
-        attention_mask=attention_mask,
-        position_ids=(attention_mask.cumsum(-1) - 1).clamp(min=0),
-        labels=pad_sequence(labels, padding_value=IGNORED, **padding),
+        attention_mask=mask.to(embeddings.device),
+        position_ids=(mask.cumsum(-1) - 1).clamp(min=0).to(embeddings.device),
+        labels=targets.to(embeddings.device),
     )
 
 
-def add_branches(merged, embeddings, branches, before=0):
+@dataclass(frozen=True)
+class Branches:
+    """Endings side by side behind the sequences they continue, as indices.
+
+    An ending's first token is predicted at its sequence's end, each further
+    one at the token before it; so all its tokens but the last are read.
+
+    Arguments
+    ---------
+    read : list[list[int]]
+        B times Q_i token ids to read, one ending after another.
+    branch : list[list[int]]
+        B times Q_i: the ending (0, 1...) that each of them belongs to.
+    items : list[int]
+        [N] the item of each predicted token.
+    endings : list[int]
+        [N] the ending that it belongs to.
+    positions : list[int]
+        [N] where it is predicted.
+    targets : list[int]
+        [N] its id.
+    """
+
+    read: list[list[int]]
+    branch: list[list[int]]
+    items: list[int]
+    endings: list[int]
+    positions: list[int]
+    targets: list[int]
+
+
+def branch_out(endings, lengths, start) -> Branches:
+    """Lay endings out behind the sequences of a batch.
+
+    Arguments
+    ---------
+    endings : list[list[list[int]]]
+        B lists of token sequences of at least one token.
+    lengths : list[int]
+        B lengths of the sequences.
+    start : int
+        Position of the first token read behind the (padded) sequences.
+
+    Returns
+    -------
+    Branches
+
+    Example
+    -------
+    >>> branches = branch_out([[[5, 6, 7], [8]]], lengths=[3], start=4)
+    >>> branches.read, branches.branch
+    ([[5, 6]], [[0, 0]])
+    >>> branches.targets, branches.positions, branches.endings
+    ([5, 6, 7, 8], [2, 4, 5, 2], [0, 0, 0, 1])
+    """
+    branches = Branches([], [], [], [], [], [])
+    for item, (candidates, length) in enumerate(
+        zip(endings, lengths, strict=True)
+    ):
+        read, branch = [], []
+        for number, ending in enumerate(candidates):
+            first = start + len(read)
+            branches.positions.append(length - 1)
+            branches.positions.extend(range(first, first + len(ending) - 1))
+            branches.items.extend([item] * len(ending))
+            branches.endings.extend([number] * len(ending))
+            branches.targets.extend(ending)
+            read += ending[:-1]
+            branch += [number] * (len(ending) - 1)
+        branches.read.append(read)
+        branches.branch.append(branch)
+    return branches
+
+
+def add_branches(merged, embeddings, branches, before=0) -> Merged:
     """Put several continuations side by side behind each sequence.
 
     A branch sees the sequence and itself, not the other branches, and its
@@ -153,8 +236,8 @@ def add_branches(merged, embeddings, branches, before=0):
     embeddings : list[torch.Tensor]
         B tensors [Q_i, D]: the branches' embeddings, one branch after
         another.
-    branches : list[torch.Tensor]
-        B tensors [Q_i]: the branch (0, 1...) that each position belongs to.
+    branches : list[list[int]]
+        B times Q_i: the branch (0, 1...) that each position belongs to.
     before : int
         Number N of positions that were read already (a cached prompt): all
         see them, and positions count on from there.
@@ -175,28 +258,32 @@ def add_branches(merged, embeddings, branches, before=0):
     ...     labels=torch.tensor([[-100, 5]]),
     ... )
     >>> tree = add_branches(
-    ...     merged, [torch.ones(3, 4)], [torch.tensor([0, 0, 1])]
+    ...     merged, [torch.ones(3, 4)], [[0, 0, 1]]
     ... )
     >>> tree.position_ids.tolist()
     [[0, 1, 2, 3, 2]]
     >>> (tree.attention_mask[0, 0] == 0).int().tolist()[2:]
     [[1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]
     """
-    mask = merged.attention_mask
+    mask = merged.attention_mask  # [B, S]
     length = mask.shape[1]
-    added = pad_sequence(embeddings, batch_first=True)
+    added = pad_sequence(embeddings, batch_first=True)  # [B, Q, D]
     # Padding is a branch of its own.
-    branch = pad_sequence(branches, batch_first=True, padding_value=-1)
-    own = torch.cat((torch.full_like(mask, -2), branch), 1)
+    branch = pad_sequence(
+        [torch.tensor(each, dtype=torch.long) for each in branches],
+        batch_first=True,
+        padding_value=-1,
+    ).to(mask.device)  # [B, Q]
+    own = torch.cat((torch.full_like(mask, -2), branch), 1)  # [B, S + Q]
     seen = torch.cat((mask.bool(), torch.zeros_like(branch).bool()), 1)
     total = own.shape[1]
     causal = torch.ones(total, total, dtype=torch.bool, device=mask.device)
     same = (own[:, :, None] == own[:, None]) & (own[:, None] != -2)
-    allowed = (seen[:, None] | same) & causal.tril()
+    allowed = (seen[:, None] | same) & causal.tril()  # [B, S + Q, S + Q]
     lowest = torch.finfo(added.dtype).min
     additive = added.new_zeros(allowed.shape).masked_fill(~allowed, lowest)
 
-    depth = (same[:, length:] & causal.tril()[length:]).sum(-1)
+    depth = (same[:, length:] & causal.tril()[length:]).sum(-1)  # [B, Q]
     positions = mask.sum(1, keepdim=True) - 1 + depth
     positions = torch.cat((merged.position_ids, positions), 1)
     unlabelled = torch.full_like(branch, IGNORED)
@@ -206,3 +293,39 @@ def add_branches(merged, embeddings, branches, before=0):
         position_ids=positions + before,
         labels=torch.cat((merged.labels, unlabelled), 1),
     )
+
+
+def within_window(tree, window) -> torch.Tensor:
+    """The mask of a tree of branches, for a layer that sees a window only.
+
+    Arguments
+    ---------
+    tree : Merged
+        Of :func:`add_branches`; N positions were read before it.
+    window : int
+        Number of positions that each sees, itself included, counted along
+        its own branch.
+
+    Returns
+    -------
+    torch.Tensor
+        [B, 1, S + Q, N + S + Q], additive.
+
+    Example
+    -------
+    >>> merged = Merged(
+    ...     embeddings=torch.ones(1, 2, 4),
+    ...     attention_mask=torch.tensor([[1, 1]]),
+    ...     position_ids=torch.tensor([[0, 1]]),
+    ...     labels=torch.tensor([[-100, -100]]),
+    ... )
+    >>> tree = add_branches(merged, [torch.ones(3, 4)], [[0, 0, 1]])
+    >>> (within_window(tree, 2)[0, 0] == 0).int().tolist()[2:]
+    [[0, 1, 1, 0, 0], [0, 0, 1, 1, 0], [0, 1, 0, 0, 1]]
+    """
+    mask, queries = tree.attention_mask, tree.position_ids  # [B, S + Q]
+    before = mask.shape[-1] - queries.shape[1]
+    read = torch.arange(before, device=queries.device)
+    keys = torch.cat((read.expand(len(queries), -1), queries), 1)
+    far = queries[:, :, None] - keys[:, None] >= window  # [B, S + Q, N + S + Q]
+    return mask.masked_fill(far[:, None], torch.finfo(mask.dtype).min)

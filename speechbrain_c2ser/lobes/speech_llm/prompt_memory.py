@@ -7,7 +7,10 @@ from transformers import DynamicCache
 
 
 class PromptMemory:
-    """Reads a prompt once for as long as prompt and weights stay the same.
+    """Reads a prompt once, until it is told to forget.
+
+    Whoever changes the weights calls :meth:`forget`: no counter tells of
+    every change (a fused optimiser raises none).
 
     Arguments
     ---------
@@ -20,22 +23,26 @@ class PromptMemory:
     >>> sizes = {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 16}
     >>> heads = {"num_attention_heads": 2, "num_hidden_layers": 1}
     >>> memory = PromptMemory(LlamaForCausalLM(LlamaConfig(**sizes, **heads)))
-    >>> memory.read(torch.tensor([5, 7, 9]), batch=4).get_seq_length()
+    >>> memory.read([5, 7, 9], batch=4).get_seq_length()
     3
     """
 
     def __init__(self, model):
         self.model = model
+        self.forget()
+
+    def forget(self):
+        """Forget what was read: weights have changed, or may have."""
         self._key, self._cache = None, None
 
     @torch.no_grad()
-    def read(self, prompt, batch):
+    def read(self, prompt, batch) -> DynamicCache:
         """KV cache of token ids, for a batch that begins with them.
 
         Arguments
         ---------
-        prompt : torch.Tensor
-            [N] token ids.
+        prompt : list[int]
+            N token ids.
         batch : int
             Number of sequences.
 
@@ -44,11 +51,17 @@ class PromptMemory:
         transformers.Cache
             The caller's own: it may grow.
         """
-        key = self._state(prompt)
+        embed = self.model.get_input_embeddings()
+        weight, kind = embed.weight, embed.weight.device.type
+        autocast = torch.is_autocast_enabled(kind)
+        precision = autocast and torch.get_autocast_dtype(kind)
+        key = (prompt, precision, weight.dtype, weight.device)
         if self._key != key:
-            cache = DynamicCache(config=self.model.config)
+            # Without the model's configuration it keeps all positions, also
+            # for layers of a sliding window: the mask says what they see.
+            cache = DynamicCache()
             self.model.get_decoder()(
-                inputs_embeds=self.model.get_input_embeddings()(prompt)[None],
+                inputs_embeds=embed(torch.tensor([prompt]).to(weight.device)),
                 past_key_values=cache,
                 use_cache=True,
             )
@@ -56,16 +69,3 @@ class PromptMemory:
         cache = copy.deepcopy(self._cache)
         cache.batch_repeat_interleave(batch)
         return cache
-
-    def _state(self, prompt):
-        """All that the cache depends on."""
-        kind = self.model.device.type
-        return (
-            prompt.tolist(),
-            torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind),
-            [
-                # torch counts the changes of a tensor, but for inference ones
-                (p.data_ptr(), 0 if p.is_inference() else p._version)
-                for p in self.model.parameters()
-            ],
-        )

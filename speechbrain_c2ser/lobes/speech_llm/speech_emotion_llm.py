@@ -7,7 +7,12 @@ continues with the answer and an end token (C2SER paper, section 3).
 import torch
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.speech_llm.merging import IGNORED, merge
+from speechbrain_c2ser.lobes.speech_llm.label_scoring import (
+    common_length,
+    label_candidates,
+    label_probabilities,
+)
+from speechbrain_c2ser.lobes.speech_llm.merging import Merged, Speech, merge
 
 
 @remember_arguments
@@ -56,7 +61,7 @@ class SpeechEmotionLLM(torch.nn.Module):
         torch.nn.init.normal_(self.speech_boundaries.weight, std=0.02)
 
     def forward(self, wavs, wav_lens, prompts, answers, utterance_vectors=None):
-        """Loss of the answers, given speech and prompts.
+        """:meth:`loss` of what :meth:`listen` gives: what DDP wraps.
 
         Arguments
         ---------
@@ -64,9 +69,9 @@ class SpeechEmotionLLM(torch.nn.Module):
             [B, T] waveforms at 16 kHz.
         wav_lens : torch.Tensor | None
             [B] lengths relative to the longest.
-        prompts : list[str] | list[torch.Tensor]
+        prompts : list[str] | list[list[int]]
             B questions, as text or as token ids.
-        answers : list[str] | list[torch.Tensor]
+        answers : list[str] | list[list[int]]
             B answers; the end token is added to text, not to token ids.
         utterance_vectors : torch.Tensor | None
             Cached outputs of the acoustic encoder, which is then not run.
@@ -75,113 +80,129 @@ class SpeechEmotionLLM(torch.nn.Module):
         -------
         speechbrain_c2ser.lobes.speech_llm.language_model.AnswerOutput
         """
-        ids = [self.answer_ids(answer) for answer in answers]
-        merged = self.merge(
-            wavs, wav_lens, prompts, ids, utterance_vectors=utterance_vectors
-        )
-        return self.language_model(merged)
+        speech = self.listen(wavs, wav_lens, utterance_vectors)
+        return self.loss(speech, prompts, answers)
 
-    def answer_ids(self, answer, end=True):
+    def listen(self, wavs, wav_lens=None, utterance_vectors=None) -> Speech:
+        """Encode waveforms, once for all that is asked about them.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            [B, T] waveforms at 16 kHz.
+        wav_lens : torch.Tensor | None
+            [B] lengths relative to the longest.
+        utterance_vectors : torch.Tensor | None
+            Cached outputs of the acoustic encoder, which is then not run.
+
+        Returns
+        -------
+        speechbrain_c2ser.lobes.speech_llm.merging.Speech
+            For :meth:`loss`, :meth:`generate` and :meth:`score_labels`.
+        """
+        return Speech(
+            *self.perception(
+                wavs, wav_lens, utterance_vectors=utterance_vectors
+            )
+        )
+
+    def loss(self, speech, prompts, answers):
+        """Cross-entropy of the answers, given speech and prompts.
+
+        Arguments
+        ---------
+        speech : speechbrain_c2ser.lobes.speech_llm.merging.Speech
+            Of :meth:`listen`.
+        prompts : list[str] | list[list[int]]
+            B questions, as text or as token ids.
+        answers : list[str] | list[list[int]]
+            B answers; the end token is added to text, not to token ids.
+
+        Returns
+        -------
+        speechbrain_c2ser.lobes.speech_llm.language_model.AnswerOutput
+        """
+        ids = [self.answer_ids(answer) for answer in answers]
+        return self.language_model(self.merge(speech, prompts, ids))
+
+    def answer_ids(self, answer, end=True) -> list[int]:
         """Token ids of an answer as the model is trained to write it.
 
         Arguments
         ---------
-        answer : str | torch.Tensor
+        answer : str | list[int]
             Text, or token ids, which are returned as they are.
         end : bool
             Whether the end token is added to a text.
 
         Returns
         -------
-        torch.Tensor
-            [N] token ids.
+        list[int]
         """
-        if isinstance(answer, torch.Tensor):
-            return answer.to(self.language_model.device)
+        if not isinstance(answer, str):
+            return list(answer)
         answer = answer.lower() if self.lower_case else answer
         ids = self.language_model.tokenize(answer)
-        return torch.cat((ids, ids.new_tensor([self.end_token_id] * end)))
+        return [*ids, *[self.end_token_id] * end]
 
     def merge(
         self,
-        wavs,
-        wav_lens,
+        speech,
         prompts,
         answer_ids=None,
         labels=None,
         padding_side="right",
-        utterance_vectors=None,
-    ):
+    ) -> Merged:
         """The language model's input for a batch.
 
         Arguments
         ---------
-        wavs : torch.Tensor
-            [B, T] waveforms at 16 kHz.
-        wav_lens : torch.Tensor | None
-            [B] lengths relative to the longest.
-        prompts : list[str] | list[torch.Tensor]
+        speech : speechbrain_c2ser.lobes.speech_llm.merging.Speech
+            Of :meth:`listen`.
+        prompts : list[str] | list[list[int]]
             B questions, as text or as token ids.
-        answer_ids : list[torch.Tensor] | None
+        answer_ids : list[list[int]] | None
             Token ids behind the speech.
-        labels : list[torch.Tensor] | None
+        labels : list[list[int]] | None
             The same with -100 where an id does not count; None = all count.
         padding_side : str
             "right" or "left".
-        utterance_vectors : torch.Tensor | None
-            Cached outputs of the acoustic encoder.
 
         Returns
         -------
         speechbrain_c2ser.lobes.speech_llm.merging.Merged
         """
         lm = self.language_model
-        speech, lengths = self.perception(
-            wavs, wav_lens, utterance_vectors=utterance_vectors
-        )
-        embedded = {}
-        for prompt in prompts:
-            if isinstance(prompt, str) and prompt not in embedded:
-                embedded[prompt] = lm.embed(lm.tokenize(prompt))
-        prompts = [
-            embedded[p] if isinstance(p, str) else lm.embed(p.to(lm.device))
-            for p in prompts
-        ]
-        answers = None
-        if answer_ids is not None:
-            answers = [lm.embed(ids) for ids in answer_ids]
+        texts = {p: lm.tokenize(p) for p in set(filter(_is_text, prompts))}
+        prompts = [texts[p] if _is_text(p) else list(p) for p in prompts]
+        words = lm.embed([*prompts, *(answer_ids or [])])
         # Precision of the words: an autocast must not widen or narrow it.
-        dtype = lm.embed(lengths.new_zeros(1)).dtype
+        dtype = words[0].dtype
         return merge(
-            prompts,
-            speech.to(dtype),
-            lengths,
+            words[: len(prompts)],
+            Speech(speech.embeddings.to(dtype), speech.lengths),
             self.speech_boundaries.weight.to(dtype),
-            answers,
-            labels if labels is not None else answer_ids,
+            None if answer_ids is None else words[len(prompts) :],
+            answer_ids if labels is None else labels,
             padding_side=padding_side,
         )
 
     @torch.no_grad()
     def generate(
         self,
-        wavs,
-        wav_lens,
+        speech,
         prompts,
         max_new_tokens=400,
         num_beams=1,
         repetition_penalty=1.0,
-        utterance_vectors=None,
-    ):
+    ) -> list[str]:
         """Answer in free text; greedy unless told otherwise.
 
         Arguments
         ---------
-        wavs : torch.Tensor
-            [B, T] waveforms at 16 kHz.
-        wav_lens : torch.Tensor | None
-            [B] lengths relative to the longest.
-        prompts : list[str] | list[torch.Tensor]
+        speech : speechbrain_c2ser.lobes.speech_llm.merging.Speech
+            Of :meth:`listen`.
+        prompts : list[str] | list[list[int]]
             B questions.
         max_new_tokens : int
             Length limit.
@@ -189,23 +210,14 @@ class SpeechEmotionLLM(torch.nn.Module):
             1 = greedy; published: 4.
         repetition_penalty : float
             Published: 1.05.
-        utterance_vectors : torch.Tensor | None
-            Cached outputs of the acoustic encoder.
 
         Returns
         -------
         list[str]
             B answers.
         """
-        merged = self.merge(
-            wavs,
-            wav_lens,
-            prompts,
-            padding_side="left",
-            utterance_vectors=utterance_vectors,
-        )
         ids = self.language_model.generate(
-            merged,
+            self.merge(speech, prompts, padding_side="left"),
             self.end_token_id,
             max_new_tokens=max_new_tokens,
             num_beams=num_beams,
@@ -224,29 +236,25 @@ class SpeechEmotionLLM(torch.nn.Module):
     @torch.no_grad()
     def score_labels(
         self,
-        wavs,
-        wav_lens,
+        speech,
         prompts,
         label_answers,
         answer_prefixes=None,
-        utterance_vectors=None,
-        length_normalised=True,
+        per_token=False,
         temperature=1.0,
         prior=None,
-    ):
+    ) -> torch.Tensor:
         """Probability of each label of a closed set.
 
-        A label's score is the log-probability of its whole answer, end token
-        included, per token; a label with several answers gets their sum (of
-        probabilities); a softmax over the labels follows.
+        A label's score is the log of its answers' summed probabilities, each
+        that of the whole answer with its end token; a softmax over the labels
+        follows.
 
         Arguments
         ---------
-        wavs : torch.Tensor
-            [B, T] waveforms at 16 kHz.
-        wav_lens : torch.Tensor | None
-            [B] lengths relative to the longest.
-        prompts : list[str] | list[torch.Tensor]
+        speech : speechbrain_c2ser.lobes.speech_llm.merging.Speech
+            Of :meth:`listen`.
+        prompts : list[str] | list[list[int]]
             B questions.
         label_answers : dict | list[dict]
             Label -> list of answers that name it; or one dict per utterance,
@@ -254,14 +262,8 @@ class SpeechEmotionLLM(torch.nn.Module):
         answer_prefixes : list[str] | None
             Text already answered per utterance, which the answers continue;
             its tokens do not count.
-        utterance_vectors : torch.Tensor | None
-            Cached outputs of the acoustic encoder.
-        length_normalised : bool
-            False sums log-probabilities instead of averaging over tokens.
-        temperature : float
-            Divides the scores before the softmax.
-        prior : torch.Tensor | None
-            [L] the labels' probabilities without listening, divided out.
+        per_token, temperature, prior
+            As in :func:`.label_scoring.label_probabilities`.
 
         Returns
         -------
@@ -273,43 +275,31 @@ class SpeechEmotionLLM(torch.nn.Module):
             label_answers = [label_answers] * batch
         prefixes = answer_prefixes or [""] * batch
         known = {}
-        candidates = []
         for answers, prefix in zip(label_answers, prefixes, strict=True):
             key = (id(answers), prefix)
             if key not in known:
                 known[key] = self._candidates(answers, prefix)
-            candidates.append(known[key])
+        candidates = [
+            known[id(answers), prefix]
+            for answers, prefix in zip(label_answers, prefixes, strict=True)
+        ]
         # A question that all are asked is read once.
         prompt = None
-        if batch > 1 and len(set(prompts)) == 1 and isinstance(prompts[0], str):
+        if batch > 1 and _is_text(prompts[0]) and len(set(prompts)) == 1:
             prompt = self.language_model.tokenize(prompts[0])
+            prompts = [""] * batch
         merged = self.merge(
-            wavs,
-            wav_lens,
-            prompts if prompt is None else [""] * batch,
-            [c["shared"] for c in candidates],
-            [c["labels"] for c in candidates],
-            utterance_vectors=utterance_vectors,
+            speech,
+            prompts,
+            [each.shared for each in candidates],
+            [each.shared_labels for each in candidates],
         )
-        # Items may differ in the number of answers: fill up, then ignore.
-        most = max(len(c["endings"]) for c in candidates)
-        endings = [
-            c["endings"] + [c["endings"][0]] * (most - len(c["endings"]))
-            for c in candidates
-        ]
-        log_probabilities = self.language_model.score(merged, endings, prompt)
-
-        scores = []
-        for row, candidate in zip(log_probabilities, candidates, strict=True):
-            row = row[: len(candidate["endings"])]
-            if length_normalised:
-                row = row / row.new_tensor(candidate["counts"])
-            forms = row.split(candidate["forms"])
-            scores.append(torch.stack([f.logsumexp(0) for f in forms]))
-        scores = torch.stack(scores)
-        if prior is not None:
-            scores = scores - torch.as_tensor(prior).to(scores).log()
-        return (scores / temperature).softmax(-1)
+        log_probabilities = self.language_model.score(
+            merged, [each.endings for each in candidates], prompt
+        )
+        return label_probabilities(
+            log_probabilities, candidates, per_token, temperature, prior
+        )
 
     def rows_behind(self, output, answers, prefixes):
         """Where each item's answer continues a prefix of it.
@@ -334,53 +324,24 @@ class SpeechEmotionLLM(torch.nn.Module):
         """
         starts = output.num_tokens.cumsum(0) - output.num_tokens
         lengths = [
-            _common_length(
-                self.answer_ids(prefix, end=False).tolist(),
-                self.answer_ids(answer).tolist(),
+            common_length(
+                self.answer_ids(prefix, end=False), self.answer_ids(answer)
             )
             for answer, prefix in zip(answers, prefixes, strict=True)
         ]
         return starts + starts.new_tensor(lengths)
 
     def _candidates(self, label_answers, prefix):
-        """Split one item's label answers into what they share and the rest.
+        """Label -> texts behind a prefix as token ids.
 
         Exact: texts are tokenised whole and compared as token ids.
         """
-        known = self.answer_ids(prefix, end=False).tolist()
-        answers, forms = [], []
-        for label, texts in label_answers.items():
-            if not texts:
-                raise ValueError(f"Label {label!r} has no answer to score.")
-            forms.append(len(texts))
-            answers += [self.answer_ids(prefix + t).tolist() for t in texts]
-        # At least one token is left to each answer.
-        limit = min(map(len, answers)) - 1
-        shared = 0
-        while shared < limit and len({a[shared] for a in answers}) == 1:
-            shared += 1
-        told = min(_common_length(known, answers[0]), shared)
-        device = self.language_model.device
-        ids = torch.tensor(answers[0][:shared], device=device).long()
-        labels = ids.clone()
-        labels[:told] = IGNORED
-        return {
-            "shared": ids,
-            "labels": labels,
-            "endings": [a[shared:] for a in answers],
-            "counts": [len(a) - told for a in answers],
-            "forms": forms,
+        ids = {
+            label: [self.answer_ids(prefix + text) for text in texts]
+            for label, texts in label_answers.items()
         }
+        return label_candidates(ids, self.answer_ids(prefix, end=False))
 
 
-def _common_length(prefix, ids):
-    """Number of tokens that a text and a prefix of it begin with.
-
-    The prefix's last token may merge with what follows: it is not common.
-    """
-    length = 0
-    for ours, theirs in zip(prefix, ids, strict=False):
-        if ours != theirs:
-            break
-        length += 1
-    return length
+def _is_text(prompt):
+    return isinstance(prompt, str)

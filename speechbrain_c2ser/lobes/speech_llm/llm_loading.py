@@ -1,0 +1,91 @@
+"""Reading a Hugging Face language model, its tokenizer, and adding LoRA."""
+
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
+
+# C2SER's choice: all projections of a layer but ``up_proj``.
+LORA_TARGETS = (
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "down_proj",
+)
+
+
+def load_tokenizer(source):
+    """A source's tokenizer, or one sentence that says what is missing."""
+    problem = (
+        f"{source} holds no tokenizer that can be read: put the language "
+        "model's tokenizer files (tokenizer.json, tokenizer_config.json) "
+        "beside its config.json."
+    )
+    # Without tokenizer files transformers may build an empty tokenizer.
+    files = ("tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt")
+    folder = Path(source)
+    if folder.is_dir() and not any((folder / f).is_file() for f in files):
+        raise ValueError(problem)
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{problem} ({error})") from error
+
+
+def load_model(source, dtype, quantize, device, pretrained):
+    """A causal language model; see :class:`.language_model.LanguageModel`."""
+    dtype = getattr(torch, dtype)
+    if quantize not in (None, "nf4"):
+        raise ValueError(f"quantize must be null or 'nf4', not {quantize!r}.")
+    if not pretrained:
+        config = AutoConfig.from_pretrained(source)
+        return AutoModelForCausalLM.from_config(config, dtype=dtype)
+    options = {}
+    if device == "auto":
+        device = None
+        if torch.cuda.is_available():
+            device = f"cuda:{torch.cuda.current_device()}"
+    if device is not None:
+        options["device_map"] = {"": device}
+    if quantize is not None:
+        if not torch.cuda.is_available():
+            raise RuntimeError(
+                "quantize: nf4 needs a CUDA device; set quantize: null here."
+            )
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=dtype,
+        )
+    model, info = AutoModelForCausalLM.from_pretrained(
+        source, dtype=dtype, output_loading_info=True, **options
+    )
+    problems = {k: sorted(map(str, v)) for k, v in info.items() if v}
+    if problems:
+        raise ValueError(
+            f"The weights of {source} do not fit its config.json: {problems}."
+        )
+    return model
+
+
+def add_lora(model, rank=8, alpha=32, dropout=0.1, targets=LORA_TARGETS):
+    """Put trainable LoRA beside the projections of a frozen base."""
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=list(targets),
+    )
+    inject_adapter_in_model(config, model)
+    # Small updates would be lost in a base's half precision.
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
