@@ -23,7 +23,21 @@ LORA_TARGETS = (
 
 
 def load_tokenizer(source):
-    """A source's tokenizer, or one sentence that says what is missing."""
+    """A source's tokenizer.
+
+    Raises
+    ------
+    ValueError
+        When the source has none, in one sentence.
+
+    Example
+    -------
+    >>> load_tokenizer(getfixture("tmpdir"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: ... holds no tokenizer that can be read: put the language
+    model's tokenizer files (tokenizer.json, ...) beside its config.json.
+    """
     problem = (
         f"{source} holds no tokenizer that can be read: put the language "
         "model's tokenizer files (tokenizer.json, tokenizer_config.json) "
@@ -41,7 +55,23 @@ def load_tokenizer(source):
 
 
 def load_model(source, dtype, quantize, device, pretrained):
-    """A causal language model; see :class:`.language_model.LanguageModel`."""
+    """A causal language model; a device takes the weights as they are read.
+
+    The arguments are those of
+    :class:`speechbrain_c2ser.lobes.speech_llm.language_model.LanguageModel`.
+
+    Raises
+    ------
+    ValueError
+        When the weights do not fit the configuration.
+
+    Example
+    -------
+    >>> load_model("any", "float32", "int3", None, True)
+    Traceback (most recent call last):
+    ...
+    ValueError: quantize must be null or 'nf4', not 'int3'.
+    """
     dtype = getattr(torch, dtype)
     if quantize not in (None, "nf4"):
         raise ValueError(f"quantize must be null or 'nf4', not {quantize!r}.")
@@ -77,7 +107,15 @@ def load_model(source, dtype, quantize, device, pretrained):
 
 
 def add_lora(model, rank=8, alpha=32, dropout=0.1, targets=LORA_TARGETS):
-    """Put trainable LoRA beside the projections of a frozen base."""
+    """Put trainable LoRA beside the projections of a frozen base.
+
+    Example
+    -------
+    >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
+    >>> add_lora(base.requires_grad_(False), rank=2, targets=["q_proj"])
+    >>> [name for name, p in base.named_parameters() if p.requires_grad]
+    ['q_proj.lora_A.default.weight', 'q_proj.lora_B.default.weight']
+    """
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
