@@ -6,8 +6,14 @@ answers that break off. What is missing or contradicts itself is None.
 
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from speechbrain_c2ser.chain_of_thought.answer_forms import (
+    decided,
+    final_answer,
+    stated,
+    without_label_quotes,
+)
 from speechbrain_c2ser.chain_of_thought.templates import FINISH
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.labels.emotion_words import CONCEPTS
@@ -16,8 +22,9 @@ ATTRIBUTES = ("speed", "pitch", "volume")
 CHINESE = re.compile("[\u4e00-\u9fff]")
 LETTER = re.compile(r"[^\W\d_]")
 
-OPENING, CLOSING = '"“「『«', '"”」』»'
-SINGLE_QUOTES = re.compile(r"(?<!\w)['‘].+['’](?!\w)", re.DOTALL)
+OPENING, CLOSING = '"“「『«＂', '"”」』»＂'
+SINGLE_OPENING = re.compile(r"(?<!\w)['‘](?=.)", re.DOTALL)
+SINGLE_CLOSING = re.compile(r"['’](?!\w)")
 
 # What stands right before the emotion.
 CARRIER = re.compile(
@@ -84,8 +91,11 @@ class ParsedAnswer:
 def parse_answer(text, label_space, synonyms=True):
     """Read an answer.
 
-    The emotion is looked for outside of the quotation and beside the style
-    words, by :meth:`LabelSpace.parse`.
+    JSON, a recogniser's tag, <answer> or "Emotion:" decide where they stand
+    (see :mod:`.answer_forms`); thoughts in <think> are left out. Else the
+    emotion is looked for outside of the quotation and beside the style words,
+    by :meth:`LabelSpace.parse`; a label that is itself quoted counts where
+    nothing else names one. Several labels are none: never a guess.
 
     Arguments
     ---------
@@ -109,17 +119,41 @@ content='so sad!', emotion='happy', language='en')
     >>> parse_answer("", space)
     ParsedAnswer(style=None, content=None, emotion=None, language=None)
     """
-    text = text or ""
+    text = final_answer(text or "")
+
+    def read(words):
+        known = label_space.map(words) if synonyms else None
+        return known or label_space.parse(words, synonyms=synonyms)
+
+    answer, rest = _parts(text)
+    is_form, emotion = decided(text, read)
+    if is_form:
+        return replace(answer, content=None, emotion=emotion)
+    emotion = stated(rest, read) or label_space.parse(rest, synonyms=synonyms)
+    if emotion is None and not label_space.mentions(rest, synonyms=synonyms):
+        # Nothing else names it: the label itself may be quoted.
+        bare = without_label_quotes(text, label_space)
+        emotion = stated(bare, read)
+        if emotion is None and bare != text:
+            emotion = label_space.parse(_parts(bare)[1], synonyms=synonyms)
+        if emotion is not None:
+            answer, _ = _parts(bare)
+    return replace(answer, emotion=emotion)
+
+
+def _parts(text):
+    """What an answer says but for the emotion, and where that is named."""
     start, end, closed = _quotation(text)
     outside = text[:start] + "\n" + text[end:]
     content = text[start + 1 : end - 1].strip() if closed else None
     found, rest = _style(outside)
-    return ParsedAnswer(
+    answer = ParsedAnswer(
         style=found if any(found.values()) else None,
         content=content or None,
-        emotion=label_space.parse(rest, synonyms=synonyms),
+        emotion=None,
         language=_language(outside) or _language(text),
     )
+    return answer, rest
 
 
 def split_before_emotion(text):
@@ -181,9 +215,10 @@ def _quotation(text):
         if last > start:
             return start, last + 1, True
         return start, len(text), False
-    single = SINGLE_QUOTES.search(text)
-    if single:
-        return single.start(), single.end(), True
+    single = SINGLE_OPENING.search(text)
+    ends = single and [m.end() for m in SINGLE_CLOSING.finditer(text)]
+    if ends and ends[-1] > single.end() + 1:
+        return single.start(), ends[-1], True
     return len(text), len(text), False
 
 

@@ -12,9 +12,12 @@ CONCEPTS = {
         None,
         "Displeasure and antagonism towards someone or something.",
         {
-            "en": "angry anger angrily furious enraged mad irate hostile",
+            "en": "angry anger angrily furious enraged mad irate hostile "
+            "angrier angriest angered outraged indignant rage fury",
             "zh": "生气 愤怒 气愤 恼怒 恼火 发怒 发火 怒气 暴怒",
-            "de": "wütend Wut ärgerlich Ärger zornig Zorn",
+            "de": "wütend Wut ärgerlich Ärger zornig Zorn wutentbrannt "
+            "verärgert",
+            "emoji": "😠 😡 🤬 👿 💢",
         },
     ),
     "happy": (
@@ -22,9 +25,11 @@ CONCEPTS = {
         "Joy and contentment.",
         {
             "en": "happy happiness happily joy joyful joyous cheerful "
-            "cheerfully delighted delight glad",
+            "cheerfully delighted delight glad happier happiest joyfully "
+            "cheery elated merry",
             "zh": "高兴 开心 快乐 愉快 喜悦 欢快 欢乐 愉悦 欣喜",
-            "de": "glücklich Glück fröhlich Freude freudig froh",
+            "de": "glücklich Glück fröhlich Freude freudig froh heiter",
+            "emoji": "😊 😀 😃 😄 😁 🙂 🥰 ☺ 😆 😂",
         },
     ),
     "fearful": (
@@ -32,9 +37,10 @@ CONCEPTS = {
         "Being afraid of a threat.",
         {
             "en": "fearful fear fearfully afraid scared frightened terrified "
-            "terror",
+            "terror fright frightening scary panicked",
             "zh": "害怕 恐惧 恐慌 惊恐 惧怕",
-            "de": "ängstlich Angst furchtsam Furcht",
+            "de": "ängstlich Angst furchtsam Furcht verängstigt",
+            "emoji": "😨 😱 😰 😧",
         },
     ),
     "surprised": (
@@ -42,36 +48,41 @@ CONCEPTS = {
         "A reaction to the unexpected.",
         {
             "en": "surprised surprise astonished astonishment amazed "
-            "amazement startled",
+            "amazement startled shocked shock astounded",
             "zh": "惊讶 惊奇 吃惊 诧异 惊异 震惊",
-            "de": "überrascht Überraschung erstaunt Erstaunen",
+            "de": "überrascht Überraschung erstaunt Erstaunen verblüfft",
+            "emoji": "😲 😮 😯 😳",
         },
     ),
     "neutral": (
         None,
         "No emotion stands out.",
         {
-            "en": "neutral neutrality unemotional emotionless",
+            "en": "neutral neutrality unemotional emotionless neutrally",
             "zh": "平静 中性 中立 无情绪",
             "de": "neutral sachlich",
+            "emoji": "😐 😶 😑",
         },
     ),
     "sad": (
         None,
         "Loss, disappointment or grief.",
         {
-            "en": "sad sadness sadly sorrow sorrowful mournful grief",
+            "en": "sad sadness sadly sorrow sorrowful mournful grief sadder "
+            "saddest saddened sorrowfully melancholy melancholic",
             "zh": "悲伤 难过 伤心 悲痛 忧伤 悲哀 哀伤",
-            "de": "traurig Trauer Traurigkeit",
+            "de": "traurig Trauer Traurigkeit betrübt",
+            "emoji": "😢 😭 😔 😞 🙁 ☹ 😥",
         },
     ),
     "disgusted": (
         None,
         "Revulsion at someone or something.",
         {
-            "en": "disgusted disgust revulsion repulsed",
+            "en": "disgusted disgust revulsion repulsed disgusting disgustedly",
             "zh": "厌恶 恶心 反感 嫌弃",
             "de": "angeekelt Ekel angewidert",
+            "emoji": "🤢 🤮",
         },
     ),
     "bored": (
@@ -197,6 +208,8 @@ CODES = {
     "fru": "frustrated",
     "oth": "other",
     "xxx": "unknown",
+    "unk": "unknown",
+    "emo unknown": "unknown",
     "<unk>": "unknown",
 }
 

@@ -2,26 +2,33 @@
 
 import re
 
-# A word of a script without spaces may stand inside anything.
-UNSPACED = re.compile("[\u2e80-\u9fff\uf900-\ufaff]")
+from speechbrain_c2ser.labels.negation import UNSPACED, denied
+
 # No letter or digit beside a word, Chinese ones apart. Case is kept off here:
 # it would cost seconds to compile.
 LETTER = r"[^\W_\u2e80-\uffff]"
 START, STOP = f"(?-i:(?<!{LETTER})(?<!-))", f"(?-i:(?!{LETTER}))"
-# Up to three words between a negation and what it denies, none of which
-# turns the sentence round.
-NEGATED_BEFORE = re.compile(
-    r"(?:\b(?:not|never|no|neither|nor|without|hardly|cannot"
-    r"|nicht|kein|keine|keinen|keiner|nie|ohne|weder)|n['’]t)"
-    r"(?:\s+(?!but\b|rather\b|instead\b|yet\b|sondern\b|aber\b)"
-    r"[^\W\d_]+){0,3}\s+$",
-    re.IGNORECASE,
+# Characters that stand for those of the words: traditional ones (of the
+# emotions, and of what denies them) and full-width letters. One for one, so
+# that positions stay.
+TRADITIONAL = (
+    "憤愤 氣气 傷伤 難难 過过 興兴 開开 樂乐 驚惊 訝讶 詫诧 "
+    "異异 厭厌 惡恶 噁恶 懼惧 靜静 悅悦 歡欢 惱恼 煩烦 發发 "
+    "緊紧 張张 擔担 憂忧 慮虑 無无 睏困 奮奋 動动 滿满 輕轻 "
+    "視视 喪丧 緒绪 語语 聽听 說说 話话 顯显 覺觉 沒没 並并 "
+    "會会 麼么 認认 為为 現现 達达 與与 僅仅 單单 帶带 這这 "
+    "絕绝 還还 騷骚 嚇吓 嘆叹 慚惭 鬱郁 淚泪 憐怜 羨羡 慟恸 "
+    "懷怀 戀恋 狀状 態态 聲声 棄弃 著着 鬆松 壓压 寧宁 穩稳 "
+    "諷讽 鬧闹 謂谓 雖虽 卻却 實实 總总 確确 應应 該该 裡里 "
+    "裏里 個个 種种 點点 絲丝 別别 讓让 從从 對对 當当 將将 "
+    "來来 們们 後后 樣样 學学 見见 飾饰 輛辆 親亲 愛爱 結结 "
+    "給给 願愿 歲岁 嗎吗 鎮镇 頹颓 慘惨 "
 )
-NEGATED_BEFORE_ZH = re.compile(
-    "(?:不|没有|没|并非|毫无|未|别)"
-    "(?:是|太|很|那么|怎么|再|觉得|感到|显得|任何|什么)*$"
+PLAIN = str.maketrans(
+    {pair[0]: pair[1] for pair in TRADITIONAL.split()}
+    | {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    | {"\u3000": " ", "\u00a0": " "}
 )
-NEGATED_AFTER_ZH = re.compile("^不起来")
 
 
 class Lexicon:
@@ -76,7 +83,7 @@ class Lexicon:
         list of tuple
             (label, start, end) in order: character positions.
         """
-        found = []
+        text, found = text.translate(PLAIN), []
         for match in self._pattern.finditer(text):
             # Ignoring case also matches oddities such as the long s.
             label, languages = self._owners.get(match[0].lower(), (None, ()))
@@ -84,9 +91,13 @@ class Lexicon:
                 continue
             if language and not languages & {language, None}:
                 continue
-            if not _is_denied(text, match.start(), match.end()):
-                found.append((label, match.start(), match.end()))
-        return found
+            found.append((label, match.start(), match.end()))
+        verdicts = denied(text, [place[1:] for place in found])
+        return [
+            place
+            for place, is_denied in zip(found, verdicts, strict=True)
+            if not is_denied
+        ]
 
 
 def _pattern(words):
@@ -96,12 +107,3 @@ def _pattern(words):
     if spaced:
         forms.append(f"{START}(?:{'|'.join(spaced)}){STOP}")
     return re.compile("|".join(forms), re.IGNORECASE)
-
-
-def _is_denied(text, start, end):
-    if UNSPACED.search(text[start:end]):
-        return bool(
-            NEGATED_BEFORE_ZH.search(text[:start])
-            or NEGATED_AFTER_ZH.search(text[end:])
-        )
-    return bool(NEGATED_BEFORE.search(text[:start]))

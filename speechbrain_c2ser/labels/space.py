@@ -1,5 +1,6 @@
 """The closed set of emotions that a model tells apart, and their words."""
 
+import re
 import unicodedata
 
 from speechbrain_c2ser.arguments import remember_arguments
@@ -12,7 +13,11 @@ from speechbrain_c2ser.labels.emotion_words import (
     plain_label,
     words_of,
 )
-from speechbrain_c2ser.labels.lexicon import Lexicon
+from speechbrain_c2ser.labels.lexicon import PLAIN, Lexicon
+
+MARKS = " .,;:!?\"'`*#<>|[]{}。！？“”‘’"
+# Of German adjectives: "mit trauriger Stimme".
+GERMAN_ENDINGS = ("e", "er", "es", "en", "em")
 
 
 @remember_arguments
@@ -264,6 +269,7 @@ class LabelSpace:
         >>> space.parse("cheerful", synonyms=False) is None
         True
         """
+        text = unicodedata.normalize("NFC", text or "")
         found = {name for name, *_ in self.mentions(text, language, synonyms)}
         specific = {n for n in found if self._concepts[n] not in CATCH_ALL}
         found = specific or found
@@ -314,8 +320,12 @@ class LabelSpace:
         """
         if raw is None:
             return None
-        raw = unicodedata.normalize("NFKC", str(raw))
-        meant = {self._map_one(part) for part in raw.split("/")}
+        raw = unicodedata.normalize("NFKC", str(raw)).translate(PLAIN)
+        if concept_of(raw) is None:
+            # Marks that stand around a label: "**Angry**.", "<|sad|>".
+            raw = raw.strip(MARKS) or raw
+        parts = [part for part in re.split(r"[/|()]", raw) if part.strip()]
+        meant = {self._map_one(part) for part in parts}
         return meant.pop() if len(meant) == 1 else None
 
     def mapping_to(self, other):
@@ -392,6 +402,15 @@ class LabelSpace:
             )
             if not synonyms:
                 break
+        else:
+            levels.append(
+                [
+                    (word + ending, name, "de")
+                    for name, concept in known + narrower
+                    for word in words_of(concept, "de")
+                    for ending in GERMAN_ENDINGS
+                ]
+            )
         return Lexicon(levels)
 
     def _broader_label(self, concept):

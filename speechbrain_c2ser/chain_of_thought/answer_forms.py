@@ -1,0 +1,296 @@
+"""Where the answer stands in what a model wrote.
+
+Language models think aloud first, answer in JSON, in tags or after "Emotion:",
+and put the label into quotation marks; recognisers of rich transcripts write
+it as a tag before the words. What is found here is text that names the emotion
+and nothing else.
+"""
+
+import ast
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+
+from speechbrain_c2ser.labels.emotion_words import concept_of
+
+THOUGHTS = "think|thinking|thought|thoughts|reasoning|reflection|analysis"
+THINKING = re.compile(
+    rf"(?:<({THOUGHTS})>|◁think▷).*?(?:</(?:{THOUGHTS})>|◁/think▷|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+THOUGHT_END = re.compile(rf"</(?:{THOUGHTS})>|◁/think▷", re.IGNORECASE)
+ANSWER = re.compile(
+    r"<(answer|final_answer|final|emotion|label|result|output)>(.*?)"
+    r"(?:</\1>|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+BOXED = re.compile(r"\\boxed\{(?:\\text\w*\{)?([^{}]*)\}")
+FENCE = re.compile(r"```[a-z]*|`", re.IGNORECASE)
+# Names of what an answer decides, in JSON and before a colon; best first.
+KEYS = (
+    "finalemotion predictedemotion primaryemotion mainemotion dominantemotion "
+    "emotion emotionlabel emotionalstate emotions finalanswer answer label "
+    "predictedlabel prediction predicted class category result mood tone "
+    "feeling sentiment output response 情绪 情感 情绪标签 情感标签 情緒 标签 "
+    "答案 结果 gefühl stimmung antwort"
+).split()
+# Values of these are what was said, or why, and never the answer.
+ASIDE = (
+    "text transcript transcription content words utterance reason reasoning "
+    "explanation rationale thought thoughts analysis evidence style 内容 理由 "
+    "原因 解释 文本"
+).split()
+SAID = re.compile(
+    r"(?:\b(?:says?|said|saying|speaks|uttered|utters|asks?|shouts?|words?"
+    r"|phrases?|sentence|content|transcript|text|line|statement|sagt|sagte"
+    r"|worte)|[说說喊问問道]|内容|台词)\W{0,3}(?:是|为|of|are|is|that)?\W{0,3}$",
+    re.IGNORECASE,
+)
+CARRIED = re.compile(
+    r"\s*(?:sounds?|sounded|conveys?|is (?:said|spoken)|are|was said|听起来)",
+    re.IGNORECASE,
+)
+MARKS = '"“”„‟「」『』«»‹›＂'
+QUOTED = re.compile(
+    rf"[{MARKS}]\s*([^{MARKS}]{{1,40}}?)\s*[{MARKS}]"
+    r"|(?<!\w)['‘＇]\s*([^'‘’＇\n]{1,40}?)\s*['’＇](?!\w)"
+)
+LINE = re.compile(
+    r"(?:^|[\n.;。；,，{])[\s*_#>-]*(?:the |final |overall |detected )*"
+    r"[\"']?([^\W\d_][\w ]{1,24}?|[\u4e00-\u9fff]{2,4})[\"']?[\s*_]*"
+    r"(?::|：|=|->|→)[\s*_]*(?:[\"“']([^\"”'\n]{1,60})[\"”']"
+    r"|([^\n.;。；{}]*))",
+    re.IGNORECASE,
+)
+# Rich transcripts: <|en|><|HAPPY|><|Speech|>words, [ANGRY] words.
+TAG = re.compile(r"<\s*\|\s*([\w /]{1,30}?)\s*\|\s*>")
+BRACKET = re.compile(
+    r"^\s*[\[【]([^\[\]【】]{1,30})[\]】]|[\[【]([^\[\]【】]{1,30})[\]】]\s*$"
+)
+NO_EMOTION = ("emo unknown", "emo unk", "unk", "unknown")
+# At the beginning they mark a transcript, not an answer.
+LONGEST = 20000
+EVENT = re.compile(
+    r"^\s*[(\[（【*]\s*(?:laugh(?:s|ing|ter)?|chuckl\w+|giggl\w+|sigh\w*|sob\w*"
+    r"|cry(?:ing)?|cries|cough\w*|gasp\w*|breath\w*|sneez\w+|applause|music"
+    r"|noise|silence|笑声?|大笑|叹气|哭声?|咳嗽|音乐|掌声)\s*[)\]）】*]\s*\S",
+    re.IGNORECASE,
+)
+
+
+def final_answer(text: str) -> str:
+    """What a model answered, without what it thought and how it marked it.
+
+    Arguments
+    ---------
+    text : str
+        All that it wrote.
+
+    Returns
+    -------
+    str
+        Without <think> (empty where the thought never ends) and code fences;
+        what stands in the last <answer> or \\boxed{}, where there is one.
+
+    Example
+    -------
+    >>> final_answer("<think>sad?</think> <answer>happy</answer>")
+    'happy'
+    """
+    text = THINKING.sub(" ", text)
+    ends = list(THOUGHT_END.finditer(text))
+    if ends:
+        text = text[ends[-1].end() :]
+    for pattern in (ANSWER, BOXED):
+        found = pattern.findall(text)
+        if found:
+            last = found[-1]
+            text = last if isinstance(last, str) else last[-1]
+    return FENCE.sub(" ", text) if "`" in text else text
+
+
+def decided(text: str, read: Callable) -> tuple[bool, str | None]:
+    """A label that stands in a form of its own: JSON, or a recogniser's tag.
+
+    Arguments
+    ---------
+    text : str
+        Of :func:`final_answer`.
+    read : callable
+        Words -> the one label that they name, or None.
+
+    Returns
+    -------
+    is_form : bool
+        Whether there is such a form; then nothing else is to be read.
+    label : str | None
+        None where it names no label of the set, or several.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.labels import LabelSpace
+    >>> space = LabelSpace(["happy", "sad"])
+    >>> decided("<|en|><|HAPPY|><|Speech|>I was sad", space.parse)
+    (True, 'happy')
+    >>> decided('{"emotion": "sad", "text": "happy days"}', space.parse)
+    (True, 'sad')
+    """
+    tags = [_plain_tag(tag) for tag in TAG.findall(text)]
+    tags = [tag for tag in tags if tag in NO_EMOTION or concept_of(tag)]
+    if not tags:
+        brackets = [a or b for a, b in BRACKET.findall(text)]
+        tags = [t for t in map(_plain_tag, brackets) if concept_of(t)]
+    if tags:
+        return True, _one({read(tag) for tag in tags})
+    if EVENT.match(text):
+        return True, None
+    content = _json(text)
+    if content is not None:
+        return True, _in_json(content, read)
+    return False, None
+
+
+def stated(text: str, read: Callable) -> str | None:
+    """The label after "Emotion:", "Answer:" and the like, or None.
+
+    Arguments
+    ---------
+    text : str
+        Of :func:`final_answer`.
+    read : callable
+        Words -> the one label that they name, or None.
+
+    Returns
+    -------
+    str | None
+        Of several such lines the best named and then the last counts.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.labels import LabelSpace
+    >>> space = LabelSpace(["happy", "sad"])
+    >>> stated("Reason: a happy word.\\nEmotion: sad", space.parse)
+    'sad'
+    """
+    lines = {}
+    for key, quoted, plain in LINE.findall(text):
+        rank = _rank(key)
+        if rank is not None:
+            lines.setdefault(rank, []).append(quoted or plain)
+    return read(lines[min(lines)][-1]) if lines else None
+
+
+def without_label_quotes(text: str, space) -> str:
+    """A text whose quotation marks around mere labels are blanks.
+
+    Quotation marks around what somebody says stay.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.labels import LabelSpace
+    >>> space = LabelSpace(["happy", "sad"])
+    >>> without_label_quotes('She says "sad"; it is "happy".', space)
+    'She says "sad"; it is  happy .'
+    """
+
+    def bare(match):
+        is_said = SAID.search(text[max(0, match.start() - 40) : match.start()])
+        is_said = is_said or CARRIED.match(text, match.end())
+        words = match[1] or match[2]
+        inside = words.strip(" .,!?。，！？")
+        if is_said or space.map(inside) is None:
+            return match[0]
+        return f" {words} "
+
+    return QUOTED.sub(bare, text)
+
+
+def _plain_tag(tag):
+    return " ".join(tag.replace("_", " ").lower().split())
+
+
+def _one(labels):
+    return labels.pop() if len(labels) == 1 else None
+
+
+def _plain_key(key):
+    text = unicodedata.normalize("NFKC", str(key)).casefold()
+    return re.sub(r"[\W_]+", "", text)
+
+
+def _rank(key):
+    """Place of a key among those that name an answer, or None."""
+    plain = _plain_key(key)
+    return KEYS.index(plain) if plain in KEYS else None
+
+
+def _json(text):
+    """The first JSON (or Python) object or list of a text, or None."""
+    start = min((i for i in map(text.find, "{[") if i >= 0), default=-1)
+    if start < 0:
+        return None
+    part = text[start : start + LONGEST]
+    try:
+        found = json.JSONDecoder().raw_decode(part)[0]
+    except (ValueError, RecursionError):
+        end = max(part.rfind("}"), part.rfind("]"))
+        try:
+            found = ast.literal_eval(part[: end + 1])
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return None
+    # "[1]" is a footnote.
+    is_list = isinstance(found, list) and any(
+        isinstance(each, str | dict) for each in found
+    )
+    return found if is_list or isinstance(found, dict) and found else None
+
+
+def _in_json(content, read):
+    """The label that JSON decides; None for none or several."""
+    best = min(_named(content), key=lambda pair: pair[0], default=None)
+    if best is not None:
+        return _label(best[1], read)
+    if isinstance(content, dict):
+        values = [v for k, v in content.items() if _plain_key(k) not in ASIDE]
+        scores = {k: v for k, v in content.items() if _is_number(v)}
+        if scores and len(scores) == len(content):
+            return _label(content, read)
+        return _label(values, read)
+    return _label(content, read)
+
+
+def _named(content, depth=0):
+    """(rank, value) of all keys that name an answer, however deep."""
+    if depth > 20:
+        return
+    if isinstance(content, dict):
+        for key, value in content.items():
+            rank = _rank(key)
+            inner = list(_named(value, depth + 1))
+            if rank is not None and not inner:
+                yield rank + 100 * depth, value
+            yield from inner
+    elif isinstance(content, list):
+        for value in content:
+            yield from _named(value, depth + 1)
+
+
+def _label(value, read):
+    if isinstance(value, str):
+        return read(value)
+    if isinstance(value, dict):
+        scores = {k: v for k, v in value.items() if _is_number(v)}
+        if not scores:
+            return _one({_label(v, read) for v in value.values()} or {None})
+        most = max(scores.values())
+        best = {read(str(k)) for k, v in scores.items() if v == most}
+        return _one(best)
+    if isinstance(value, list | tuple):
+        labels = {_label(each, read) for each in value}
+        return _one(labels - {None} or {None})
+    return None
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)

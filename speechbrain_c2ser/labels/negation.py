@@ -1,0 +1,209 @@
+"""Which of the emotions that a text names are denied.
+
+Rules, not grammar: a denial stands within a few words before a name ("not",
+"lack of", "rather than", 没有, ohne) or right after it ("... is absent",
+"...不起来"), reaches over a list ("no anger, fear or sadness") and is undone by
+a second one ("cannot hide her joy"). Each name looks at a bounded stretch of
+text, so that time grows with a text's length alone.
+"""
+
+import re
+
+# A word of a script without spaces, or a pictured face, may stand inside
+# anything.
+UNSPACED = re.compile(
+    "[\u2600-\u27bf\u2e80-\u9fff\uf900-\ufaff\U0001f300-\U0001faff]"
+)
+# Characters before and after a name that are looked at.
+BEFORE, AFTER = 90, 40
+
+# What looks like a denial and is none, or undoes one; longest first.
+AFFIRMED = re.compile(
+    r"\b(?:not (?:only|just|merely|simply|to mention|without)"
+    r"|no (?:doubt|question|wonder|lack of|shortage of)|without (?:a )?doubt"
+    r"|(?:nothing|none) (?:but|other than)|undoubtedly"
+    r"|(?:cannot|can['’]?t|could ?n['’]?t|can not|could not|does not|do not"
+    r"|doesn['’]?t|don['’]?t|barely|hardly)"
+    r" (?:hide|deny|conceal|suppress|mask|help(?: but)?|contain)"
+    r"|nicht (?:nur|bloß|ohne)|kein(?:e[nr]?)? zweifel|ohne zweifel)\b",
+    re.IGNORECASE,
+)
+CUES = (
+    r"not|never|no|none|neither|nor|without|hardly|barely|scarcely|cannot|cant"
+    r"|dont|doesnt|isnt|wasnt|arent|n['’]t|lacks?|lacking|absence|devoid"
+    r"|free (?:of|from)|far from|fails? to|failed to|anything but"
+    r"|rather than|instead of|opposed to|unlike|less|nothing|than"
+    r"|rul(?:es?|ed|ing) out|excludes?|denies|denied"
+    r"|nicht|nichts|kein|keine|keinen|keiner|keinem|keinerlei|nie|niemals"
+    r"|ohne|weder|anstatt|statt|kaum|fern von|frei von|nicht mehr"
+)
+CUE = re.compile(rf"(?<!\w)(?:{CUES})(?!\w)|n['’]t(?!\w)", re.IGNORECASE)
+# Words that turn a sentence round: nothing before them denies what follows.
+TURN = (
+    r"(?<!anything )but|rather(?!\s+than)|instead(?!\s+of)|yet|however"
+    r"|though|although|while|whereas|because|sondern|aber|jedoch"
+    r"|and(?=\s+(?:is|was|sounds?|seems?|feels?|has|shows?|appears?|rather"
+    r"|instead|therefore)\b)"
+)
+TURNED = re.compile(rf"(?<!\w)(?:{TURN})(?!\w)", re.IGNORECASE)
+# After these a whole clause is denied.
+OPINION = re.compile(
+    r"\b(?:thinks?|thought|believes?|find|feels?|says?|sense|hear|detect|see"
+    r"|perceive|suppose|consider|expect|suggests?|indicates?|means?|impl(?:y|ies)"
+    r"|seems?|appears?|sounds?|evidence|sign|signs|trace|traces|hint|hints"
+    r"|indications?|true|case|longer|denke|glaube|finde|meine|höre|anzeichen"
+    r"|spur)\b",
+    re.IGNORECASE,
+)
+NEAR, FAR = 3, 8
+LESS = re.compile(r"\bless\s+[^\W\d_]+$", re.IGNORECASE)
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+CLAUSE_END = re.compile(
+    r"[.!?;:\n。！？；，]|,(?!\s+(?:or|nor|and|oder|noch)\b)"
+)
+AFTER_NAME = re.compile(
+    r"\s*(?:\?\s*(?:no|nope|not|nein)\b"
+    r"|(?:is|are|was|were)\s+(?:absent|missing|lacking|(?:clearly |simply )?not"
+    r"(?!\s+(?:only|just))|ruled out|excluded|out of the question)"
+    r"|(?:is|was|are|were)n['’]t\b|can be (?:ruled out|excluded)"
+    r"|(?:ist|klingt|wirkt|scheint)\s+(?:[^\W\d_]+\s+)?nicht\b"
+    r"|nicht\b|fehlt\b)",
+    re.IGNORECASE,
+)
+
+# Chinese: the denial, then words that may stand between it and the name.
+AFFIRMED_ZH = re.compile(
+    "不仅仅|不仅|不但|不只|不光|不单|不禁|不由得|不由|不得不|不愧|不如说|不妨"
+    "|无疑|毫无疑问|掩饰不住|忍不住|抑制不住|止不住|难掩|禁不住"
+)
+CUE_ZH = re.compile(
+    "并非|绝非|毫无|没有|缺乏|缺少|排除|与其说|而非|不再|无法|谈不上|算不上"
+    "|看不出|听不出|感觉不到|感受不到|不|没|未|别|无|非"
+)
+BETWEEN_ZH = re.compile(
+    "(?:是|太|很|那么|这么|怎么|再|觉得|感到|感觉|感受|显得|任何|什么|出|到|有|的|一点"
+    "|一丝|丝毫|特别|非常|十分|真的|真正|完全|在|他|她|它|这|那|说话人|说话者|讲话者|听"
+    "|起来|像|会|能|认为|以为|表现|表达|表示|流露|明显|所谓|情绪|情感|语气|声音|带|因为)*"
+)
+AFTER_NAME_ZH = re.compile("不起来|的?(?:情绪|成分)?(?:并)?不(?:明显|存在)")
+
+# Between two names of one list.
+LIST = re.compile(
+    r"\s*(?:(?P<sign>[,/、，])\s*)?"
+    r"(?:(?P<word>or|nor|and|oder|noch|und|或者|或|和|以及|及|与|跟)\s*)?"
+    r"(?:(?:the|a|an|any|of|even|der|die|das)\s+)?",
+    re.IGNORECASE,
+)
+ALTERNATIVE = re.compile(
+    r"\s*,?\s*(?:or|nor|oder|noch)\b(?:\s+[^\W\d_]+){0,4}\s*", re.IGNORECASE
+)
+FILLERS = re.compile(
+    r"(?:\s+(?:emotions?|feelings?|at all|gefühle?))?", re.IGNORECASE
+)
+
+
+def denied(text: str, places: list[tuple[int, int]]) -> list[bool]:
+    """Whether each name of an emotion is denied.
+
+    Arguments
+    ---------
+    text : str
+        Simplified Chinese, or Latin letters.
+    places : list of tuple
+        (start, end) of each name, in order.
+
+    Returns
+    -------
+    list of bool
+
+    Example
+    -------
+    >>> text = "no anger or fear, but joy"
+    >>> denied(text, [(3, 8), (12, 16), (22, 25)])
+    [True, True, False]
+    """
+    verdicts, group, last = [], [], 0
+    for index, (start, end) in enumerate(places):
+        verdicts.append(_denied_itself(text, start, end, last))
+        link = None
+        if index and start - last <= BEFORE:
+            link = _link(text[last:start])
+        if not link:
+            _share(verdicts, group)
+            group = []
+        group.append((index, link))
+        last = end
+    _share(verdicts, group)
+    return verdicts
+
+
+def _share(verdicts, group):
+    """Names of a list share the denial before its first one.
+
+    Only up to an "or", "and" or Chinese comma: in "not happy, sad" the
+    second name stands by itself.
+    """
+    joined = False
+    reached = set()
+    for index, link in reversed(group):
+        joined = joined or link == "word"
+        if joined and link:
+            reached.add(index)
+    for index, link in group:
+        if link and index in reached:
+            verdicts[index] = verdicts[index] or verdicts[index - 1]
+
+
+def _link(gap):
+    """How a list goes on between two names: "word", "sign" or None."""
+    gap = FILLERS.sub("", gap, count=1)
+    matched = LIST.fullmatch(gap)
+    if matched and (matched["word"] or matched["sign"] == "、"):
+        return "word"
+    if matched and matched["sign"]:
+        return "sign"
+    return "word" if ALTERNATIVE.fullmatch(gap) else None
+
+
+def _denied_itself(text, start, end, last):
+    after = text[end : end + AFTER]
+    if UNSPACED.match(text[start]):
+        before = text[max(last, start - BEFORE) : start]
+        return bool(_odd_zh(before) or AFTER_NAME_ZH.match(after))
+    if AFTER_NAME.match(after):
+        return True
+    before = text[max(last, start - BEFORE) : start]
+    return _odd(before, text[max(0, last - BEFORE) : last])
+
+
+def _odd(before, earlier):
+    """Whether an odd number of denials of this clause reaches its end."""
+    before = AFFIRMED.sub(lambda m: " " * len(m[0]), before)
+    for limit in (CLAUSE_END, TURNED):
+        ends = [match.end() for match in limit.finditer(before)]
+        if ends:
+            before = before[ends[-1] :]
+    count = 0
+    for cue in CUE.finditer(before):
+        between = before[cue.end() :]
+        words = len(WORD.findall(between))
+        # "more sad than angry" denies the second, "less sad than angry" not.
+        if cue[0].lower() == "than" and LESS.search(earlier):
+            continue
+        if cue[0].lower() in ("less", "than") and words:
+            continue
+        count += words <= (FAR if OPINION.search(between) else NEAR)
+    return bool(count % 2)
+
+
+def _odd_zh(before):
+    """The same of the Chinese denials that touch what follows."""
+    before = AFFIRMED_ZH.sub("＊", before)
+    count, rest = 0, before
+    cues = list(CUE_ZH.finditer(rest))
+    for cue in reversed(cues):
+        if not BETWEEN_ZH.fullmatch(rest, cue.end()):
+            break
+        count += 1
+        rest = rest[: cue.start()]
+    return bool(count % 2)

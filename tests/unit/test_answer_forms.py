@@ -1,0 +1,280 @@
+"""Labels read out of what models and recognisers write, in any form."""
+
+import json
+
+import pytest
+
+from speechbrain_c2ser.chain_of_thought.answer_parsing import parse_answer
+from speechbrain_c2ser.cli import main
+from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.labels.emotion_words import CONCEPTS
+from speechbrain_c2ser.labels.lexicon import PLAIN
+
+SEVEN = LabelSpace.from_name("emo_emilia")
+
+
+@pytest.mark.parametrize(
+    "text, label",
+    [
+        ("The speaker is not angry but sad.", "sad"),
+        ("I do not think the speaker is angry.", None),
+        ("She is anything but happy.", None),
+        ("There is a complete lack of happiness in the voice.", None),
+        ("He is not only angry but also disgusted.", None),
+        ("The speaker sounds sad rather than angry.", "sad"),
+        ("No signs of anger, fear or sadness; the tone is neutral.", "neutral"),
+        ("I don't think that the speaker is angry; she is happy.", "happy"),
+        ("not happy, sad", "sad"),
+        ("neither angry nor sad", None),
+        ("neither angry nor sad, just neutral", "neutral"),
+        ("no longer angry, now happy", "happy"),
+        ("She is no longer angry.", None),
+        ("cannot hide her joy", "happy"),
+        ("There is no doubt that she is happy", "happy"),
+        ("nothing but joy", "happy"),
+        ("He is not not happy", "happy"),
+        ("I don't think she is not angry", "angry"),
+        ("not without anger", "angry"),
+        ("ohne Freude", None),
+        ("weder traurig noch wütend", None),
+        ("weder traurig noch wütend, sondern fröhlich", "happy"),
+        ("nicht wütend, sondern traurig", "sad"),
+        ("kein Anzeichen von Angst", None),
+        ("nicht nur wütend", "angry"),
+        ("不是生气，而是难过", "sad"),
+        ("并非高兴", None),
+        ("难过而不是生气", "sad"),
+        ("没有生气、害怕或悲伤", None),
+        ("没有生气、害怕或悲伤，很平静", "neutral"),
+        ("不仅生气", "angry"),
+        ("不得不高兴", "happy"),
+        ("与其说生气不如说难过", "sad"),
+        ("我不认为说话人生气", None),
+        ("既不高兴也不难过", None),
+        ("不再生气", None),
+        ("他聽起來很生氣。", "angry"),
+        ("語氣憤怒", "angry"),
+        ("他很不高興", None),
+        ("並非高興", None),
+        ("沒有難過，很開心", "happy"),
+        ("她說話時掩飾不住高興", "happy"),
+        ("angry, not sad", "angry"),
+        ("sad instead of happy", "sad"),
+        ("more sad than angry", "sad"),
+        ("less angry than sad", "sad"),
+        ("Instead of anger, there is sadness.", "sad"),
+        ("Far from happy, he is sad", "sad"),
+        ("angry? No, sad.", "sad"),
+        ("Anger is absent.", None),
+        ("no anger but sadness", "sad"),
+        ("isn't angry, sad, or afraid", None),
+        ("The voice isn't calm but angry", "angry"),
+        ("It is not that she is sad, she is angry", "angry"),
+        ("not angry at all", None),
+        ("without any anger", None),
+        ("happy or sad", None),
+        ("doesn't sound happy", None),
+        ("The speaker, who is not happy, sounds sad", "sad"),
+        ("not loud and angry", None),
+        ("She does not speak loudly and sounds happy", "happy"),
+        ("ＨＡＰＰＹ", "happy"),
+        ("I wouldn't say happy, more like surprised", "surprised"),
+        ("The speaker doesn't seem sad or angry, but surprised.", "surprised"),
+        ("neither happy, sad, nor angry: neutral", "neutral"),
+        ("There's no trace of sadness; instead, joy.", "happy"),
+        ("not exactly happy", None),
+        ("never happy", None),
+        ("Not angry. Sad.", "sad"),
+        ("unlike anger, this is sadness", "sad"),
+        ("The emotion is not neutral, it is happy", "happy"),
+        ("I can't hear any anger; the speaker is surprised", "surprised"),
+        (
+            "The speaker isn't feeling happy or excited, they are feeling sad",
+            "sad",
+        ),
+        ("她不高兴也不生气，只是惊讶", "surprised"),
+        ("说话人没有表现出生气的情绪", None),
+        ("他不是在生气", None),
+        ("不是不高兴", "happy"),
+    ],
+)
+def test_denials(text, label):
+    assert SEVEN.parse(text) == label
+
+
+@pytest.mark.parametrize(
+    "text, label",
+    [
+        ("The emotion is “angry”.", "angry"),
+        ("情绪是“生气”。", "angry"),
+        ("情绪是「難過」", "sad"),
+        ("Die Emotion ist „traurig“.", "sad"),
+        ("«happy»", "happy"),
+        ("'Sad.'", "sad"),
+        ("`angry`", "angry"),
+        ("**Angry**", "angry"),
+        ("*Emotion:* **sad**", "sad"),
+        ("## Emotion\nhappy", "happy"),
+        ('She says "I am so happy": sad', "sad"),
+        ('She says "I am so happy". The emotion is "sad".', "sad"),
+        ('The words "sad" sound', None),
+        ('She says "happy".', None),
+        ('He said "happy" in an angry tone', "angry"),
+        ('The speaker says "I am sad" and sounds "happy"', "happy"),
+        ("她说“我很高兴”，情绪是“难过”", "sad"),
+        ("\"I am angry\" is said, the tone is 'neutral'", "neutral"),
+        ('{"label":"happy"}', "happy"),
+        ("{'emotion': 'sad'}", "sad"),
+        ('{"result": {"emotion": "angry", "score": 0.8}}', "angry"),
+        (
+            '```\n{"Emotion": "Surprised"}\n```\nI am happy to assist.',
+            "surprised",
+        ),
+        (
+            'Sure, here it is: {"predicted_emotion": "fear"} Let me know.',
+            "fearful",
+        ),
+        ('{"emotion": ["angry", "sad"]}', None),
+        ('{"emotion": ["angry"]}', "angry"),
+        ('[{"emotion": "sad"}]', "sad"),
+        ('{"angry": 0.1, "sad": 0.8, "happy": 0.1}', "sad"),
+        ('{"emotion": {"angry": 0.1, "sad": 0.9}}', "sad"),
+        ('{"emotion": "angry", "reason": "The sp', "angry"),
+        ('{"transcript": "I am so happy", "emotion": "sad"}', "sad"),
+        ('{"text": "I am happy"}', None),
+        ('{"emotion": null}', None),
+        ('{"emotion": "none"}', None),
+        ("{emotion: angry}", "angry"),
+        ('{"情绪": "生气"}', "angry"),
+        ('{"emotion": "not angry"}', None),
+        ('{"answer": "The speaker is sad."}', "sad"),
+        ('{"primary_emotion": "sad", "secondary_emotion": "angry"}', "sad"),
+        ('{"emotion":"SAD",}', "sad"),
+        ('["sad"]', "sad"),
+        ("['生气/angry']", "angry"),
+        ("<think>The voice is happy", None),
+        ("I think angry. </think> sad", "sad"),
+        ("<answer>sad", "sad"),
+        ("\\boxed{sad}", "sad"),
+        ("The answer is \\boxed{\\text{Happy}}. angry", "happy"),
+        ("<reasoning>sad</reasoning><answer>Angry</answer>", "angry"),
+        ("<emotion>happy</emotion>", "happy"),
+        ("<|zh|><|SAD|><|BGM|><|withitn|>高兴", "sad"),
+        ("<|HAPPY|><|Laughter|>i am sad", "happy"),
+        ("<|NEUTRAL|>", "neutral"),
+        ("<|EMO_UNKNOWN|>", None),
+        ("[ANGRY] see you", "angry"),
+        ("[happy]", "happy"),
+        ("see you [SAD]", "sad"),
+        ("(laughs) I am so happy", None),
+        ("[laughter] see you", None),
+        ("生气/angry", "angry"),
+        ("<|im_start|>assistant\nThe speaker is sad<|im_end|>", "sad"),
+        ("The speaker is sad.<|endoftext|>", "sad"),
+        ("开心/happy", "happy"),
+        ("A voice [unclear] sounds sad", "sad"),
+        ("[1] sad", "sad"),
+        ("😊", "happy"),
+        ("😢see you", "sad"),
+        ("The speaker sounds 😡", "angry"),
+        ("😊 😢", None),
+        ("SAD", "sad"),
+        ("Label: Happy", "happy"),
+        ("Emotion: angry\nReason: she does not sound happy or sad", "angry"),
+        ("Reason: sounds sad\nFinal answer: angry", "angry"),
+        ("情绪：生气", "angry"),
+        ("Answer: (B) sad", "sad"),
+        ("B. happy", "happy"),
+        ("1. Emotion: Sad", "sad"),
+        ("Antwort: traurig", "sad"),
+        ("emotion=angry", "angry"),
+        ("Angrier than before", "angry"),
+        ("She is in a trauriger Stimmung", "sad"),
+        ("mit wütender Stimme", "angry"),
+        ("happy/sad", None),
+        ("Primary emotion: sad. Secondary emotion: angry.", "sad"),
+        ("The speaker sounds happy.\nuser: angry?", None),
+        ("ｈａｐｐｙ", "happy"),
+        ("情緒：高興", "happy"),
+        ("<|happy|>", "happy"),
+        ("Emotion - angry", "angry"),
+        ("The speaker is _sad_.", "sad"),
+        ("<b>sad</b>", "sad"),
+        ("It’s ‘sad’.", "sad"),
+        ("the speaker's tone isn't 'happy'", None),
+        ('not "angry" but "sad"', "sad"),
+    ],
+)
+def test_forms(text, label):
+    assert parse_answer(text, SEVEN).emotion == label
+
+
+def test_a_quoted_label_is_no_content():
+    assert parse_answer('The tone is "sad".', SEVEN).content is None
+    answer = parse_answer('She says "I am so happy": it is "sad"', SEVEN)
+    assert (answer.content, answer.emotion) == ("I am so happy", "sad")
+
+
+def test_strict_readings_of_forms():
+    for text in ('{"emotion": "furious"}', "<|FURIOUS|>", "Emotion: furious"):
+        assert parse_answer(text, SEVEN).emotion == "angry"
+        assert parse_answer(text, SEVEN, synonyms=False).emotion is None
+
+
+@pytest.mark.parametrize(
+    "raw, label",
+    [
+        (" Angry. ", "angry"),
+        ("**SAD**", "sad"),
+        ("ＡＮＧＲＹ", "angry"),
+        ("生氣／angry", "angry"),
+        ("生气（angry）", "angry"),
+        ("<|HAPPY|>", "happy"),
+        ("<unk>", None),
+        ("EMO_UNKNOWN", None),
+        ("sad|angry", None),
+    ],
+)
+def test_labels_as_others_write_them(raw, label):
+    assert SEVEN.map(raw) == label
+
+
+def test_traditional_characters_name_what_simplified_ones_do():
+    pairs = {
+        plain: old for old, plain in PLAIN.items() if isinstance(plain, str)
+    }
+    for concept, (_, _, words) in CONCEPTS.items():
+        for word in words["zh"].split():
+            old = "".join(chr(pairs[c]) if c in pairs else c for c in word)
+            space = LabelSpace([concept, "a thing"])
+            assert space.parse(f"他覺得很{old}。") == concept
+
+
+def test_a_looping_answer_is_read_in_steps_of_its_length(monkeypatch):
+    """What a name looks at is bounded, however long the text before it."""
+    from speechbrain_c2ser.labels import negation
+
+    seen = []
+    odd = negation._odd
+
+    def counted(before, earlier):
+        seen.append(len(before) + len(earlier))
+        return odd(before, earlier)
+
+    monkeypatch.setattr(negation, "_odd", counted)
+    assert SEVEN.parse("angry " * 5000) == "angry"
+    assert len(seen) == 5000 and max(seen) <= 2 * negation.BEFORE
+    for text in ("{" * 20000, "[" * 50000, '"' * 5000, "'angry " * 4000):
+        parse_answer(text, SEVEN)
+
+
+def test_the_command_reads_them(tmp_path, capsys):
+    rows = [
+        {"id": "a", "text": 'The emotion is "sad".', "emotion": "sad"},
+        {"id": "b", "text": '{"emotion": "angry"}', "emotion": "angry"},
+        {"id": "c", "text": "<|EMO_UNKNOWN|>so happy", "emotion": "happy"},
+    ]
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["evaluate", str(path), "--samples", "9"]) == 0
+    assert "1 of 3 unparsed" in capsys.readouterr().out
