@@ -2,7 +2,7 @@
 """C2SER against its ablations and rivals: one table over several seeds.
 
     python benchmarks/c2ser_ablations.py RESULTS \
-        --yaml hparams/c2ser/tiny.yaml --manifests STYLE \
+        --yaml hparams/c2ser/sizes/tiny.yaml --manifests STYLE \
         --whisper WHISPER --llm LLM --emotion2vec ENCODER \
         --seeds 1 2 3 --epochs 6 3
 
@@ -208,7 +208,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("results", type=Path)
-    parser.add_argument("--yaml", default="hparams/c2ser/tiny.yaml")
+    parser.add_argument("--yaml", default="hparams/c2ser/sizes/tiny.yaml")
     parser.add_argument(
         "--manifests",
         type=Path,

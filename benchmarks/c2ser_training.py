@@ -39,7 +39,7 @@ from speechbrain_c2ser.training.memory import keep_freed_memory
 ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT / "benchmarks"), str(ROOT / "recipes" / "C2SER")]
 
-from c2ser_speed import SENTENCE, SIZES, write_llm  # noqa: E402
+from c2ser_speed import SENTENCE, write_llm  # noqa: E402
 from train_explicit import ExplicitBrain  # noqa: E402
 
 BF16_BYTES, FP32_BYTES = 2, 4
@@ -80,11 +80,12 @@ def load(size, folder, device="cpu", **overrides):
         "".join(f"{key}: {value}\n" for key, value in changes.items())
         + f"acoustic_encoder: !include:../blocks/emotion2vec_s_{acoustic}.yaml"
         "\n    freeze: True\n"
-        # tiny.yaml's connector has the width of the demo's language model
-         + (f"connector: {{output_size: {SIZES[size][1][1]}}}\n")
     )
-    yaml = ROOT / "hparams" / "c2ser" / f"{size}.yaml"
-    stream = io.StringIO(merge_yaml(yaml, [overlay]))
+    yaml = ROOT / "hparams" / "c2ser" / "full.yaml"
+    overlays = [overlay]
+    if size != "full":
+        overlays.insert(0, yaml.parent / "sizes" / f"{size}.yaml")
+    stream = io.StringIO(merge_yaml(yaml, overlays))
     stream.name = str(yaml)
     with torch.device(device):
         return load_hyperpyyaml(stream)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tiny_encoders import save_self_supervised
 
 from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
 
@@ -145,6 +146,20 @@ def tiny_whisper(make_tiny_models, tmp_path_factory):
     return make_tiny_models.make_whisper(
         folder, width=32, encoder_layers=2, heads=2
     )
+
+
+@pytest.fixture(scope="session")
+def ssl_folder(tmp_path_factory):
+    """ssl_folder("wavlm_group") -> folder of a tiny model."""
+    folders = {}
+
+    def build(name):
+        if name not in folders:
+            folder = tmp_path_factory.mktemp(name)
+            folders[name] = save_self_supervised(name, folder)
+        return folders[name]
+
+    return build
 
 
 @pytest.fixture(scope="session")

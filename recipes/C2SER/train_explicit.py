@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """C2SER stage 1: explicit chain of thought (style → content → emotion).
 
-> python recipes/C2SER/train_explicit.py hparams/c2ser/tiny.yaml
+> python recipes/C2SER/train_explicit.py hparams/c2ser/sizes/tiny.yaml
 
 The Whisper encoder, the connector and the language model (or its LoRA) learn
 to write how an utterance is spoken, what is said, and the emotion that
@@ -142,6 +142,11 @@ class ExplicitBrain(TrainingBrain):
         self.cache = None
         if encoder is None or self.hparams.feature_folder is None:
             return
+        if any(p.requires_grad for p in encoder.parameters()):
+            raise ValueError(
+                "The acoustic encoder is trained, so its utterance vectors "
+                "cannot be kept: set feature_folder to null."
+            )
         cache = UtteranceVectorCache(
             perception.utterance_vectors,
             fingerprint(encoder),

@@ -4,8 +4,9 @@
 > python recipes/C2SER/train_implicit.py hparams/c2ser/full.yaml \
       --start_from=STAGE_1/c2ser
 
-Where stage 1 trained the language model itself (hparams/c2ser/tiny.yaml), it
-lies in the same folder: add --llm_source=STAGE_1/c2ser/llm.
+Where stage 1 trained the language model itself
+(hparams/c2ser/sizes/tiny.yaml), it lies in the same folder: add
+--llm_source=STAGE_1/c2ser/llm.
 
 The same cross-entropy with fewer and fewer explicit answers: what the model
 learned to write out, it learns to know at once (C2SER paper, section 3).

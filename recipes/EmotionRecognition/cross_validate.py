@@ -36,7 +36,11 @@ from speechbrain_c2ser.evaluation.metrics import (
 )
 from speechbrain_c2ser.evaluation.predictions import write_predictions
 from speechbrain_c2ser.evaluation.references import read_references
-from speechbrain_c2ser.training.experiment import load_experiment, merge_yaml
+from speechbrain_c2ser.training.experiment import (
+    find_base,
+    load_experiment,
+    merge_yaml,
+)
 
 
 def jobs_of(options, passed, folds, folder):
@@ -87,7 +91,8 @@ def keeps_features(yaml, passed):
         if argument.startswith("--overlay=")
     ]
     nothing = r"^feature_folder: *(null|~)? *(#.*)?$"
-    return not re.search(nothing, merge_yaml(yaml, overlays), re.MULTILINE)
+    text = merge_yaml(*find_base(yaml, overlays))
+    return not re.search(nothing, text, re.MULTILINE)
 
 
 def run(jobs, device=None):

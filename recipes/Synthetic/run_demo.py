@@ -157,7 +157,7 @@ class Demo:
         return self.training(
             name,
             f"recipes/C2SER/train_{name}.py",
-            "hparams/c2ser/tiny.yaml",
+            "hparams/c2ser/sizes/tiny.yaml",
             f"--label_names={json.dumps(self.corpus['labels'])}",
             f"--languages={json.dumps(self.languages)}",
             f"--content={self.content}",

@@ -16,6 +16,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = "finished.json"
 BEGUN = "begun.json"
+OVERLAY = re.compile(r"# Overlay on:(.*)")  # on the yamls that it names
 PERCENT = re.compile(r"(\d{1,3})%\|")  # of a script's own progress bar
 
 
@@ -65,8 +66,12 @@ class Step:
         for part in self.command:
             digest.update(f"{part}\0".encode())
             if part.endswith(".yaml") and (ROOT / part).is_file():
-                digest.update((ROOT / part).read_bytes())
-        for block in sorted((ROOT / "hparams/blocks").glob("*_tiny.yaml")):
+                text = (ROOT / part).read_text(encoding="utf-8")
+                digest.update(text.encode())
+                overlay = OVERLAY.match(text)
+                for base in overlay[1].split() if overlay else ():
+                    digest.update((ROOT / base).read_bytes())
+        for block in sorted((ROOT / "hparams/blocks").glob("*.yaml")):
             digest.update(block.read_bytes())
         return digest.hexdigest()
 

@@ -1,8 +1,10 @@
 """One way into every recipe: a yaml, overlays on it, and a record of the run.
 
 An *overlay* is a small yaml that holds only what changes (an ablation, another
-corpus). ``--overlay FILE`` may be given several times; later ones win, and
-command-line overrides (``--lr=0.001``) win over all.
+corpus, another size). Its first line names the yamls that it fits:
+``# Overlay on: hparams/c2ser/full.yaml``. ``--overlay FILE`` may be given
+several times; later ones win, and command-line overrides (``--lr=0.001``) win
+over all. An overlay that fits one yaml may be given in its place.
 """
 
 import io
@@ -11,6 +13,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +30,7 @@ from speechbrain_c2ser.training.memory import keep_freed_memory
 
 logger = get_logger(__name__)
 
+OVERLAY_ON = "# Overlay on:"
 RECORDED_PACKAGES = (
     "speechbrain_c2ser",
     "speechbrain",
@@ -45,9 +49,10 @@ def load_experiment(argv=None):
     Arguments
     ---------
     argv : list of str, optional
-        Command line without the script's name: the yaml, then any of
-        ``--overlay FILE``, SpeechBrain's run options (``--device``,
-        ``--precision``, ``--debug``) and overrides (``--seed=2``).
+        Command line without the script's name: the yaml (or an overlay that
+        names one), then any of ``--overlay FILE``, SpeechBrain's run options
+        (``--device``, ``--precision``, ``--debug``) and overrides
+        (``--seed=2``).
         ``sys.argv[1:]`` by default.
 
     Returns
@@ -82,6 +87,7 @@ def load_experiment(argv=None):
         raise FileNotFoundError(
             f"No yaml at {hparams_file}: give a file under hparams/."
         )
+    hparams_file, overlays = find_base(hparams_file, overlays)
     sb.utils.distributed.ddp_init_group(run_opts)
     text = merge_yaml(hparams_file, overlays, overrides)
     hparams = load_hyperpyyaml(_stream(text, hparams_file))
@@ -95,6 +101,59 @@ def load_experiment(argv=None):
         args=[folder, _stream(text, hparams_file), argv, overlays, hparams],
     )
     return hparams, run_opts
+
+
+def find_base(
+    path: str | Path, overlays: Sequence[str | Path] = ()
+) -> tuple[str | Path, list[str | Path]]:
+    """The yaml that stands alone, and the overlays on it.
+
+    Arguments
+    ---------
+    path : str | Path
+        A yaml, or an overlay, whose first line names one.
+    overlays : Sequence[str | Path]
+        Further overlays.
+
+    Returns
+    -------
+    path : str | Path
+        A yaml that stands alone.
+    overlays : list[str | Path]
+        The overlays, the one that was given as the yaml first.
+
+    Raises
+    ------
+    ValueError
+        For an overlay that fits several yamls.
+    FileNotFoundError
+        If the yaml that an overlay names is in no folder above it.
+
+    Example
+    -------
+    >>> folder = getfixture("tmp_path")
+    >>> _ = (folder / "a.yaml").write_text("lr: 1.0\\n")
+    >>> _ = (folder / "b.yaml").write_text("# Overlay on: a.yaml\\nlr: 2.0\\n")
+    >>> path, overlays = find_base(folder / "b.yaml", ["c.yaml"])
+    >>> path.name, len(overlays)
+    ('a.yaml', 2)
+    """
+    with open(path, encoding="utf-8") as file:
+        first = file.readline()
+    if not first.startswith(OVERLAY_ON):
+        return path, list(overlays)
+    bases = first.removeprefix(OVERLAY_ON).split()
+    if len(bases) != 1:
+        raise ValueError(
+            f"{path} is an overlay, no whole yaml: give one of "
+            f"{', '.join(bases)}, then --overlay {path}."
+        )
+    for folder in Path(path).resolve().parents:
+        if (folder / bases[0]).is_file():
+            return folder / bases[0], [path, *overlays]
+    raise FileNotFoundError(
+        f"{path} is an overlay on {bases[0]}, which is in no folder above it."
+    )
 
 
 def merge_yaml(base, overlays=(), overrides=""):

@@ -17,11 +17,8 @@ from speechbrain_c2ser.data.synthetic import corpus as synthetic
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes" / "C2SER"
-# The widths of the models of tests/conftest.py.
-CONNECTOR = """connector: !include:../blocks/connector_transformer_tiny.yaml
-    input_size: 32
-    output_size: 32
-    utterance_size: 16
+# For the models of tests/conftest.py.
+CONNECTOR = """connector:
     num_heads: 2
     ffn_size: 32
 """

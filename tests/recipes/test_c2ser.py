@@ -20,7 +20,7 @@ from speechbrain_c2ser.training.experiment import load_experiment
 from speechbrain_c2ser.training.logs import EpochLog
 
 ROOT = Path(__file__).parents[2]
-TINY = str(ROOT / "hparams" / "c2ser" / "tiny.yaml")
+TINY = str(ROOT / "hparams" / "c2ser" / "sizes" / "tiny.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,6 @@ def test_warm_up_writes_a_whisper_folder(
         yaml,
         *options(corpus, tmp_path, number_of_epochs=1, feature_folder=None),
         f"--whisper_source={tiny_whisper}",
-        "--encoder_size=32",
     ]
     with pytest.raises(ValueError, match="num_phonemes"):
         stage.train(*load_experiment([*argv, "--num_phonemes=5"]))

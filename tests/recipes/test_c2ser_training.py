@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
 from speechbrain_c2ser.data.manifest import (
     ManifestError,
     read_manifest,
@@ -23,8 +24,9 @@ from speechbrain_c2ser.training.experiment import load_experiment
 
 ROOT = Path(__file__).parents[2]
 HPARAMS = ROOT / "hparams" / "c2ser"
-TINY = HPARAMS / "tiny.yaml"
+TINY = HPARAMS / "sizes" / "tiny.yaml"
 ABLATIONS = sorted((HPARAMS / "ablations").glob("*.yaml"))
+LINEAR = HPARAMS / "ablations" / "linear_connector.yaml"
 RECIPES = ROOT / "recipes" / "C2SER"
 DEBUG = ("--debug", "--debug_batches=1", "--debug_epochs=1")
 STAGES = {
@@ -48,7 +50,7 @@ def train(recipe, corpus, models, options):
 
 
 @pytest.mark.parametrize(
-    "name, stage", [("base", "explicit"), ("full", "implicit")]
+    "name, stage", [("sizes/base", "explicit"), ("full", "implicit")]
 )
 def test_published_settings_run(train, name, stage, tmp_path):
     brain = train(
@@ -60,7 +62,7 @@ def test_published_settings_run(train, name, stage, tmp_path):
         precision="bf16",  # by name: else it is fp32 where bf16 is imitated
         number_of_epochs=None,
     )
-    settings = (HPARAMS / f"{name}.yaml").read_text(encoding="utf-8")
+    settings = (HPARAMS / "full.yaml").read_text(encoding="utf-8")
     assert "precision: bf16" in settings
     assert brain.grad_accumulation_factor == 4 and brain.max_grad_norm == 5.0
     assert brain.precision == "bf16"
@@ -133,6 +135,81 @@ def test_ablation_runs(train, overlay, tmp_path):
     elif overlay.stem.startswith("no_c"):
         modes = brain.hparams.curriculum.modes(["a", "b"], 0.0)
         assert modes == ["implicit"] * 2
+
+
+@pytest.mark.parametrize("absent", ["no_semantic", "no_acoustic"])
+def test_a_linear_connector_has_no_idle_weight(train, absent, tmp_path):
+    """DDP stops at a weight without gradient."""
+    brain = train(
+        "explicit",
+        tmp_path,
+        TINY,
+        f"--overlay={LINEAR}",
+        f"--overlay={LINEAR.with_stem(absent)}",
+        *DEBUG,
+    )
+    assert all_trained_move(brain)
+
+
+def test_wavlm_hears_the_acoustics(train, ssl_folder, tmp_path):
+    source = ssl_folder("wavlm_layer")
+    brain = train(
+        "explicit",
+        tmp_path,
+        TINY,
+        f"--overlay={HPARAMS / 'encoders' / 'acoustic_wavlm.yaml'}",
+        f"--acoustic_encoder={{source: {source}}}",
+        *DEBUG,
+    )
+    assert all_trained_move(brain) and brain.hparams.connector.utterance_size
+    model = load_c2ser(tmp_path / "c2ser")["model"]
+    again, first = (
+        m.perception.utterance_vectors(torch.ones(1, 8000))
+        for m in (model, brain.hparams.model.eval())
+    )
+    assert again.shape == (1, 1, 16)
+    torch.testing.assert_close(again, first)
+
+
+@pytest.mark.parametrize(
+    "name, role",
+    [("layer_mix", "semantic"), ("acoustic_layer_mix", "acoustic")],
+)
+def test_layers_are_mixed(train, name, role, tmp_path):
+    overlay = HPARAMS / "encoders" / f"{name}.yaml"
+    brain = train(
+        "explicit",
+        tmp_path,
+        TINY,
+        f"--overlay={overlay}",
+        f"--overlay={HPARAMS / 'ablations' / 'frozen_whisper.yaml'}",
+        *DEBUG,
+        feature_folder=None,  # as the yaml has it
+    )
+    # of Whisper, frozen, and of Emotion2Vec-S: the mix alone is trained
+    assert all_trained_move(brain)
+    encoder = getattr(brain.hparams.perception, f"{role}_encoder")
+    trained = {n for n, p in encoder.named_parameters() if p.requires_grad}
+    assert trained == {"mix.scores"}
+    if role == "semantic":
+        assert encoder.mix.scores.any()
+        again = load_c2ser(tmp_path / "c2ser")["model"]
+        assert torch.equal(
+            again.perception.semantic_encoder.mix.scores, encoder.mix.scores
+        )
+
+
+def test_vectors_of_a_trained_encoder_are_not_kept(train, tmp_path):
+    overlay = HPARAMS / "encoders" / "acoustic_layer_mix.yaml"
+    with pytest.raises(ValueError, match="set feature_folder to null"):
+        train(
+            "explicit",
+            tmp_path,
+            TINY,
+            f"--overlay={overlay}",
+            *DEBUG,
+            feature_folder=tmp_path,
+        )
 
 
 def test_curves_go_to_wandb(train, tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_encoders import build_encoder, save_self_supervised
+from tiny_encoders import build_encoder
 
 from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
 from speechbrain_c2ser.lobes.speech_llm.connectors import ConnectorTransformer
@@ -48,20 +48,6 @@ def build_model(tiny_llm, tiny_whisper, build_emotion2vec):
 def model(build_model):
     """A tiny SpeechEmotionLLM; tests must not change it."""
     return build_model()
-
-
-@pytest.fixture(scope="session")
-def ssl_folder(tmp_path_factory):
-    """ssl_folder("wavlm_group") -> folder of a tiny model."""
-    folders = {}
-
-    def build(name):
-        if name not in folders:
-            folder = tmp_path_factory.mktemp(name)
-            folders[name] = save_self_supervised(name, folder)
-        return folders[name]
-
-    return build
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from speechbrain_c2ser.checkpoints.classifier_folder import (
 from speechbrain_c2ser.lobes.classifier.emotion_classifier import (
     EmotionClassifier,
 )
-from speechbrain_c2ser.lobes.classifier.layer_mix import LayerMix
 from speechbrain_c2ser.lobes.classifier.networks import (
     FrameProjection,
     LogMelCNN,
@@ -23,6 +22,7 @@ from speechbrain_c2ser.lobes.classifier.poolings import (
     MeanAndDeviation,
     UtteranceTokens,
 )
+from speechbrain_c2ser.lobes.encoders.layer_mix import LayerMix
 from speechbrain_c2ser.lobes.encoders.log_mel import LogMel
 from speechbrain_c2ser.lobes.encoders.self_supervised import (
     SelfSupervisedEncoder,

@@ -9,6 +9,7 @@ from speechbrain_c2ser.lobes import (
     ContextualPerception,
     LinearConnector,
     LogMel,
+    MixedLayers,
     SelfSupervisedEncoder,
     SpeechEncoder,
     WhisperEncoder,
@@ -89,6 +90,36 @@ def test_tokens_of_an_encoder_without_any(source):
         ValueError, match="LogMel has no utterance tokens: set .* to mean"
     ):
         ContextualPerception(None, LogMel(), LinearConnector(4, 8, 64), source)
+
+
+@pytest.mark.parametrize("name", ALL)
+@torch.no_grad()
+def test_mixed_layers_of_any_encoder(name, encoder_of, clips):
+    encoder = encoder_of(name)
+    features = encoder.extract(*clips, all_layers=True)
+    mixed = MixedLayers(encoder).train()
+    assert encoder.training != encoder.freeze  # frozen: stays in eval
+    ours = mixed.extract(*clips, all_layers=True)
+    equal = torch.stack(features.layers).mean(0)  # weights start equal
+    torch.testing.assert_close(ours.frames, equal, atol=1e-5, rtol=1e-5)
+    assert len(ours.layers) == mixed.num_layers == encoder.num_layers
+    for layer in (0, -1):
+        ours = MixedLayers(encoder, layer).extract(*clips)
+        assert torch.equal(ours.frames, features.layers[layer])
+        assert torch.equal(ours.lengths, features.lengths)
+        assert (ours.tokens is None) == (encoder.num_tokens == 0)
+
+
+def test_mixed_layers_learn_and_their_encoder_does_not(encoder_of, clips):
+    encoder = MixedLayers(encoder_of("whisper"))
+    with torch.autocast("cpu", torch.bfloat16):
+        frames = encoder.extract(*clips).frames
+    frames.float()[..., 0].sum().backward()
+    assert encoder.mix.scores.grad.dtype == torch.float32
+    trained = [n for n, p in encoder.named_parameters() if p.requires_grad]
+    assert trained == ["mix.scores"] and encoder.mix.scores.grad.any()
+    with pytest.raises(ValueError, match="WhisperEncoder has 2: give one of 0"):
+        MixedLayers(encoder_of("whisper"), layer=2)
 
 
 def half_whisper(folder):

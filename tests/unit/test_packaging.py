@@ -13,7 +13,7 @@ import ruamel.yaml
 from hyperpyyaml import resolve_references
 from speechbrain.utils.run_opts import RunOptions
 
-from speechbrain_c2ser.training.experiment import merge_yaml
+from speechbrain_c2ser.training.experiment import OVERLAY_ON, merge_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "speechbrain_c2ser"
@@ -52,7 +52,6 @@ SCRIPTS = sorted((ROOT / "recipes").rglob("*.py"))
 BLOCKS = sorted((ROOT / "hparams" / "blocks").glob("*.yaml"))
 # An overlay holds what changes on other yamls and does not stand alone; its
 # first line names them: "# Overlay on: {yaml} {yaml} ...".
-OVERLAY_ON = "# Overlay on:"
 OVERLAYS = {
     path: first.removeprefix(OVERLAY_ON).split()
     for path in sorted((ROOT / "hparams").rglob("*.yaml"))
@@ -337,6 +336,23 @@ def test_an_overlay_names_its_experiments(path):
 @pytest.mark.parametrize("path, base", OVERLAID)
 def test_an_overlay_changes_keys_that_exist(path, base):
     check_resolves(merge_yaml(base, [path]), base)
+
+
+C2SER = ROOT / "hparams" / "c2ser"
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted({*C2SER.rglob("*.yaml")} & {*OVERLAYS}),
+    ids=lambda path: path.stem,
+)
+@pytest.mark.parametrize(
+    "size", sorted((C2SER / "sizes").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_an_overlay_stacks_on_every_size(path, size):
+    check_resolves(
+        merge_yaml(C2SER / "full.yaml", [size, path]), C2SER / "full.yaml"
+    )
 
 
 def test_a_yaml_that_does_not_stand_alone_says_so():

@@ -92,13 +92,15 @@ class ConnectorTransformer(nn.Module):
 
     Arguments
     ---------
-    input_size : int
-        Width of the semantic frames.
+    input_size : int | None
+        Width of the semantic frames; None: there are none, and the
+        transformer is as wide as the utterance vectors.
     output_size : int
         Width of the language model's embeddings.
-    utterance_size : int
-        Width of the utterance vectors. Wider ones than ``input_size``
-        (smaller encoders than the published) are projected to it.
+    utterance_size : int | None
+        Width of the utterance vectors; None: there are none. Wider ones than
+        ``input_size`` (smaller encoders than the published) are projected to
+        it.
     downsample_rate : int
         1, 2, 4 or 8.
     left_padding : int
@@ -108,6 +110,11 @@ class ConnectorTransformer(nn.Module):
     dropout : float
         Dropout after the input layer and positions, on each sub-layer's
         output and in the feed-forward; none inside attention, as published.
+
+    Raises
+    ------
+    ValueError
+        Without any width of an input, or for another downsampling rate.
 
     Example
     -------
@@ -123,35 +130,35 @@ class ConnectorTransformer(nn.Module):
 
     def __init__(
         self,
-        input_size,
-        output_size,
-        utterance_size=768,
-        downsample_rate=4,
-        left_padding=KERNEL - 1,
-        num_layers=4,
-        num_heads=4,
-        ffn_size=2560,
-        dropout=0.1,
+        input_size: int | None,
+        output_size: int,
+        utterance_size: int | None = None,
+        downsample_rate: int = 4,
+        left_padding: int = KERNEL - 1,
+        num_layers: int = 4,
+        num_heads: int = 4,
+        ffn_size: int = 2560,
+        dropout: float = 0.1,
     ):
         super().__init__()
+        _check_inputs(input_size, utterance_size)
         self.input_size = input_size
         self.output_size = output_size
         self.utterance_size = utterance_size
-        self.downsampler = Downsampler(
-            downsample_rate, input_size, left_padding
-        )
-        self.utterance_projection = None
-        if utterance_size > input_size:
-            self.utterance_projection = nn.Linear(utterance_size, input_size)
+        self.size = size = input_size or utterance_size
+        # Only what has an input: a weight without gradient stops DDP.
+        self.downsampler, self.utterance_projection = None, None
+        if input_size:
+            self.downsampler = Downsampler(downsample_rate, size, left_padding)
+        if (utterance_size or 0) > size:
+            self.utterance_projection = nn.Linear(utterance_size, size)
         self.input_layer = nn.Sequential(
-            nn.Linear(input_size, input_size),
-            nn.LayerNorm(input_size),
-            nn.Dropout(dropout),
+            nn.Linear(size, size), nn.LayerNorm(size), nn.Dropout(dropout)
         )
         self.position_dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
-                input_size,
+                size,
                 num_heads,
                 ffn_size,
                 dropout,
@@ -162,19 +169,24 @@ class ConnectorTransformer(nn.Module):
         )
         for layer in self.layers:
             layer.self_attn.dropout = 0.0
-        self.norm = nn.LayerNorm(input_size)
-        self.projection = nn.Linear(input_size, output_size)
+        self.norm = nn.LayerNorm(size)
+        self.projection = nn.Linear(size, output_size)
 
-    def forward(self, frames=None, lengths=None, utterance_vectors=None):
+    def forward(
+        self,
+        frames: torch.Tensor | None = None,
+        lengths: torch.Tensor | None = None,
+        utterance_vectors: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Joins frames and utterance vectors for the language model.
 
         Arguments
         ---------
-        frames : torch.Tensor or None
+        frames : torch.Tensor | None
             Semantic frames [batch, time, input_size].
-        lengths : torch.Tensor or None
+        lengths : torch.Tensor | None
             Their valid counts [batch]; needed with ``frames``.
-        utterance_vectors : torch.Tensor or None
+        utterance_vectors : torch.Tensor | None
             [batch, number, utterance_size], all valid.
 
         Returns
@@ -198,12 +210,12 @@ class ConnectorTransformer(nn.Module):
             )
             if self.utterance_projection is not None:
                 utterance_vectors = self.utterance_projection(utterance_vectors)
-            missing = self.input_size - utterance_vectors.shape[-1]
+            missing = self.size - utterance_vectors.shape[-1]
             utterance_vectors = pad(utterance_vectors, (0, missing))
         x, lengths = _join(utterance_vectors, frames, lengths)
 
-        x = self.input_layer(x) * math.sqrt(self.input_size)
-        positions = _sinusoids(x.shape[1], self.input_size, x.device)
+        x = self.input_layer(x) * math.sqrt(self.size)
+        positions = _sinusoids(x.shape[1], self.size, x.device)
         x = self.position_dropout(x + positions)
         mask = frame_mask(lengths, x.shape[1])
         padded = None if bool(mask.all()) else ~mask
@@ -221,14 +233,19 @@ class LinearConnector(nn.Module):
 
     Arguments
     ---------
-    input_size : int
-        Width of the semantic frames.
+    input_size : int | None
+        Width of the semantic frames; None: there are none.
     output_size : int
         Width of the language model's embeddings.
-    utterance_size : int
-        Width of the utterance vectors.
+    utterance_size : int | None
+        Width of the utterance vectors; None: there are none.
     downsample_rate : int
         Frames per embedding; the last group is filled up with zeros.
+
+    Raises
+    ------
+    ValueError
+        Without any width of an input.
 
     Example
     -------
@@ -241,17 +258,32 @@ class LinearConnector(nn.Module):
     """
 
     def __init__(
-        self, input_size, output_size, utterance_size=768, downsample_rate=4
+        self,
+        input_size: int | None,
+        output_size: int,
+        utterance_size: int | None = None,
+        downsample_rate: int = 4,
     ):
         super().__init__()
+        _check_inputs(input_size, utterance_size)
         self.input_size = input_size
         self.output_size = output_size
         self.utterance_size = utterance_size
         self.downsample_rate = downsample_rate
-        self.projection = nn.Linear(downsample_rate * input_size, output_size)
-        self.utterance_projection = nn.Linear(utterance_size, output_size)
+        # Only what has an input: a weight without gradient stops DDP.
+        self.projection, self.utterance_projection = None, None
+        if input_size:
+            width = downsample_rate * input_size
+            self.projection = nn.Linear(width, output_size)
+        if utterance_size:
+            self.utterance_projection = nn.Linear(utterance_size, output_size)
 
-    def forward(self, frames=None, lengths=None, utterance_vectors=None):
+    def forward(
+        self,
+        frames: torch.Tensor | None = None,
+        lengths: torch.Tensor | None = None,
+        utterance_vectors: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """As :meth:`ConnectorTransformer.forward`."""
         if frames is not None:
             _check_width(frames, self.input_size, "Semantic frames")
@@ -272,11 +304,19 @@ class LinearConnector(nn.Module):
         return x * frame_mask(lengths, x.shape[1]).unsqueeze(2), lengths
 
 
+def _check_inputs(input_size, utterance_size):
+    if not input_size and not utterance_size:
+        raise ValueError(
+            "A connector needs the width of its frames (input_size), of its "
+            "utterance vectors (utterance_size) or both; got neither."
+        )
+
+
 def _check_width(x, size, what):
     if x.shape[-1] != size:
         raise ValueError(
             f"{what} are {x.shape[-1]} wide, but the connector was built for "
-            f"{size}."
+            f"{size or 'none'}."
         )
 
 

@@ -37,8 +37,9 @@ class ContextualPerception(nn.Module):
     Raises
     ------
     ValueError
-        Without any encoder, or where the acoustic one has no tokens and
-        ``utterance_source`` asks for them.
+        Without any encoder, where the acoustic one has no tokens and
+        ``utterance_source`` asks for them, or where a width of the connector
+        is not its encoder's.
 
     Example
     -------
@@ -79,6 +80,17 @@ class ContextualPerception(nn.Module):
                 f"{type(acoustic_encoder).__name__} has no utterance tokens: "
                 "set utterance_source to mean."
             )
+        for encoder, role, width in (
+            (semantic_encoder, "semantic_encoder", "input_size"),
+            (acoustic_encoder, "acoustic_encoder", "utterance_size"),
+        ):
+            given = getattr(encoder, "output_size", None)
+            expected = getattr(connector, width, given)
+            if given is not None and given != expected:
+                raise ValueError(
+                    f"The connector's {width} is {expected}, but the {role} "
+                    f"gives {given}: set it to !ref <{role}.output_size>."
+                )
         self.semantic_encoder = semantic_encoder
         self.acoustic_encoder = acoustic_encoder
         self.connector = connector
