@@ -13,6 +13,7 @@ from typing import Any
 # of a model folder may build.
 PUBLIC = {
     "AttentiveStatistics": "classifier.poolings",
+    "Block": "block",
     "CategoryHead": "heads.category",
     "ConnectorTransformer": "speech_llm.connectors",
     "ContextualPerception": "speech_llm.perception",

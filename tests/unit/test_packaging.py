@@ -308,6 +308,17 @@ def importable(name):
         return importable(module)
 
 
+@pytest.mark.parametrize("path", BLOCKS, ids=name_of)
+def test_a_block_shows_every_argument(path):
+    from inspect import signature
+
+    from speechbrain_c2ser import lobes
+
+    block = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
+    kind = getattr(lobes, block.tag.value.rpartition(".")[2])
+    assert list(block) == list(signature(kind).parameters)
+
+
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=name_of)
 def test_every_top_level_key_is_used(path):
     text = path.read_text(encoding="utf-8")
