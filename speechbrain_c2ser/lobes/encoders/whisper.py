@@ -3,17 +3,10 @@
 from pathlib import Path
 
 import torch
-from huggingface_hub.constants import HF_HUB_CACHE
 from safetensors.torch import save_file
-from speechbrain.integrations.huggingface.whisper import (
-    HOP_LENGTH,
-    N_FFT,
-    SAMPLE_RATE,
-    Whisper,
-)
 from torch import nn
 from torch.nn.functional import gelu, pad
-from transformers import WhisperConfig, WhisperFeatureExtractor
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 from transformers.models.whisper import modeling_whisper
 from transformers.utils import logging as transformers_logging
 
@@ -25,6 +18,10 @@ from speechbrain_c2ser.lobes.encoders.features import (
 )
 from speechbrain_c2ser.lobes.padding import frame_mask, sample_counts
 
+# Whisper's own, whatever its size.
+SAMPLE_RATE = 16000
+N_FFT = 400
+HOP_LENGTH = 160
 # Windows of long recordings that are encoded at once when nothing is trained.
 WINDOWS_AT_ONCE = 16
 
@@ -33,12 +30,12 @@ WINDOWS_AT_ONCE = 16
 class WhisperEncoder(SpeechEncoder):
     """Semantic encoder: waveform to frames of 20 ms.
 
-    The weights come through SpeechBrain's ``Whisper`` (whose decoder is not
-    kept) and run in transformers' own layers. Unlike there, every utterance is
-    encoded at its true length, in any batch as alone: the log-mel floor is
-    per utterance, padded frames are blanked before each convolution, and
-    attention does not see them. Audio longer than the positions reach (30 s)
-    is encoded in windows of that length, their frames joined.
+    Weights and layers are transformers' own (the decoder is not kept). Unlike
+    there, every utterance is encoded at its true length, in any batch as
+    alone: the log-mel floor is per utterance, padded frames are blanked before
+    each convolution, and attention does not see them. Audio longer than the
+    positions reach (30 s) is encoded in windows of that length, their frames
+    joined.
 
     Arguments
     ---------
@@ -334,28 +331,6 @@ class WhisperEncoder(SpeechEncoder):
         return [encoder.layer_norm(x) * mask, *[x * mask for x in layers]]
 
 
-class _CheckedWhisper(Whisper):
-    """SpeechBrain's Whisper, loud about encoder weights that are missing."""
-
-    def _from_pretrained(self, source, save_path, cache_dir, **kwargs):
-        super()._from_pretrained(
-            source, save_path, cache_dir, output_loading_info=True, **kwargs
-        )
-        if isinstance(self.model, tuple):
-            self.model, report = self.model
-            missing = [
-                key
-                for key in report["missing_keys"]
-                if key.startswith("encoder.")
-            ]
-            if missing:
-                raise ValueError(
-                    f"'{source}' is no whole Whisper model: it lacks "
-                    f"{len(missing)} tensors of the encoder, such as "
-                    f"'{sorted(missing)[0]}'."
-                )
-
-
 def _from_source(source, pretrained, save_path):
     """Encoder of a Whisper folder or hub model."""
     folder = Path(source)
@@ -364,7 +339,7 @@ def _from_source(source, pretrained, save_path):
         return modeling_whisper.WhisperEncoder(config)
     if folder.is_dir():
         names = [path.suffix for path in folder.iterdir()]
-        if not {".safetensors", ".bin", ".ckpt"} & set(names):
+        if not {".safetensors", ".bin"} & set(names):
             raise FileNotFoundError(
                 f"The Whisper folder '{source}' holds no weights; add its "
                 "model.safetensors, or ask for random ones by pretrained=False."
@@ -372,16 +347,24 @@ def _from_source(source, pretrained, save_path):
     elif folder.is_absolute() or source.startswith((".", "~")):
         raise FileNotFoundError(f"There is no Whisper folder '{source}'.")
     # The decoder is not kept, so that its absence is no news; what the
-    # encoder lacks is told by the class above.
+    # encoder lacks is.
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
-        whisper = _CheckedWhisper(
-            source, save_path or str(HF_HUB_CACHE), encoder_only=True
+        whisper, report = WhisperModel.from_pretrained(
+            source, cache_dir=save_path, output_loading_info=True
         )
     finally:
         transformers_logging.set_verbosity(verbosity)
-    return whisper.model.encoder
+    missing = sorted(
+        key for key in report["missing_keys"] if key.startswith("encoder.")
+    )
+    if missing:
+        raise ValueError(
+            f"'{source}' is no whole Whisper model: it lacks {len(missing)} "
+            f"tensors of the encoder, such as '{missing[0]}'."
+        )
+    return whisper.encoder
 
 
 def _from_numbers(numbers):
