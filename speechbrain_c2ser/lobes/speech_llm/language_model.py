@@ -7,7 +7,6 @@ weighs a closed set of them (``score``) with one pass over what they share.
 from dataclasses import dataclass
 
 import torch
-from peft.tuners.lora import LoraLayer
 from transformers import GenerationConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -162,7 +161,7 @@ class LanguageModel(torch.nn.Module):
         if self.frozen:
             self.model.eval()
             for module in self.model.modules():
-                if isinstance(module, LoraLayer):
+                if hasattr(module, "lora_dropout"):
                     module.lora_dropout.train(mode)
                 # A layer recomputes only if its own flag (not its
                 # children's, which hold the dropouts) says training.

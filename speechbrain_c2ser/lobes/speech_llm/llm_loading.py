@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -116,6 +115,9 @@ def add_lora(model, rank=8, alpha=32, dropout=0.1, targets=LORA_TARGETS):
     >>> [name for name, p in base.named_parameters() if p.requires_grad]
     ['q_proj.lora_A.default.weight', 'q_proj.lora_B.default.weight']
     """
+    # Here, so that a model without LoRA does not wait for the library.
+    from peft import LoraConfig, inject_adapter_in_model
+
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
