@@ -12,13 +12,6 @@ from speechbrain_c2ser.labels import LabelSpace
 
 # Each costs a tenth of a second to a second of processor time.
 UNUSED = ("speechbrain", "peft", "sklearn", "matplotlib", "pandas")
-    "speechbrain",
-    "peft",
-    "sklearn",
-    "matplotlib",
-    "torchaudio",
-    "pandas",
-)
 CODE = """
 import sys
 from speechbrain_c2ser.cli import main
