@@ -5,7 +5,11 @@ import json
 import pytest
 import torch
 
-from speechbrain_c2ser.training.experiment import load_experiment, merge_yaml
+from speechbrain_c2ser.training.experiment import (
+    find_base,
+    load_experiment,
+    merge_yaml,
+)
 
 BASE = """
 seed: 3
@@ -116,3 +120,18 @@ def test_bf16_only_where_the_processor_has_it(
         assert run_opts.precision == "fp32"
     hparams, run_opts = load_experiment([*argv, "--precision=bf16"])
     assert run_opts.precision == "bf16"  # asked for by name
+
+
+def test_an_overlay_stands_on_the_one_yaml_that_it_names(tmp_path):
+    (tmp_path / "sizes").mkdir()
+    (tmp_path / "a.yaml").write_text("lr: 1\nseed: 2\n")
+    tiny, more = tmp_path / "sizes" / "tiny.yaml", tmp_path / "more.yaml"
+    tiny.write_text("# Overlay on: a.yaml\nlr: 3\n")
+    more.write_text("# Overlay on: a.yaml b.yaml\nseed: 4\n")
+    assert merge_yaml(*find_base(tiny, [more])) == "lr: 3\nseed: 4\n"
+    assert find_base(tmp_path / "a.yaml") == (tmp_path / "a.yaml", [])
+    with pytest.raises(ValueError, match="give one of a.yaml, b.yaml, then"):
+        find_base(more)
+    tiny.write_text("# Overlay on: gone.yaml\nlr: 3\n")
+    with pytest.raises(FileNotFoundError, match="overlay on gone.yaml"):
+        find_base(tiny)

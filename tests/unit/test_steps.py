@@ -59,6 +59,15 @@ def test_changed_command_or_yaml_redoes_it_and_what_follows(
     assert ran(one) == "x" and ran(two) == "x"
 
 
+def test_the_yaml_below_an_overlay_redoes_it_too(steps, script, tmp_path):
+    (tmp_path / "b.yaml").write_text("# Overlay on: a.yaml\nlr: 2\n")
+    (tmp_path / "a.yaml").write_text("lr: 1\n")
+    step = steps.Step("one", tmp_path / "one", [script, "b.yaml"])
+    key = step.key("")
+    (tmp_path / "a.yaml").write_text("lr: 1\nseed: 3\n")
+    assert step.key("") != key
+
+
 def test_interrupted_step_keeps_its_files_and_time(steps, script, tmp_path):
     folder = tmp_path / "out" / "a"
     step = steps.Step("a", folder, [script, folder])

@@ -125,6 +125,7 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
 
     def __init__(
         self,
+        *,
         conv_layers=((512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2),
         spectrum=None,
         embed_dim=768,
@@ -213,14 +214,14 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
                 Block(
                     embed_dim,
                     num_heads,
-                    mlp_ratio,
-                    layer_norm_first,
-                    norm_eps,
-                    norm_affine,
-                    dropout,
-                    attention_dropout,
-                    activation_dropout,
-                    post_mlp_dropout,
+                    mlp_ratio=mlp_ratio,
+                    layer_norm_first=layer_norm_first,
+                    norm_eps=norm_eps,
+                    norm_affine=norm_affine,
+                    dropout=dropout,
+                    attention_dropout=attention_dropout,
+                    activation_dropout=activation_dropout,
+                    post_mlp_dropout=post_mlp_dropout,
                 )
                 for _ in range(count)
             )
