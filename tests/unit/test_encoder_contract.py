@@ -122,6 +122,14 @@ def test_mixed_layers_learn_and_their_encoder_does_not(encoder_of, clips):
         MixedLayers(encoder_of("whisper"), layer=2)
 
 
+def test_a_connector_of_another_width_is_told_when_it_is_built():
+    encoder = LogMel(n_mels=16)
+    with pytest.raises(ValueError, match="input_size is 8, .* gives 16: set"):
+        ContextualPerception(encoder, None, LinearConnector(8, 4))
+    with pytest.raises(ValueError, match="utterance_size is None, .* gives 16"):
+        ContextualPerception(None, encoder, LinearConnector(8, 4), "mean")
+
+
 def half_whisper(folder):
     config = WhisperConfig(
         d_model=16,
