@@ -59,7 +59,7 @@ def _parser():
     describe.set_defaults(run=_describe)
     for command in (classify, describe):
         command.add_argument("files", nargs="+", metavar="FILE")
-        _add_model(command, "C2SER folder or hub id")
+        _add_model(command, "model folder or hub id")
         command.add_argument(
             "--language", help="language of the answers (en, zh)"
         )
@@ -193,26 +193,33 @@ def _load(interface, options):
 
     logging.disable_progress_bar()
     run_opts = {"device": options.device} if options.device else None
-    return interface.from_hparams(options.model, run_opts=run_opts)
+    load = getattr(interface, "from_hparams", interface)
+    return load(options.model, run_opts=run_opts)
 
 
 def _classify(options):
-    from speechbrain_c2ser.inference import C2SER
+    from speechbrain_c2ser.inference.opening import open_classifier
 
-    c2ser = _load(C2SER, options)
-    rows = c2ser.classify_files(
+    model = _load(open_classifier, options)
+    more = {"language": options.language} if options.language else {}
+    if more and not hasattr(model, "describe_file"):
+        raise ValueError(
+            f"{options.model} is a classifier, which answers in no language: "
+            "leave out --language."
+        )
+    rows = model.classify_files(
         options.files,
         batch_size=options.batch_size,
         window=options.window,
         hop=options.hop,
         progress=len(options.files) > options.batch_size,
-        language=options.language,
+        **more,
     )
     for row in rows:
         if row.error is not None:
             print(f"c2ser: {row.error}", file=sys.stderr)
         elif options.json:
-            print(json.dumps(_as_dict(row, c2ser.labels)))
+            print(json.dumps(_as_dict(row, model.labels)))
         else:
             print(f"{row.path}\t{row.label}\t{row.score:.3f}")
             _print_windows(row.classification.windows)

@@ -2,18 +2,21 @@
 
 import torch
 
-from speechbrain_c2ser.audio import AudioError
 from speechbrain_c2ser.chain_of_thought import answers
 from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
 from speechbrain_c2ser.checkpoints.folder import find_folder
+from speechbrain_c2ser.checkpoints.kinds import check_kind
+from speechbrain_c2ser.inference.classifying import (
+    as_results,
+    classify_recordings,
+)
 from speechbrain_c2ser.inference.pretrained import PretrainedModel
-from speechbrain_c2ser.inference.results import Description, FileResult
+from speechbrain_c2ser.inference.results import Description
 from speechbrain_c2ser.inference.segments import (
     check_batch,
     cut,
     run,
     silent,
-    summarise,
 )
 
 
@@ -55,7 +58,9 @@ class C2SER(PretrainedModel):
         -------
         C2SER
         """
-        hparams = load_c2ser(find_folder(source, savedir), llm, allow)
+        folder = find_folder(source, savedir)
+        check_kind(folder, "SpeechEmotionLLM")
+        hparams = load_c2ser(folder, llm, allow)
         return cls(hparams["model"], hparams, run_opts)
 
     @property
@@ -190,14 +195,7 @@ class C2SER(PretrainedModel):
         outcomes = self._classify(
             paths, window, hop, batch_size, progress, options
         )
-        rows = []
-        for path, outcome in zip(paths, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                rows.append(FileResult(path, error=str(outcome)))
-            else:
-                score = outcome.score.item()
-                rows.append(FileResult(path, outcome.label, score, outcome))
-        return rows
+        return as_results(paths, outcomes)
 
     def describe_batch(
         self,
@@ -339,39 +337,18 @@ class C2SER(PretrainedModel):
 
     def _classify(self, paths, window, hop, batch_size, progress, options):
         """A Classification or an exception for each file."""
-        segments, files = [], []
-        outcomes = [None] * len(paths)
-        for number, path in enumerate(paths):
-            try:
-                found = cut(path, window, hop)
-            except AudioError as error:
-                outcomes[number] = error
-                continue
-            segments += found
-            files += [number] * len(found)
 
         def rows(wavs, wav_lens):
             return list(self.classify_batch(wavs, wav_lens, **options)[0].cpu())
 
-        found = dict(run(segments, rows, batch_size, progress))
         names = list(
             self._answers(
                 "implicit", options.get("language"), options.get("labels")
             )
         )
-        windows = {}
-        for index, (number, segment) in enumerate(
-            zip(files, segments, strict=True)
-        ):
-            row = found[index]
-            if isinstance(row, Exception):
-                outcomes[number] = row
-                continue
-            windows.setdefault(number, []).append((segment, row))
-        for number, path in enumerate(paths):
-            if outcomes[number] is None:
-                outcomes[number] = summarise(path, windows[number], names)
-        return outcomes
+        return classify_recordings(
+            paths, rows, names, window, hop, batch_size, progress
+        )
 
     def _answers(self, mode, language=None, labels=None):
         """Label -> answers, of one language or of all."""

@@ -1,16 +1,20 @@
 """A trained emotion classifier for users."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import torch
 
 from speechbrain_c2ser.checkpoints.classifier_folder import load_classifier
 from speechbrain_c2ser.checkpoints.folder import find_folder
-from speechbrain_c2ser.inference.pretrained import PretrainedModel
-from speechbrain_c2ser.inference.segments import (
-    check_batch,
-    cut,
-    run,
-    summarise,
+from speechbrain_c2ser.checkpoints.kinds import check_kind
+from speechbrain_c2ser.inference.classifying import (
+    as_results,
+    classify_recordings,
 )
+from speechbrain_c2ser.inference.pretrained import PretrainedModel
+from speechbrain_c2ser.inference.results import FileResult
+from speechbrain_c2ser.inference.segments import check_batch
 
 
 class EmotionClassifier(PretrainedModel):
@@ -45,7 +49,9 @@ class EmotionClassifier(PretrainedModel):
         -------
         EmotionClassifier
         """
-        hparams = load_classifier(find_folder(source, savedir), allow)
+        folder = find_folder(source, savedir)
+        check_kind(folder, "EmotionClassifier")
+        hparams = load_classifier(folder, allow)
         return cls(hparams["model"], hparams, run_opts)
 
     @property
@@ -122,18 +128,47 @@ class EmotionClassifier(PretrainedModel):
         AudioError
             When the file cannot be used, or is silent.
         """
-        segments = cut(path, window, hop)
-
-        def rows(wavs, wav_lens):
-            return list(self.classify_batch(wavs, wav_lens)[0].cpu())
-
-        found = dict(run(segments, rows))
-        each = [found[place] for place in range(len(segments))]
-        for row in each:
-            if isinstance(row, Exception):
-                raise row
-        windows = list(zip(segments, each, strict=True))
-        outcome = summarise(path, windows, self.labels)
+        outcome = self._classify([str(path)], window, hop, 8, False)[0]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    def classify_files(
+        self,
+        paths: Iterable[str | Path],
+        batch_size: int = 8,
+        window: float = 30.0,
+        hop: float | None = None,
+        progress: bool = True,
+    ) -> list[FileResult]:
+        """Emotions of many files, batched by length.
+
+        Arguments
+        ---------
+        paths : iterable of str | Path
+            The files.
+        batch_size : int
+            Recordings (or windows) that are run together.
+        window : float
+            As in :meth:`classify_file`.
+        hop : float | None
+            As in :meth:`classify_file`.
+        progress : bool
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        list[FileResult]
+            One per file, in the order given; a bad file's has ``error``.
+        """
+        paths = [str(path) for path in paths]
+        outcomes = self._classify(paths, window, hop, batch_size, progress)
+        return as_results(paths, outcomes)
+
+    def _classify(self, paths, window, hop, batch_size, progress):
+        def rows(wavs, wav_lens):
+            return list(self.classify_batch(wavs, wav_lens)[0].cpu())
+
+        return classify_recordings(
+            paths, rows, self.labels, window, hop, batch_size, progress
+        )

@@ -9,6 +9,7 @@ import torch
 
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
 from speechbrain_c2ser.checkpoints.folder import find_folder
+from speechbrain_c2ser.checkpoints.kinds import check_kind
 from speechbrain_c2ser.inference.pretrained import PretrainedModel
 from speechbrain_c2ser.inference.segments import Segment, check_batch, cut, run
 from speechbrain_c2ser.lobes.padding import masked_mean
@@ -48,7 +49,9 @@ class Emotion2VecSEncoder(PretrainedModel):
         -------
         Emotion2VecSEncoder
         """
-        hparams = load_emotion2vec(find_folder(source, savedir))
+        folder = find_folder(source, savedir)
+        check_kind(folder, "Emotion2VecS", "EmotionClassifier")
+        hparams = load_emotion2vec(folder)
         return cls(hparams["encoder"], hparams, run_opts)
 
     def forward(self, wavs, wav_lens=None):

@@ -17,6 +17,7 @@ from speechbrain_c2ser.lobes.encoders.features import (
     SpeechFeatures,
 )
 from speechbrain_c2ser.lobes.padding import frame_mask, normalise, sample_counts
+from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
 
 KINDS = {"wav2vec2": Wav2Vec2, "hubert": HuBERT, "wavlm": WavLM}
 
@@ -93,6 +94,7 @@ class SelfSupervisedEncoder(SpeechEncoder):
                 f"There is no kind {kind!r} (known: {', '.join(KINDS)})."
             )
         save_path = save_path or str(HF_HUB_CACHE)
+        check_pretrained(source)
         config = AutoConfig.from_pretrained(source, cache_dir=save_path)
         if config.model_type != kind:
             raise ValueError(

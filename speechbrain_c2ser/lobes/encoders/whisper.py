@@ -17,6 +17,7 @@ from speechbrain_c2ser.lobes.encoders.features import (
     SpeechFeatures,
 )
 from speechbrain_c2ser.lobes.padding import frame_mask, sample_counts
+from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
 
 # Whisper's own, whatever its size.
 SAMPLE_RATE = 16000
@@ -335,6 +336,7 @@ def _from_source(source, pretrained, save_path):
     """Encoder of a Whisper folder or hub model."""
     folder = Path(source)
     if not pretrained:
+        check_pretrained(source)
         config = WhisperConfig.from_pretrained(source, cache_dir=save_path)
         return modeling_whisper.WhisperEncoder(config)
     if folder.is_dir():

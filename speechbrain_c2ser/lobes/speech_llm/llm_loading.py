@@ -10,6 +10,8 @@ from transformers import (
     BitsAndBytesConfig,
 )
 
+from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+
 # C2SER's choice: all projections of a layer but ``up_proj``.
 LORA_TARGETS = (
     "q_proj",
@@ -45,6 +47,7 @@ def load_tokenizer(source):
     # Without tokenizer files transformers may build an empty tokenizer.
     files = ("tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt")
     folder = Path(source)
+    check_pretrained(source)
     if folder.is_dir() and not any((folder / f).is_file() for f in files):
         raise ValueError(problem)
     try:
@@ -71,6 +74,7 @@ def load_model(source, dtype, quantize, device, pretrained):
     ...
     ValueError: quantize must be null or 'nf4', not 'int3'.
     """
+    check_pretrained(source)
     dtype = getattr(torch, dtype)
     if quantize not in (None, "nf4"):
         raise ValueError(f"quantize must be null or 'nf4', not {quantize!r}.")

@@ -1,0 +1,41 @@
+"""Any folder that can classify, by what it holds."""
+
+from pathlib import Path
+from typing import Any
+
+from speechbrain_c2ser.checkpoints.folder import find_folder
+from speechbrain_c2ser.checkpoints.kinds import check_kind, kind_of
+from speechbrain_c2ser.inference.c2ser import C2SER
+from speechbrain_c2ser.inference.classifier import EmotionClassifier
+
+
+def open_classifier(
+    source: str | Path,
+    savedir: str | Path | None = None,
+    run_opts: dict[str, Any] | None = None,
+) -> C2SER | EmotionClassifier:
+    """Load a C2SER folder or a classifier's, such as an emotion2vec+.
+
+    Arguments
+    ---------
+    source : str | Path
+        Folder, or id of a model on the Hugging Face hub.
+    savedir : str | Path | None
+        Where a hub model is put.
+    run_opts : dict | None
+        SpeechBrain's, such as ``{"device": "cuda"}``.
+
+    Returns
+    -------
+    C2SER | EmotionClassifier
+
+    Raises
+    ------
+    ValueError
+        If the folder holds something that cannot classify; says what.
+    """
+    folder = find_folder(source, savedir)
+    check_kind(folder, "SpeechEmotionLLM", "EmotionClassifier")
+    if kind_of(folder) == "EmotionClassifier":
+        return EmotionClassifier.from_hparams(folder, run_opts=run_opts)
+    return C2SER.from_hparams(folder, run_opts=run_opts)

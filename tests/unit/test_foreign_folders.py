@@ -1,0 +1,125 @@
+"""Folders of another kind, or damaged ones: one sentence that names them."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import save_file
+
+from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
+from speechbrain_c2ser.cli import main
+from speechbrain_c2ser.inference import (
+    C2SER,
+    Emotion2VecSEncoder,
+    EmotionClassifier,
+)
+from speechbrain_c2ser.lobes import (
+    CategoryHead,
+    Emotion2VecS,
+    MaskedMean,
+    MultiHead,
+)
+from speechbrain_c2ser.lobes import EmotionClassifier as Model
+from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+
+NINE = ["生气/angry", "开心/happy", "难过/sad", "<unk>"]
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """An encoder's folder, a classifier's as emotion2vec+ is, a recording."""
+    torch.manual_seed(0)
+    encoder = Emotion2VecS(
+        conv_layers=[(16, 10, 5), (16, 8, 8), (16, 8, 8)],
+        embed_dim=16,
+        num_heads=2,
+        prenet_depth=1,
+        depth=1,
+    )
+    head = CategoryHead(16, NINE)
+    model = Model(encoder, MultiHead({"emotion": head}), MaskedMean(16))
+    save_emotion2vec(encoder.eval(), tmp_path / "encoder")
+    save_classifier(model.eval(), tmp_path / "plus")
+    wave = 0.1 * np.random.default_rng(0).standard_normal(16000)
+    soundfile.write(tmp_path / "a.wav", wave, 16000)
+    return tmp_path
+
+
+def test_any_classifier_classifies(folders, capsys):
+    wav = str(folders / "a.wav")
+    command = ["classify", wav, "--model", str(folders / "plus")]
+    assert main(command) == 0
+    label = capsys.readouterr().out.split("\t")[1]
+    assert label in NINE
+    assert main([*command, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["label"] == label and list(row["probabilities"]) == NINE
+    # A bad file is told, the good one answered.
+    assert main(["classify", str(folders / "no.wav"), *command[1:]]) == 1
+    told = capsys.readouterr()
+    assert label in told.out and "no.wav" in told.err
+    classifier = EmotionClassifier.from_hparams(folders / "plus")
+    assert classifier.classify_file(wav).label == label
+    assert main([*command, "--language", "en"]) == 2
+    assert "leave out --language" in capsys.readouterr().err
+
+
+def test_a_folder_of_another_kind_is_named(folders, capsys):
+    encoder = folders / "encoder"
+    command = ["classify", str(folders / "a.wav"), "--model", str(encoder)]
+    assert main(command) == 2
+    assert "encoder of the emotion2vec family" in capsys.readouterr().err
+    for interface in (C2SER, EmotionClassifier):
+        with pytest.raises(ValueError, match="holds an encoder.*c2ser feat"):
+            interface.from_hparams(encoder)
+    with pytest.raises(ValueError, match="holds an emotion classifier, not"):
+        C2SER.from_hparams(folders / "plus")
+    # emotion2vec+ has an encoder, which gives features.
+    Emotion2VecSEncoder.from_hparams(folders / "plus")
+
+
+@pytest.fixture
+def llm(tmp_path):
+    """A folder with the files of a language model, whole."""
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2"}')
+    (tmp_path / "tokenizer.json").write_text("{}")
+    save_file({"w": torch.zeros(64)}, tmp_path / "one.safetensors")
+    index = {"weight_map": {"w": "one.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name, content, problem",
+    [
+        ("config.json", b'{"model', "config.json is damaged"),
+        ("config.json", b"", "config.json is damaged"),
+        ("tokenizer.json", b"\xff\xfe\x00", "tokenizer.json is damaged"),
+        ("one.safetensors", b"1234", "one.safetensors is damaged"),
+        ("one.safetensors", None, "index.json names the weights one.safet"),
+        ("model.safetensors.index.json", b"[]", "index.json is damaged"),
+        (
+            "one.safetensors",
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "one.safetensors is a Git LFS pointer",
+        ),
+    ],
+)
+def test_damaged_models_are_named(llm, name, content, problem):
+    check_pretrained(llm)
+    if content is None:
+        (llm / name).unlink()
+    else:
+        (llm / name).write_bytes(content)
+    with pytest.raises(ValueError, match=problem):
+        check_pretrained(llm)
+
+
+def test_weights_that_broke_off(llm):
+    whole = (llm / "one.safetensors").read_bytes()
+    (llm / "one.safetensors").write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match="one.safetensors is damaged"):
+        check_pretrained(llm)
