@@ -12,23 +12,30 @@ no valid manifest it is the last one. Where there is a test manifest, its
 predictions are written for `c2ser evaluate`.
 """
 
+import math
+import os
 import sys
 
 import speechbrain as sb
 import torch
 from speechbrain.dataio.sampler import BalancingDataSampler
 from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.logger import get_logger
 
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.folder import fingerprint
 from speechbrain_c2ser.data.dataset import speech_dataset
-from speechbrain_c2ser.data.feature_cache import FeatureCache
+from speechbrain_c2ser.data.feature_cache import FeatureCache, fill_together
 from speechbrain_c2ser.data.manifest import check_leakage, read_manifest
+from speechbrain_c2ser.data.selection import long_enough
 from speechbrain_c2ser.evaluation.metrics import classification_metrics
 from speechbrain_c2ser.evaluation.predictions import write_predictions
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.training.brain import TrainingBrain
 from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.fixed import Fixed
+
+logger = get_logger(__name__)
 
 SPLITS = ("train", "valid", "test")
 
@@ -93,6 +100,8 @@ class EmotionBrain(TrainingBrain):
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log the epoch; keep the newest checkpoint and the best."""
+        if stage == sb.Stage.TEST:
+            return
         if stage == sb.Stage.TRAIN:
             self.train_loss = stage_loss
         figures = {"train_loss": self.train_loss}
@@ -106,28 +115,10 @@ class EmotionBrain(TrainingBrain):
             figures["valid_loss"] = stage_loss
             figures |= {f"valid_{name}": metrics[name] for name in ("ua", "wa")}
         ends = stage == sb.Stage.VALID or not self.validates
-        if ends and stage != sb.Stage.TEST:
+        if ends:
             self.hparams.epoch_log.write(epoch, **figures)
             best = ["valid_ua"] if self.validates else None
             self.checkpointer.save_and_keep_only(meta=figures, max_keys=best)
-
-    def init_optimizers(self):
-        """One optimiser for the encoder, one for what is on top of it.
-
-        ``lr_factors`` sets their rates apart where the yaml has a schedule.
-        """
-        encoder = list(self.hparams.model.encoder.parameters())
-        known = {id(parameter) for parameter in encoder}
-        rest = [p for p in self.modules.parameters() if id(p) not in known]
-        for name, group in {"encoder": encoder, "rest": rest}.items():
-            trained = [p for p in group if p.requires_grad]
-            if trained:
-                self.optimizers_dict = self.optimizers_dict or {}
-                optimizer = self.opt_class(trained)
-                self.optimizers_dict[name] = optimizer
-                self.checkpointer.add_recoverable(
-                    f"optimizer_{name}", optimizer
-                )
 
     def fill_cache(self, datasets):
         """Compute a frozen encoder's features, once."""
@@ -153,12 +144,7 @@ class EmotionBrain(TrainingBrain):
         model.eval()
         for dataset in datasets:
             rows = {key: data["row"] for key, data in dataset.data.items()}
-            options = {
-                "device": self.device,
-                "progress": not self.noprogressbar,
-            }
-            run_on_main(cache.fill, args=[rows], kwargs=options)
-            cache.find_shards()
+            fill_together(cache, rows, self.device, not self.noprogressbar)
             dataset.set_output_keys(["id", "item"])
         self.cache = cache
 
@@ -171,6 +157,9 @@ def read_splits(hparams):
         if hparams[f"{split}_manifest"] is not None:
             items[split] = read_manifest(hparams[f"{split}_manifest"])
     check_leakage(items, hparams["apart"])
+    items = {k: long_enough(v, hparams["shortest"]) for k, v in items.items()}
+    if hparams["sampling"] == "balanced":
+        items["train"] = with_emotion(items["train"], "train")
     trained = {row.get("emotion") for row in items["train"].values()}
     missing = [name for name in space.names if name not in trained]
     if missing:
@@ -182,24 +171,46 @@ def read_splits(hparams):
     return {split: speech_dataset(i, (), space) for split, i in items.items()}
 
 
-def train_loader(dataset, hparams):
+def train_loader(dataset, hparams, ranks=1):
     """Loader's options: items in random order, or every class as often."""
-    size = min(hparams["batch_size"], len(dataset))
-    # batch norm has no statistics of a single item
-    options = {"batch_size": size, "drop_last": len(dataset) % size == 1}
-    if hparams["sampling"] == "random":
-        return {**options, "shuffle": True}
-    if hparams["sampling"] != "balanced":
+    options = {"num_workers": hparams["num_workers"]}
+    draws = len(dataset)
+    if hparams["sampling"] == "balanced":
+        dataset.add_dynamic_item(emotion_of, takes="row", provides="emotion")
+        draws = hparams["draws_per_epoch"] or draws
+        options["sampler"] = BalancingDataSampler(
+            dataset, "emotion", draws, seed=hparams["seed"]
+        )
+    elif hparams["sampling"] == "random":
+        options["shuffle"] = True
+    else:
         raise ValueError(
             f"sampling is {hparams['sampling']!r}: give random or balanced."
         )
-    dataset.add_dynamic_item(
-        lambda row: row["emotion"], takes="row", provides="emotion"
-    )
-    sampler = BalancingDataSampler(
-        dataset, "emotion", hparams["draws_per_epoch"], seed=hparams["seed"]
-    )
-    return {**options, "sampler": sampler}
+    share = math.ceil(draws / ranks)
+    size = min(hparams["batch_size"], share)
+    # batch norm has no statistics of a single item
+    return {**options, "batch_size": size, "drop_last": share % size == 1}
+
+
+def emotion_of(row):
+    """What balanced sampling draws evenly."""
+    return row["emotion"]
+
+
+def with_emotion(items, split):
+    """Rows that have an emotion; the others are counted and named."""
+    kept = {key: row for key, row in items.items() if row.get("emotion")}
+    without = [key for key in items if key not in kept]
+    if without:
+        logger.warning(
+            "%d of %d items of the %s set have no emotion and are left out: %s",
+            len(without),
+            len(items),
+            split,
+            ", ".join(without[:5]),
+        )
+    return kept
 
 
 def train(hparams, run_opts):
@@ -225,13 +236,22 @@ def train(hparams, run_opts):
         checkpointer=hparams["checkpointer"],
     )
     brain.validates = "valid" in datasets
+    labels = {n: head.labels for n, head in model.heads.heads.items()}
+    brain.checkpointer.add_recoverable(
+        "labels", Fixed("labels", labels), optional_load=True
+    )
     brain.fill_cache(datasets.values())
-    whole = {"batch_size": hparams["batch_size"]}
+    whole = {
+        "batch_size": hparams["batch_size"],
+        "num_workers": hparams["num_workers"],
+    }
     brain.fit(
         hparams["epoch_counter"],
         datasets["train"],
         datasets.get("valid"),
-        train_loader_kwargs=train_loader(datasets["train"], hparams),
+        train_loader_kwargs=train_loader(
+            datasets["train"], hparams, int(os.environ.get("WORLD_SIZE", 1))
+        ),
         valid_loader_kwargs=whole,
     )
     best = {"max_key": "valid_ua"} if brain.validates else {}

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -327,3 +329,82 @@ def test_fold_folder_of_a_preparer(recipe, corpus, tmp_path):
     assert len(folds) == 2 and len(folds[0]["test"]) == 8
     with pytest.raises(ManifestError, match="prepare the corpus"):
         recipe("folds").folds_of_folder(corpus)
+
+
+def short(corpus, output, **changes):
+    """The command line of two epochs from scratch."""
+    argv = [str(HPARAMS / "from_scratch.yaml")]
+    argv += ["--overlay", str(HPARAMS / "tiny.yaml")]
+    return argv + options(corpus, output, **changes)
+
+
+def test_finished_run_started_again_writes_the_same(recipe, corpus, tmp_path):
+    train = recipe("train").train
+    first = train(*load_experiment(short(corpus, tmp_path)))
+    (tmp_path / "predictions.jsonl").unlink()
+    assert train(*load_experiment(short(corpus, tmp_path))) == first
+    assert (tmp_path / "predictions.jsonl").is_file()
+
+
+def test_checkpoint_of_other_labels_is_refused(recipe, corpus, tmp_path):
+    items = read_manifest(corpus / "train.json")
+    other = {
+        k: {**row, "emotion": row["emotion"].replace("happy", "bored")}
+        for k, row in items.items()
+    }
+    write_manifest(other, tmp_path / "other.json")
+    changes = {"valid_manifest": None, "test_manifest": None}
+    train, output = recipe("train").train, tmp_path / "run"
+    train(*load_experiment(short(corpus, output, **changes)))
+    changes["train_manifest"] = tmp_path / "other.json"
+    again = load_experiment(
+        short(corpus, output, number_of_epochs=3, **changes)
+    )
+    with pytest.raises(ValueError, match="bored.*another output_folder"):
+        train(*again)
+
+
+@pytest.mark.parametrize("sampling", ["random", "balanced"])
+def test_row_without_emotion_does_not_end_a_run(
+    sampling, recipe, corpus, tmp_path
+):
+    items = read_manifest(corpus / "train.json")
+    del items["s0_sad_0"]["emotion"]
+    write_manifest(items, tmp_path / "train.json")
+    argv = short(
+        corpus,
+        tmp_path,
+        train_manifest=tmp_path / "train.json",
+        sampling=sampling,
+    )
+    assert recipe("train").train(*load_experiment(argv))["valid"]
+    said = (
+        "1 of 16 items of the train set have no emotion"
+        in (tmp_path / "log.txt").read_text()
+    )
+    assert said == (sampling == "balanced")
+
+
+@pytest.mark.parametrize("draws, ranks", [(17, 1), (18, 2), (33, 2)])
+def test_no_batch_holds_a_single_draw(draws, ranks, recipe):
+    settings = {"batch_size": 8, "num_workers": 0, "sampling": "random"}
+    loader = recipe("train").train_loader(range(draws), settings, ranks)
+    share = -(-draws // ranks)
+    left = share % loader["batch_size"]
+    assert (left == 1) == loader["drop_last"]
+
+
+def test_fine_tuning_under_torchrun(corpus, sources, tmp_path):
+    argv = arguments("probe", HPARAMS / "fine_tune.yaml", sources)
+    argv += options(corpus, tmp_path, batch_size=4, number_of_epochs=1)
+    launch = [sys.executable, "-m", "torch.distributed.run"]
+    done = subprocess.run(
+        [*launch, "--nproc_per_node=2", str(RECIPES / "train.py"), *argv]
+        + ["--distributed_backend=gloo", "--num_workers=0"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "classifier" / "model.safetensors").is_file()
