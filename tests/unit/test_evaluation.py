@@ -302,6 +302,7 @@ def test_command_writes_everything_and_speaks_of_unparsed(tmp_path, capsys):
         "result.json", "scores.csv", "classes.csv", "report.md",
         "confusion_strict.png", "confusion_synonyms.png",
         "confusion_scored.png", "reliability.png", "coverage.png",
+        "report.html", "model_card.md",
     }  # fmt: skip
     result = read_result(folder / "result.json")
     with open(folder / "scores.csv", newline="") as file:
