@@ -229,8 +229,14 @@ def _language(text):
 
 
 @functools.cache
-def _style_patterns():
-    """[(attribute, value, pattern)]; nouns before and after the word."""
+def style_patterns() -> list[tuple]:
+    """How style is told: [(attribute, value, pattern)].
+
+    Example
+    -------
+    >>> [a for a, v, p in style_patterns() if p.search("a slow pace")]
+    ['speed']
+    """
     patterns = []
     for attribute in ATTRIBUTES:
         nouns, words = STYLE_EN[attribute]
@@ -254,7 +260,7 @@ def _style(text):
     """Style words, and the text without them."""
     found = {attribute: set() for attribute in ATTRIBUTES}
     rest = text
-    for attribute, value, pattern in _style_patterns():
+    for attribute, value, pattern in style_patterns():
         if pattern.search(text):
             found[attribute].add(value)
             rest = pattern.sub(" ", rest)

@@ -20,6 +20,7 @@ from speechbrain_c2ser.data.manifest import (
     read_manifest,
 )
 from speechbrain_c2ser.data.synthetic import corpus as synthetic
+from speechbrain_c2ser.data.synthetic import synthesis
 from speechbrain_c2ser.data.synthetic.emotions import CUES, EMOTIONS, draw
 from speechbrain_c2ser.data.synthetic.sentences import SENTENCES
 from speechbrain_c2ser.data.synthetic.speakers import (
@@ -100,7 +101,7 @@ def test_finished_corpus_is_not_made_again(corpus, monkeypatch):
     def refuse(*_):
         raise AssertionError("made again")
 
-    monkeypatch.setattr(synthetic, "_make_one", refuse)
+    monkeypatch.setattr(synthesis, "_make_one", refuse)
     synthetic.prepare(corpus, **SMALL)
     assert contents(corpus) == before
 

@@ -8,24 +8,17 @@ give the emotion away (see :func:`ceiling`). The text says nothing of it.
 
 import hashlib
 import json
-import multiprocessing
-import os
 import shutil
-import signal
-import zlib
-from concurrent.futures import ProcessPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import soundfile
-from tqdm import tqdm
 
 from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.chance import rng_of
 from speechbrain_c2ser.data.manifest import (
     SPLITS,
     ManifestError,
-    audio_duration,
     read_manifest,
     write_manifest,
 )
@@ -37,12 +30,16 @@ from speechbrain_c2ser.data.synthetic.emotions import (
 )
 from speechbrain_c2ser.data.synthetic.sentences import SENTENCES
 from speechbrain_c2ser.data.synthetic.speakers import FEMALE, split_voices
-from speechbrain_c2ser.data.synthetic.voice import SAMPLE_RATE, speak
+from speechbrain_c2ser.data.synthetic.synthesis import (
+    WAV_FOLDER,
+    manifest_rows,
+    missing,
+    synthesize,
+)
 
 VERSION = 1
 SETTINGS_FILE = "settings.json"
 DESCRIPTION_FILE = "corpus.json"
-WAV_FOLDER = "wav"
 
 
 def prepare(
@@ -121,21 +118,15 @@ def prepare(
         for split, number in zip(SPLITS, repeats, strict=True)
     }
     todo = [
-        (str(folder / item["wav"]), item, seed)
-        for split in SPLITS
-        for item in items[split].values()
-        if not (folder / item["wav"]).is_file()
+        job for split in SPLITS for job in missing(items[split], folder, seed)
     ]
     written = (*paths.values(), folder / DESCRIPTION_FILE)
     if state == "complete" and not todo and all(map(_is_file, written)):
         return paths
     _save_settings(folder, settings, complete=False)
-    # What a killed run was writing; whole files have their last name.
-    for part in folder.glob(f"{WAV_FOLDER}/*/*.part"):
-        part.unlink()
-    _make(todo, num_workers)
+    synthesize(todo, folder, num_workers)
     for split in SPLITS:
-        write_manifest(_rows(items[split], folder), paths[split])
+        write_manifest(manifest_rows(items[split], folder), paths[split])
     _describe(folder, {split: len(items[split]) for split in SPLITS}, paths)
     _save_settings(folder, settings, complete=True)
     return paths
@@ -185,7 +176,7 @@ def _plan(split, voices, repeats, settings):
             for emotion in EMOTIONS:
                 for number in range(repeats):
                     key = f"{speaker}_{language}_{emotion}_{number}"
-                    rng = _rng(settings["seed"], key, "plan")
+                    rng = rng_of(settings["seed"], key, "plan")
                     items[key] = {
                         "wav": f"{WAV_FOLDER}/{speaker}/{key}.wav",
                         "emotion": emotion,
@@ -198,68 +189,6 @@ def _plan(split, voices, repeats, settings):
                         "condition": draw(emotion, rng, settings["separation"]),
                     }
     return items
-
-
-def _make(todo, num_workers):
-    bar = tqdm(total=len(todo), desc="synthesis", unit="utt", leave=False)
-    with bar:
-        if num_workers <= 1 or len(todo) < 32:
-            for job in todo:
-                _make_one(job)
-                bar.update()
-            return
-        # fork starts at once and needs no importable main script.
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context(
-            "fork" if "fork" in methods else None
-        )
-        pool = ProcessPoolExecutor(
-            num_workers, mp_context=context, initializer=_ignore_interrupt
-        )
-        try:
-            for _ in pool.map(_make_one, todo, chunksize=16):
-                bar.update()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _ignore_interrupt():
-    # Ctrl-C reaches all processes; the parent ends the others in order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _make_one(job):
-    path, item, seed = job
-    key = Path(path).stem
-    person = _rng(seed, item["speaker"], "speaker")
-    speaker = {
-        "size": person.uniform(0.94, 1.06),
-        "pitch": person.uniform(-1.0, 1.0),
-    }
-    wave = speak(
-        item["transcript"],
-        item["language"],
-        item["voice"],
-        speaker,
-        item["condition"],
-        _rng(seed, key, "audio"),
-    )
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    part = f"{path}.{os.getpid()}.part"
-    try:
-        soundfile.write(part, wave, SAMPLE_RATE, "PCM_16", format="WAV")
-        os.replace(part, path)
-    finally:
-        Path(part).unlink(missing_ok=True)
-
-
-def _rows(items, folder):
-    rows = {}
-    for key, item in items.items():
-        wav = str(folder / item["wav"])
-        duration = round(audio_duration(wav, key), 4)
-        rows[key] = {**item, "wav": wav, "duration": duration}
-    return rows
 
 
 def _describe(folder, counts, paths):
@@ -275,11 +204,6 @@ def _describe(folder, counts, paths):
     }
     text = json.dumps(description, indent=1)
     write_atomic(text + "\n", folder / DESCRIPTION_FILE)
-
-
-def _rng(seed, *names):
-    codes = [zlib.crc32(name.encode()) for name in names]
-    return np.random.default_rng([seed, *codes])
 
 
 def _hash(*parts):

@@ -10,6 +10,8 @@ from speechbrain_c2ser.labels import LabelSpace
 
 # Rounded probabilities are probabilities; those further off are not.
 SUM_TOLERANCE = 1e-2
+# Marks the row of a reference that no prediction answers.
+MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,10 @@ def build_cases(
         len(kept),
         "utterances have no prediction and count as unparsed",
     )
-    rows = [by_id.get(key, {"id": key, "label": None}) for key in kept]
+    rows = [
+        by_id.get(key, {"id": key, "label": None, MISSING: True})
+        for key in kept
+    ]
     if guesses is None:
         guesses = main_labels(rows, space)
     else:

@@ -1,0 +1,262 @@
+"""Suite 6, words or tone: does the system listen, or does it read?
+
+Three controls stand beside UA: the transcript alone, silence, and the audio
+of another utterance. On a corpus of conflicts (words that carry one emotion,
+a voice that carries another) it is counted which one a system follows.
+"""
+
+import numpy as np
+from scipy.stats import binomtest
+
+from speechbrain_c2ser.evaluation.predictions import some
+from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
+from speechbrain_c2ser.evaluation.suites.cases import Cases
+from speechbrain_c2ser.evaluation.suites.labels import score_all
+from speechbrain_c2ser.evaluation.suites.resampling import (
+    interval,
+    resample_scores,
+    speaker_unit,
+)
+from speechbrain_c2ser.evaluation.suites.robustness import align
+
+TRANSCRIPT = "transcript_only"
+CONTROLS = (TRANSCRIPT, "silence", "shuffled")
+# Without audio of the utterance: what UA(true) is held against.
+WITHOUT_AUDIO = ("silence", "shuffled")
+# Cells of the conflict corpus.
+CELLS = ("matched", "neutral_words", "neutral_voice", "mismatched")
+
+
+def compute(
+    cases: Cases,
+    answers: dict[str, Cases],
+    conflict: Cases | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+) -> dict:
+    """Controls beside UA, audio sensitivity, and who is followed.
+
+    Arguments
+    ---------
+    cases : Cases
+        The answers to the audio as it is.
+    answers : dict
+        transcript_only, silence, shuffled -> Cases of the same utterances.
+    conflict : Cases or None
+        Answers to a corpus of :mod:`speechbrain_c2ser.data.synthetic.conflict`.
+    samples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        chance, controls (name -> n, ua_true, ua, interval, at_chance),
+        sensitivity (value, interval, against) or None, conflict (see
+        :func:`follow`) or None, and notes.
+    """
+    unit, notes = speaker_unit(cases)
+    unit = unit or "utterance"
+    chance = 1 / len(np.unique(cases.targets))
+    controls, drops = {}, {}
+    for name in CONTROLS:
+        if name not in answers:
+            notes.append(_lacking(name))
+            continue
+        heard, control = align(cases, answers[name])
+        if heard is None:
+            notes.append(f"{name}: none of its utterances is in the test set.")
+            continue
+        failed = [row["id"] for row in control.rows if row.get("error")]
+        if failed:
+            notes.append(
+                f"{name}: the system failed on {len(failed)} of "
+                f"{len(control)} ({some(failed)}); they count as unparsed."
+            )
+        scores = resample_scores(
+            heard,
+            [heard.guesses, control.guesses],
+            ("ua",),
+            unit,
+            samples,
+            seed,
+        )[:, 0]
+        low, high = interval(scores[1])
+        controls[name] = {
+            "n": len(heard),
+            "ua_true": score_all(heard, heard.guesses)["ua"],
+            "ua": score_all(heard, control.guesses)["ua"],
+            "interval": [low, high],
+            "at_chance": bool(low <= chance + 1e-9 and chance <= high + 1e-9),
+        }
+        drops[name] = scores[0] - scores[1]
+    against = [name for name in WITHOUT_AUDIO if name in controls]
+    sensitivity = None
+    if against:
+        own = [controls[name] for name in against]
+        sensitivity = {
+            "value": float(np.mean([c["ua_true"] - c["ua"] for c in own])),
+            "interval": interval(np.mean([drops[n] for n in against], axis=0)),
+            "against": against,
+        }
+    if conflict is None:
+        notes.append(
+            "No answers to a corpus of conflicts (conflict.jsonl): who is "
+            "followed, words or voice, is not measured."
+        )
+    return {
+        "chance": chance,
+        "controls": controls,
+        "sensitivity": sensitivity,
+        "conflict": None if conflict is None else follow(conflict, notes),
+        "notes": notes,
+    }
+
+
+def follow(conflict: Cases, notes: list[str]) -> dict:
+    """How often a system names the emotion of the voice, or of the words.
+
+    Arguments
+    ---------
+    conflict : Cases
+        Items with ``voice_emotion``, ``word_emotion`` and ``cell``.
+    notes : list of str
+        Gets what is left out.
+
+    Returns
+    -------
+    dict
+        cells (name -> n, voice, words, other: shares; voice_interval and
+        words_interval: 95 %, exact binomial), languages (language -> the
+        same of its mismatched cell), follows ("voice", "words" or "neither")
+        and p_value (sign test of voice against words where they disagree).
+    """
+    known = [
+        i
+        for i, item in enumerate(conflict.items)
+        if item.get("cell") in CELLS
+        and item.get("voice_emotion") in conflict.labels
+        and item.get("word_emotion") in conflict.labels
+    ]
+    if len(known) < len(conflict):
+        notes.append(
+            f"{len(conflict) - len(known)} of {len(conflict)} conflicts do not "
+            "tell voice_emotion, word_emotion and cell, and are left out."
+        )
+    if not known:
+        return {"cells": {}, "languages": {}, "follows": None, "p_value": None}
+    conflict = conflict.select(np.array(known))
+    places = {name: i for i, name in enumerate(conflict.labels)}
+    voice = np.array([places[v] for v in conflict.field("voice_emotion")])
+    words = np.array([places[w] for w in conflict.field("word_emotion")])
+    cell = np.array(conflict.field("cell"))
+    language = np.array([str(v) for v in conflict.field("language")])
+    said = conflict.guesses
+    cells = {
+        name: _shares(
+            said[cell == name], voice[cell == name], words[cell == name]
+        )
+        for name in CELLS
+        if (cell == name).any()
+    }
+    apart = cell == "mismatched"
+    languages = {
+        name: _shares(
+            *(a[apart & (language == name)] for a in (said, voice, words))
+        )
+        for name in np.unique(language[apart]).tolist()
+    }
+    followed = int((said[apart] == voice[apart]).sum())
+    against = int((said[apart] == words[apart]).sum())
+    p_value, follows = 1.0, "neither"
+    if followed + against:
+        p_value = float(binomtest(followed, followed + against).pvalue)
+    if p_value < 0.05:
+        follows = "voice" if followed > against else "words"
+    return {
+        "cells": cells,
+        "languages": languages,
+        "follows": follows,
+        "p_value": p_value,
+    }
+
+
+def page(result: dict) -> str:
+    """The suite's section of the report, as Markdown."""
+    sections = []
+    if result["controls"]:
+        rows = [["control", "UA", "95 %", "true audio", "at chance?", "n"]]
+        for name, own in result["controls"].items():
+            low, high = own["interval"]
+            rows.append(
+                [
+                    name.replace("_", " "),
+                    shown(own["ua"]),
+                    f"[{100 * low:.1f}, {100 * high:.1f}]",
+                    shown(own["ua_true"]),
+                    "yes" if own["at_chance"] else "no",
+                    str(own["n"]),
+                ]
+            )
+        sections.append(markdown_table(rows))
+        sections.append(f"Chance is {shown(result['chance'])}.")
+    if result["sensitivity"]:
+        own = result["sensitivity"]
+        low, high = own["interval"]
+        sections.append(
+            f"Audio sensitivity {100 * own['value']:.1f} points "
+            f"[{100 * low:.1f}, {100 * high:.1f}]: UA with the true audio "
+            f"less the mean with {' and '.join(own['against'])}."
+        )
+    conflict = result["conflict"]
+    if conflict and conflict["cells"]:
+        rows = [["conflicts", "as the voice", "as the words", "other", "n"]]
+        parts = {**conflict["cells"]}
+        for language, own in conflict["languages"].items():
+            parts[f"mismatched, {language}"] = own
+        for name, own in parts.items():
+            rows.append(
+                [
+                    name.replace("_", " "),
+                    _with_interval(own, "voice"),
+                    _with_interval(own, "words"),
+                    shown(own["other"]),
+                    str(own["n"]),
+                ]
+            )
+        sections.append(markdown_table(rows))
+        sections.append(
+            f"Where they disagree, this system follows **"
+            f"{conflict['follows']}** (p {conflict['p_value']:.3g})."
+        )
+    return "\n\n".join(sections)
+
+
+def _shares(said, voice, words):
+    as_voice, as_words = said == voice, said == words
+    return {
+        "n": len(said),
+        "voice": float(as_voice.mean()),
+        "voice_interval": _binomial(as_voice),
+        "words": float(as_words.mean()),
+        "words_interval": _binomial(as_words),
+        "other": float((~as_voice & ~as_words).mean()),
+    }
+
+
+def _binomial(right):
+    found = binomtest(int(right.sum()), len(right)).proportion_ci()
+    return [float(found.low), float(found.high)]
+
+
+def _with_interval(own, key):
+    low, high = own[f"{key}_interval"]
+    return f"{shown(own[key])} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _lacking(name):
+    if name == TRANSCRIPT:
+        return (
+            "transcript_only: no answers; a system in Python needs read(text, "
+            "language), one outside a file transcript_only.jsonl."
+        )
+    return f"{name}: no answers to this control."
