@@ -1,4 +1,4 @@
-"""Edits of a reasoning: the style turned round, other words, another emotion."""
+"""Edits of a reasoning: style turned round, other words, another emotion."""
 
 import re
 

@@ -1,16 +1,19 @@
 """Model folders of ours as systems that the suites can ask."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from speechbrain_c2ser.chain_of_thought.answer_parsing import CHINESE
 from speechbrain_c2ser.chain_of_thought.answers import (
     explicit_answer,
+    label_answers,
     split_before_emotion,
 )
-from speechbrain_c2ser.chain_of_thought.languages import answer_language
+from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.evaluation.suites.disturbances import RATE, silence
 
 MAX_NEW_TOKENS = 100
@@ -62,7 +65,21 @@ class DescribingSystem:
 
     def go_on(self, wave: np.ndarray, beginning: str) -> dict:
         """Probabilities of the labels behind a reasoning."""
-        return self.c2ser.weigh(wave, beginning)
+        c2ser = self.c2ser
+        language = "zh" if CHINESE.search(beginning) else "en"
+        candidates = label_answers(
+            c2ser.hparams.label_space, "explicit", language
+        )
+        wavs, wav_lens = _batch([wave])
+        with torch.no_grad(), c2ser.inference_ctx:
+            told = c2ser.mods.model.score_labels(
+                wavs.to(c2ser.device),
+                wav_lens.to(c2ser.device),
+                [c2ser.prompt("explicit")],
+                candidates,
+                answer_prefixes=[beginning],
+            )
+        return dict(zip(candidates, told[0].tolist(), strict=True))
 
     def _describe(self, waves, mode, **options):
         return self.c2ser.describe_batch(
@@ -93,3 +110,59 @@ class ClassifyingSystem:
             dict(zip(self.classifier.labels, row, strict=True))
             for row in probabilities.tolist()
         ]
+
+
+def load_own(
+    source: str | Path, mode: str = "explicit", device: str | None = None
+) -> DescribingSystem | ClassifyingSystem:
+    """A folder of ours as a system.
+
+    Arguments
+    ---------
+    source : str or Path
+        A C2SER or classifier folder.
+    mode : str
+        How a C2SER model answers: "explicit" or "implicit".
+    device : str or None
+        "cpu", "cuda" ...
+
+    Raises
+    ------
+    ValueError
+        If it is no folder of a model.
+    """
+    run_opts = {"device": device} if device else None
+    settings = Path(find_folder(source)) / "hyperparams.yaml"
+    if not settings.is_file():
+        raise ValueError(f"{source} holds no model: no hyperparams.yaml.")
+    text = settings.read_text(encoding="utf-8")
+    # Only what answers in words has languages.
+    if re.search(r"^languages:", text, re.MULTILINE):
+        from speechbrain_c2ser.inference.c2ser import C2SER
+
+        return DescribingSystem(
+            C2SER.from_hparams(source, run_opts=run_opts), mode
+        )
+    from speechbrain_c2ser.inference.classifier import EmotionClassifier
+
+    return ClassifyingSystem(
+        EmotionClassifier.from_hparams(source, run_opts=run_opts)
+    )
+
+
+def _row(said):
+    return {
+        "text": said.text,
+        "label": said.text_emotion,
+        "probabilities": said.probabilities,
+        "style": said.style,
+        "content": said.content,
+    }
+
+
+def _batch(waves):
+    """Waveforms padded [B, T], and their relative lengths [B]."""
+    waves = [torch.as_tensor(np.asarray(w, dtype=np.float32)) for w in waves]
+    lengths = torch.tensor([len(wave) for wave in waves])
+    padded = pad_sequence(waves, batch_first=True)
+    return padded, lengths / padded.shape[1]

@@ -243,8 +243,10 @@ def page(result: dict) -> str:
         for own in asked["questions"]:
             table.append([own["question"], shown(own["ua"]), str(own["n"])])
         sections.append(markdown_table(table))
-        same = "" if asked["same"] is None else (
-            f" Answered alike in all: {shown(asked['same'])}."
+        same = (
+            ""
+            if asked["same"] is None
+            else (f" Answered alike in all: {shown(asked['same'])}.")
         )
         sections.append(
             f"UA spreads over {100 * asked['spread']:.1f} points.{same}"
