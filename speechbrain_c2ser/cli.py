@@ -9,7 +9,10 @@ import json
 import sys
 from pathlib import Path
 
-from speechbrain_c2ser.evaluation.suites.command import add_options
+from speechbrain_c2ser.evaluation.suites.command import (
+    add_disturb,
+    add_options,
+)
 from speechbrain_c2ser.training.memory import keep_freed_memory
 
 
@@ -127,7 +130,8 @@ def _add_evaluate(commands):
     evaluate.add_argument(
         "predictions",
         help="table (JSONL, JSON, CSV, TSV) of id and text and / or label, "
-        "perhaps probabilities",
+        "perhaps probabilities; or a system to be asked: a model folder, or "
+        "module:callable",
     )
     evaluate.add_argument(
         "--reference",
@@ -170,6 +174,7 @@ def _add_evaluate(commands):
         help="of the figures (default: the predictions' name)",
     )
     add_options(evaluate)
+    add_disturb(commands)
     compare = commands.add_parser(
         "compare", help="two results of `evaluate`, by a paired bootstrap"
     )
@@ -327,6 +332,7 @@ def _convert_emotion2vec(options):
 
 def _evaluate(options):
     from speechbrain_c2ser.evaluation.predictions import read_predictions
+    from speechbrain_c2ser.evaluation.probabilities import all_or_none
     from speechbrain_c2ser.evaluation.references import (
         find_space,
         own_references,
@@ -341,14 +347,26 @@ def _evaluate(options):
         summary,
         unparsed_answers,
     )
-    from speechbrain_c2ser.evaluation.suites.command import run_options
+    from speechbrain_c2ser.evaluation.suites.command import (
+        ask_system,
+        names_system,
+        run_options,
+    )
     from speechbrain_c2ser.evaluation.suites.running import (
         as_sections,
         write_result,
     )
 
     path = Path(options.predictions)
-    predictions = read_predictions(path)
+    folder = Path(options.output or path.with_suffix(""))
+    # The suites name and count what a plain evaluation refuses.
+    lenient = bool(options.suites) or names_system(options.predictions)
+    system, faults = None, [] if lenient else None
+    if names_system(options.predictions):
+        folder = Path(options.output or "evaluation")
+        predictions, system = ask_system(options, folder)
+    else:
+        predictions = read_predictions(path, faults)
     if options.reference:
         references = read_references(options.reference)
     else:
@@ -360,7 +378,7 @@ def _evaluate(options):
 
         judge = label_judge(TextLLM(options.llm, options.device), space)
     result = evaluate(
-        predictions,
+        all_or_none(predictions) if lenient else predictions,
         references,
         space,
         judge,
@@ -370,10 +388,11 @@ def _evaluate(options):
         options.seed,
         options.group_by,
     )
-    folder = Path(options.output or path.with_suffix(""))
     sections = []
     if options.suites:
-        found = run_options(options, predictions, references, space)
+        found = run_options(
+            options, predictions, references, space, system, faults or ()
+        )
         write_result(found, folder)
         sections = as_sections(found)
     pictures = write_evaluation(

@@ -82,7 +82,9 @@ def write_predictions(rows, path):
     write_atomic("".join(lines), path)
 
 
-def read_predictions(path: str | Path) -> list[dict]:
+def read_predictions(
+    path: str | Path, faults: list[str] | None = None
+) -> list[dict]:
     """Read predictions.
 
     Arguments
@@ -93,6 +95,9 @@ def read_predictions(path: str | Path) -> list[dict]:
         in :mod:`speechbrain_c2ser.data.columns`): beside a "prediction", a
         "label" is what is true; an "emotion" beside neither is what was
         predicted. Whole numbers as ids are their digits.
+    faults : list of str or None
+        Where given, probabilities that are none are taken out of their row
+        and told here, instead of an error.
 
     Returns
     -------
@@ -119,6 +124,8 @@ def read_predictions(path: str | Path) -> list[dict]:
             if isinstance(row.get(field), str):
                 row[field] = row[field].strip()
         named.append(take_probabilities(row))
+    if faults is not None:
+        _set_aside(named, path, faults)
     check_predictions(named, path)
     return named
 
@@ -162,6 +169,22 @@ def check_predictions(rows, name):
         raise PredictionError(
             f"{name} holds {len(twice)} ids twice or more ({some(twice)}): "
             "leave one prediction of each utterance."
+        )
+
+
+def _set_aside(rows, path, faults):
+    """Take probabilities that are none out of their rows, and tell."""
+    told = []
+    for row in rows:
+        try:
+            check_probabilities(row, path)
+        except PredictionError as error:
+            told.append(str(error))
+            del row["probabilities"]
+    if told:
+        faults.append(
+            f"{len(told)} of {len(rows)} predictions of {path} have "
+            f"probabilities that are set aside. The first: {told[0]}"
         )
 
 

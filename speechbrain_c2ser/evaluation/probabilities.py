@@ -108,6 +108,21 @@ def check_probabilities(row: dict, name: str) -> None:
         )
 
 
+def all_or_none(rows: list[dict]) -> list[dict]:
+    """The rows, without any probabilities where only some of them give them.
+
+    Example
+    -------
+    >>> all_or_none([{"id": "a", "probabilities": {"sad": 1.0}}, {"id": "b"}])
+    [{'id': 'a'}, {'id': 'b'}]
+    """
+    if all(row.get("probabilities") for row in rows):
+        return rows
+    return [
+        {k: v for k, v in row.items() if k != "probabilities"} for row in rows
+    ]
+
+
 def within(probabilities: dict, space: LabelSpace) -> dict:
     """A system's probabilities of its own labels, as those of a closed set.
 

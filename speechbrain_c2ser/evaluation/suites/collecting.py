@@ -70,6 +70,87 @@ class Answers:
     phrasings: dict = field(default_factory=dict)
     errors: dict = field(default_factory=dict)
 
+    @property
+    def notes(self) -> list[str]:
+        """What failed, counted, with the first of each."""
+        return [
+            f"{name}: the system failed on {len(failed)}, first "
+            f"{next(iter(failed))}: {next(iter(failed.values()))}."
+            for name, failed in self.errors.items()
+        ]
+
+
+def ask_for_suites(
+    system: System,
+    items: dict,
+    rows: list[dict],
+    space: LabelSpace,
+    suites: list[str],
+    conflicts: dict | None = None,
+    most: int | None = None,
+    seed: int = 0,
+    noises: list[np.ndarray] | None = None,
+    answers: Answers | None = None,
+    read: Callable = read_item,
+) -> Answers:
+    """Everything that suites need of a system, beyond its plain answers.
+
+    Arguments
+    ---------
+    system : System
+        See :mod:`.asking`.
+    items : dict
+        Manifest of the test set.
+    rows : list of dict
+        The system's answers to it.
+    space : LabelSpace
+        The labels.
+    suites : list of str
+        Names of suites.
+    conflicts : dict or None
+        Manifest of a corpus of conflicts; asked whole.
+    most : int or None
+        Utterances of the test set that are asked again.
+    seed : int
+        Of all chance.
+    noises : list of np.ndarray or None
+        Own noise.
+    answers : Answers or None
+        What was answered before; not asked again.
+    read : callable
+        ``row -> waveform``.
+
+    Returns
+    -------
+    Answers
+    """
+    found = answers or Answers()
+    chosen = choose(items, most, seed)
+    wanted = [
+        name
+        for suite in suites
+        for name in CONDITIONS.get(suite, ())
+        if name not in found.conditions
+    ]
+    conditions, errors = ask_conditions(
+        system, chosen, wanted, seed, noises, read
+    )
+    found.conditions |= conditions
+    found.errors |= errors
+    if "words" in suites and conflicts and CONFLICT not in found.conditions:
+        found.conditions[CONFLICT], failed = ask_plain(system, conflicts, read)
+        if failed:
+            found.errors[CONFLICT] = failed
+    if "reasoning" in suites:
+        own = [row for row in rows if row["id"] in chosen]
+        found.edited, failed = ask_edits(system, items, own, space, seed, read)
+        if failed:
+            found.errors["edits"] = failed
+        found.phrasings, failed = ask_phrasings(system, chosen, read)
+        if failed:
+            found.errors["phrasings"] = failed
+    return found
+
 
 def ask_plain(
     system: System, items: dict, read: Callable = read_item

@@ -1,10 +1,14 @@
-"""What `c2ser evaluate` takes and does for the suites."""
+"""What `c2ser evaluate` and `c2ser disturb` take and do for the suites.
+
+Light to import: what is heavy is imported when it is used.
+"""
 
 import argparse
 from pathlib import Path
 
 SUITES_HELP = (
-    "all, or some of labels, soft, calibration, fairness with commas between"
+    "all, or some of labels, soft, calibration, fairness, robustness, words, "
+    "reasoning with commas between"
 )
 
 
@@ -25,11 +29,99 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the system's predictions of a validation set, with their true "
         "`emotion`: fits a temperature and sets of labels",
     )
+    group.add_argument(
+        "--answers",
+        metavar="FOLDER",
+        help="predictions of the manifests of `c2ser disturb`, each named "
+        "after its condition: noise_10.jsonl, silence.jsonl ...",
+    )
+    group.add_argument(
+        "--conflict",
+        metavar="FILE",
+        help="manifest of a corpus of conflicts (recipes/Synthetic/"
+        "prepare_conflict.py), answered in conflict.jsonl of --answers",
+    )
+    group.add_argument(
+        "--mode",
+        choices=("explicit", "implicit"),
+        default="explicit",
+        help="how a model folder that answers in words is asked",
+    )
+    group.add_argument(
+        "--ask-at-most",
+        type=int,
+        default=200,
+        metavar="N",
+        help="utterances of which a system in Python is asked again",
+    )
+    add_noise(group)
     group.add_argument("--name", help="of the system, in report and card")
 
 
+def add_disturb(commands) -> None:
+    """The command `disturb`: manifests of disturbed audio, to be answered."""
+    disturb = commands.add_parser(
+        "disturb",
+        help="disturbed copies of a corpus, for systems outside Python",
+    )
+    disturb.set_defaults(run=run_disturb)
+    disturb.add_argument("manifest", help="manifest or list of the test set")
+    disturb.add_argument("output", help="folder of manifests and audio")
+    disturb.add_argument(
+        "--conditions",
+        metavar="NAMES",
+        help="with commas between (default: all, and the controls)",
+    )
+    disturb.add_argument("--seed", type=int, default=0)
+    add_noise(disturb)
+
+
+def add_noise(parser) -> None:
+    """The option of one's own noise."""
+    parser.add_argument(
+        "--noise",
+        metavar="FOLDER",
+        help="recordings of noise (default: synthesized, speech-shaped)",
+    )
+
+
+def run_disturb(options: argparse.Namespace) -> int:
+    """Write the disturbed corpus; 1 if some items failed."""
+    from speechbrain_c2ser.evaluation.references import read_references
+    from speechbrain_c2ser.evaluation.suites.disturbed_corpus import (
+        conditions_of,
+        read_noises,
+        write_disturbed,
+    )
+
+    found = write_disturbed(
+        read_references(options.manifest),
+        options.output,
+        conditions_of(options.conditions),
+        options.seed,
+        read_noises(options.noise),
+    )
+    for key, error in found.errors.items():
+        print(f"c2ser: {key}: {error}")
+    print(
+        f"{found.written} utterances in {len(found.manifests)} conditions: "
+        f"answer each {options.output}/CONDITION.json into CONDITION.jsonl."
+    )
+    return int(bool(found.errors))
+
+
+def names_system(name: str) -> bool:
+    """Whether the command is given a system to ask, not its predictions."""
+    return Path(name).is_dir() or (":" in name and not Path(name).exists())
+
+
 def run_options(
-    options: argparse.Namespace, predictions: list, references: dict, space
+    options: argparse.Namespace,
+    predictions: list,
+    references: dict,
+    space,
+    system=None,
+    notes: list = (),
 ) -> dict:
     """The suites that the options name, over predictions already read.
 
@@ -43,6 +135,10 @@ def run_options(
         Id -> what is true.
     space : LabelSpace
         The closed set.
+    system : System or None
+        To be asked again; what it answers is kept in the output folder.
+    notes : list of str
+        What was set aside before.
 
     Returns
     -------
@@ -50,26 +146,121 @@ def run_options(
         As :func:`.running.run_suites`.
     """
     from speechbrain_c2ser.evaluation.predictions import read_predictions
-    from speechbrain_c2ser.evaluation.references import own_references
+    from speechbrain_c2ser.evaluation.references import (
+        own_references,
+        read_references,
+    )
     from speechbrain_c2ser.evaluation.suites.cases import build_cases
+    from speechbrain_c2ser.evaluation.suites.collecting import (
+        CONFLICT,
+        Answers,
+        ask_for_suites,
+        read_answers,
+    )
+    from speechbrain_c2ser.evaluation.suites.disturbed_corpus import (
+        read_noises,
+    )
     from speechbrain_c2ser.evaluation.suites.running import (
         Evidence,
         find_suites,
         run_suites,
     )
 
-    names = find_suites(options.suites)
+    names, notes = find_suites(options.suites), list(notes)
+
+    def read(path):
+        return read_predictions(path, notes)
+
     validation = None
     if options.validation:
-        rows = read_predictions(options.validation)
+        rows = read(options.validation)
         validation = build_cases(
             rows, own_references(rows, options.validation), space
         )
     others = {
-        Path(path).stem: build_cases(read_predictions(path), references, space)
+        Path(path).stem: build_cases(read(path), references, space)
         for path in options.against
     }
+    conflicts = {}
+    if options.conflict:
+        conflicts = read_references(options.conflict)
+    answers = Answers()
+    if options.answers:
+        answers.conditions = read_answers(options.answers, read)
+    if system is not None:
+        answers = ask_for_suites(
+            system,
+            references,
+            predictions,
+            space,
+            names,
+            conflicts,
+            options.ask_at_most,
+            options.seed,
+            read_noises(options.noise),
+            answers,
+        )
+    given = dict(answers.conditions)
+    conflict = given.pop(CONFLICT, None)
+    if conflict is not None and not conflicts:
+        notes.append(
+            "conflict.jsonl was not read: --conflict names no manifest."
+        )
+        conflict = None
     evidence = Evidence(
-        build_cases(predictions, references, space), validation, others
+        build_cases(predictions, references, space),
+        validation,
+        others,
+        {n: build_cases(rows, references, space) for n, rows in given.items()},
+        conflict and build_cases(conflict, conflicts, space),
+        answers.edited,
+        {
+            question: build_cases(rows, references, space)
+            for question, rows in answers.phrasings.items()
+        },
+        notes + answers.notes,
     )
     return run_suites(names, evidence, options.samples, options.seed)
+
+
+def ask_system(
+    options: argparse.Namespace, folder: Path
+) -> tuple[list[dict], object]:
+    """Load the system that the command names, and ask it of the test set.
+
+    Returns
+    -------
+    predictions : list of dict
+        Kept as predictions.jsonl in the output folder too.
+    system : System
+    """
+    from speechbrain_c2ser.evaluation.predictions import (
+        PredictionError,
+        write_predictions,
+    )
+    from speechbrain_c2ser.evaluation.references import read_references
+    from speechbrain_c2ser.evaluation.suites.asking import import_system
+    from speechbrain_c2ser.evaluation.suites.collecting import ask_plain
+
+    if not options.reference:
+        raise PredictionError(
+            "A system is asked of a manifest: give --reference FILE."
+        )
+    items = read_references(options.reference)
+    if Path(options.predictions).is_dir():
+        from speechbrain_c2ser.evaluation.suites.own_systems import load_own
+
+        system = load_own(options.predictions, options.mode, options.device)
+    else:
+        system = import_system(options.predictions)
+    rows, errors = ask_plain(system, items)
+    if len(errors) == len(rows):
+        key = next(iter(errors))
+        raise PredictionError(
+            f"The system failed on every utterance, first {key!r}: "
+            f"{errors[key]}."
+        )
+    for key, error in errors.items():
+        print(f"c2ser: {key}: {error}")
+    write_predictions(rows, folder / "predictions.jsonl")
+    return rows, system

@@ -15,6 +15,7 @@ from speechbrain_c2ser.data.chance import rng_of
 RATE = 16000
 # A system may refuse digital zeros; this is silence to any ear.
 SILENCE = 10 ** (-70 / 20)
+SILENT_SECONDS = 2
 MU = 255.0
 
 
@@ -170,7 +171,8 @@ DISTURBANCES: dict[str, Callable] = {
 }
 # Audio that tells nothing, or too little: what is left is not heard.
 CONTROLS: dict[str, Callable] = {
-    "silence": lambda w, r: silence(len(w), r),
+    # Always as long: how long one spoke tells something of how.
+    "silence": lambda w, r: silence(SILENT_SECONDS * RATE, r),
     "mask_20": lambda w, r: mask(w, r, 0.2),
     "mask_100": lambda w, r: mask(w, r, 1.0),
 }

@@ -72,9 +72,9 @@ class DescribingSystem:
         )
         wavs, wav_lens = _batch([wave])
         with torch.no_grad(), c2ser.inference_ctx:
-            told = c2ser.mods.model.score_labels(
-                wavs.to(c2ser.device),
-                wav_lens.to(c2ser.device),
+            model = c2ser.mods.model
+            told = model.score_labels(
+                model.listen(wavs.to(c2ser.device), wav_lens.to(c2ser.device)),
                 [c2ser.prompt("explicit")],
                 candidates,
                 answer_prefixes=[beginning],

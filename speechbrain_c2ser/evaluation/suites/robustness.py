@@ -39,7 +39,7 @@ def compute(
         labels that stay); worst (name); and notes.
     """
     unit, notes = speaker_unit(cases)
-    found = {}
+    found, asked = {}, {}
     for name in DISTURBANCES:
         if name not in answers:
             continue
@@ -48,11 +48,7 @@ def compute(
         if before is None:
             notes.append(f"{name}: none of its utterances is in the test set.")
             continue
-        if len(before) < len(cases):
-            notes.append(
-                f"{name}: {len(before)} of {len(cases)} utterances were asked "
-                "again; the others are left out of its figures."
-            )
+        asked.setdefault(len(before), []).append(name)
         failed = [row["id"] for row in after.rows if row.get("error")]
         if failed:
             notes.append(
@@ -87,6 +83,12 @@ def compute(
                 "folder (--answers)."
             ],
         }
+    for n, names in asked.items():
+        if n < len(cases):
+            notes.append(
+                f"{n} of {len(cases)} utterances were asked again under "
+                f"{', '.join(names)}; the others are left out there."
+            )
     worst = min(found, key=lambda name: found[name]["change"])
     return {"conditions": found, "worst": worst, "notes": notes}
 

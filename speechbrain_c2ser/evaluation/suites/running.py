@@ -9,7 +9,10 @@ from speechbrain_c2ser.evaluation.suites import (
     calibration,
     fairness,
     labels,
+    reasoning,
+    robustness,
     soft,
+    words,
 )
 from speechbrain_c2ser.evaluation.suites.cases import Cases
 
@@ -20,6 +23,9 @@ TITLES = {
     "soft": "Soft labels: against the raters' votes",
     "calibration": "Calibration: what a confidence means",
     "fairness": "Fairness: gaps between groups",
+    "robustness": "Robustness: the audio disturbed",
+    "words": "Words or tone: what is listened to",
+    "reasoning": "Faithful reasoning: whether reasons are true and used",
 }
 NAMES = tuple(TITLES)
 PAGES = {
@@ -27,6 +33,9 @@ PAGES = {
     "soft": soft.page,
     "calibration": calibration.page,
     "fairness": fairness.page,
+    "robustness": robustness.page,
+    "words": words.page,
+    "reasoning": reasoning.page,
 }
 
 
@@ -42,11 +51,26 @@ class Evidence:
         Its answers to a validation set.
     others : dict
         Name -> Cases of other systems on the same references.
+    answers : dict
+        Condition (a disturbance or a control) -> Cases.
+    conflict : Cases or None
+        Answers to a corpus of conflicts.
+    edited : dict
+        Kind of edit -> answers, as :func:`.reasoning.compute` wants them.
+    phrasings : dict
+        Question -> Cases.
+    notes : list of str
+        What was set aside before.
     """
 
     cases: Cases
     validation: Cases | None = None
     others: dict = field(default_factory=dict)
+    answers: dict = field(default_factory=dict)
+    conflict: Cases | None = None
+    edited: dict = field(default_factory=dict)
+    phrasings: dict = field(default_factory=dict)
+    notes: list = field(default_factory=list)
 
 
 def find_suites(names: str) -> list[str]:
@@ -99,12 +123,21 @@ def run_suites(
         "soft": lambda: soft.compute(cases),
         "calibration": lambda: calibration.compute(cases, evidence.validation),
         "fairness": lambda: fairness.compute(cases, samples, seed),
+        "robustness": lambda: robustness.compute(
+            cases, evidence.answers, samples, seed
+        ),
+        "words": lambda: words.compute(
+            cases, evidence.answers, evidence.conflict, samples, seed
+        ),
+        "reasoning": lambda: reasoning.compute(
+            cases, evidence.answers, evidence.edited, evidence.phrasings
+        ),
     }
     return {
         "schema": SCHEMA,
         "labels": cases.labels,
         "n": len(cases),
-        "notes": cases.notes,
+        "notes": [*evidence.notes, *cases.notes],
         "suites": {name: runs[name]() for name in names},
     }
 

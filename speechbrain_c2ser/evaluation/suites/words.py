@@ -50,7 +50,7 @@ def compute(
     Returns
     -------
     dict
-        chance, controls (name -> n, ua_true, ua, interval, at_chance),
+        chance, controls (name -> n, ua_true, ua, interval, verdict),
         sensitivity (value, interval, against) or None, conflict (see
         :func:`follow`) or None, and notes.
     """
@@ -80,13 +80,18 @@ def compute(
             samples,
             seed,
         )[:, 0]
+        by_utterance = resample_scores(
+            heard, [control.guesses], ("ua",), "utterance", samples, seed
+        )[0, 0]
         low, high = interval(scores[1])
         controls[name] = {
             "n": len(heard),
             "ua_true": score_all(heard, heard.guesses)["ua"],
             "ua": score_all(heard, control.guesses)["ua"],
             "interval": [low, high],
-            "at_chance": bool(low <= chance + 1e-9 and chance <= high + 1e-9),
+            "verdict": against_chance(
+                chance, [[low, high], interval(by_utterance)]
+            ),
         }
         drops[name] = scores[0] - scores[1]
     against = [name for name in WITHOUT_AUDIO if name in controls]
@@ -110,6 +115,21 @@ def compute(
         "conflict": None if conflict is None else follow(conflict, notes),
         "notes": notes,
     }
+
+
+def against_chance(chance: float, intervals: list[list[float]]) -> str:
+    """Where a control stands, by the widest of its intervals.
+
+    Example
+    -------
+    >>> against_chance(0.25, [[0.26, 0.3], [0.24, 0.3]])
+    'at chance'
+    """
+    if max(high for _, high in intervals) < chance - 1e-9:
+        return "below"
+    if min(low for low, _ in intervals) > chance + 1e-9:
+        return "above"
+    return "at chance"
 
 
 def follow(conflict: Cases, notes: list[str]) -> dict:
@@ -184,7 +204,7 @@ def page(result: dict) -> str:
     """The suite's section of the report, as Markdown."""
     sections = []
     if result["controls"]:
-        rows = [["control", "UA", "95 %", "true audio", "at chance?", "n"]]
+        rows = [["control", "UA", "95 %", "true audio", "chance?", "n"]]
         for name, own in result["controls"].items():
             low, high = own["interval"]
             rows.append(
@@ -193,12 +213,16 @@ def page(result: dict) -> str:
                     shown(own["ua"]),
                     f"[{100 * low:.1f}, {100 * high:.1f}]",
                     shown(own["ua_true"]),
-                    "yes" if own["at_chance"] else "no",
+                    own["verdict"],
                     str(own["n"]),
                 ]
             )
         sections.append(markdown_table(rows))
-        sections.append(f"Chance is {shown(result['chance'])}.")
+        sections.append(
+            f"Chance is {shown(result['chance'])}. A control above it gives "
+            "the emotion away without being heard; shuffled audio is of "
+            "another emotion, so that who listens falls below."
+        )
     if result["sensitivity"]:
         own = result["sensitivity"]
         low, high = own["interval"]
