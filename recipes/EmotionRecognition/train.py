@@ -8,7 +8,8 @@
 
 The features of a frozen encoder are computed once and kept. The checkpoint
 with the best valid UA becomes a folder that ``EmotionClassifier`` loads; with
-no valid manifest it is the last one. Where there is a test manifest, its
+no valid manifest it is the last one. A yaml with a ``discriminant`` has its
+linear head fitted in closed form instead. Where there is a test manifest, its
 predictions are written for `c2ser evaluate`.
 """
 
@@ -18,6 +19,7 @@ import sys
 
 import speechbrain as sb
 import torch
+from closed_form import fit_head
 from speechbrain.dataio.sampler import BalancingDataSampler
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
@@ -222,6 +224,8 @@ def train(hparams, run_opts):
         ``valid``: figures of the chosen epoch; ``test``: its predictions.
     """
     datasets = read_splits(hparams)
+    if "discriminant" in hparams:
+        return fit_head(hparams, run_opts, datasets)
     model = hparams["model"]
     rows = [data["row"] for data in datasets["train"].data.values()]
     if hparams["weigh_classes"]:

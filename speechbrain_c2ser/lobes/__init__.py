@@ -25,6 +25,7 @@ PUBLIC = {
     "FrameHead": "heads.frame",
     "FrameProjection": "classifier.networks",
     "LanguageModel": "speech_llm.language_model",
+    "LayerConcat": "encoders.layer_concat",
     "LayerMix": "encoders.layer_mix",
     "LinearConnector": "speech_llm.connectors",
     "LogMel": "encoders.log_mel",

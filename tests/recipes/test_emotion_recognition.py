@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import HubertConfig, Wav2Vec2FeatureExtractor
 
+from speechbrain_c2ser.checkpoints.classifier_folder import load_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.data.manifest import (
     ManifestError,
@@ -28,6 +29,8 @@ RECIPES = ROOT / "recipes" / "EmotionRecognition"
 HPARAMS = ROOT / "hparams" / "emotion_recognition"
 EMOTIONS = ("angry", "happy", "neutral", "sad")
 PROBES = ("probe", "emobox")
+# Over a Whisper of one layer.
+FROZEN = ["--layers=[0]", "--keep_layers=1"]
 OVERLAY = "# Overlay on:"
 # Every yaml, and every overlay on the first yaml that it names.
 CASES = [
@@ -44,7 +47,7 @@ def recipe():
     """recipe(name) -> the script as a module."""
     sys.path.insert(0, str(RECIPES))
     # other recipes have scripts of these names too
-    names = ("train", "folds", "cross_validate")
+    names = ("train", "folds", "cross_validate", "closed_form")
     kept = {name: sys.modules.pop(name, None) for name in names}
     yield importlib.import_module
     sys.path.remove(str(RECIPES))
@@ -139,6 +142,8 @@ def arguments(base, overlay, sources):
             kind = overlay.stem.removeprefix("encoder_")
     if base in PROBES:
         argv.append(f"--encoder_source={sources[kind]}")
+    if base == "whisper_frozen":
+        argv += [f"--encoder_source={sources['whisper']}", *FROZEN]
     return argv
 
 
@@ -149,7 +154,8 @@ def test_every_yaml_in_debug_mode(
     base, overlay, recipe, corpus, sources, tmp_path
 ):
     argv = arguments(base, overlay, sources)
-    argv += options(corpus, tmp_path, batch_size=5)
+    batch_size = None if base == "whisper_frozen" else 5
+    argv += options(corpus, tmp_path, batch_size=batch_size)
     hparams, run_opts = load_experiment([*argv, "--debug"])
     found = recipe("train").train(hparams, run_opts)
     assert 0 <= found["valid"]["valid_ua"] <= 1
@@ -165,6 +171,36 @@ def test_every_yaml_in_debug_mode(
     expected = torch.tensor([row["probabilities"][n] for n in EMOTIONS])
     torch.testing.assert_close(probabilities, expected, atol=1e-4, rtol=1e-4)
     assert score == probabilities.max()
+
+
+def test_head_in_closed_form_learns_tones(recipe, corpus, sources, tmp_path):
+    argv = arguments("whisper_frozen", None, sources)
+    argv += options(corpus, tmp_path)
+    found = recipe("train").train(*load_experiment(argv))
+    right = [row["emotion"] == row["label"] for row in found["test"]]
+    assert sum(right) / len(right) >= 0.75
+    # the copies are kept apart from the recordings
+    kinds = [path.name for path in (tmp_path / "features").iterdir()]
+    assert sorted(name.partition("-")[2] for name in kinds) == [
+        "layer_means",
+        "layer_means-speed110",
+        "layer_means-speed90",
+    ]
+    folder = load_classifier(tmp_path / "classifier")
+    assert folder["extra"]["temperature"] == found["valid"]["temperature"]
+
+
+def test_copies_of_a_recording_are_held_out_together(recipe):
+    groups_of = recipe("closed_form").groups_of
+    rows = [{"id": "a", "speaker": "s"}, {"id": "b", "speaker": "s"}]
+    assert groups_of(rows) == [("id", "a"), ("id", "b")]
+    rows += [{"id": "c", "speaker": "t"}, {"id": "d"}]
+    assert groups_of(rows) == [
+        ("speaker", "s"),
+        ("speaker", "s"),
+        ("speaker", "t"),
+        ("id", "d"),
+    ]
 
 
 def test_network_from_scratch_learns_tones(recipe, corpus, tmp_path):

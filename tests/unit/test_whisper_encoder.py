@@ -243,6 +243,23 @@ def test_short_clips_and_silence_have_an_answer(samples):
         assert lengths == (samples // 160 + 1) // 2
 
 
+@torch.no_grad()
+def test_layers_left_out_change_none_below(folder, tmp_path):
+    whole = WhisperEncoder(folder)
+    early = WhisperEncoder(folder, keep_layers=1)
+    assert early.num_layers == 1 < whole.num_layers
+    wavs = torch.randn(1, 8000)
+    expected = whole.extract(wavs, all_layers=True).layers[0]
+    (layer,) = early.extract(wavs, all_layers=True).layers
+    assert torch.equal(layer, expected)
+    early.save_config(tmp_path)
+    again = WhisperEncoder(str(tmp_path), pretrained=False, keep_layers=1)
+    again.load_state_dict(early.state_dict())
+    assert torch.equal(again(wavs), early(wavs))
+    with pytest.raises(ValueError, match="keep_layers is 9"):
+        WhisperEncoder(folder, keep_layers=9)
+
+
 def test_features_stay_in_float32_under_bf16_autocast():
     model = encoder().eval()
     wavs, wav_lens = waveforms((0.5, 1.0), (0.3, 1.0))

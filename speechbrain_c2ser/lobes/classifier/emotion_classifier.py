@@ -28,7 +28,7 @@ class EmotionClassifier(nn.Module):
         Over the utterance vector.
     pooling : torch.nn.Module
         ``(frames, lengths, tokens) -> vector [B, C]``.
-    layer_mix : LayerMix or None
+    layer_mix : LayerMix | LayerConcat | None
         Mixes the encoder's layers; None takes its last frames.
     frame_network : torch.nn.Module or None
         ``(frames, lengths) -> (frames, lengths)``.
@@ -118,6 +118,21 @@ class EmotionClassifier(nn.Module):
             wavs, wav_lens, all_layers=self.layer_mix is not None
         )
 
+    def utterance_vectors(self, features):
+        """What the heads see: pooled frames.
+
+        Arguments
+        ---------
+        features : SpeechFeatures
+            From :meth:`features` or :meth:`from_cache`.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, C].
+        """
+        return self._pool(features)[0]
+
     def classify(self, features):
         """Every head's output for an encoder's features.
 
@@ -131,6 +146,10 @@ class EmotionClassifier(nn.Module):
         dict
             Head's name → output.
         """
+        return self.heads(*self._pool(features))
+
+    def _pool(self, features):
+        """Utterance vectors, and the frames and lengths they are of."""
         frames, lengths, tokens, layers = features
         if self.layer_mix is not None:
             frames = self.layer_mix(layers)
@@ -139,7 +158,7 @@ class EmotionClassifier(nn.Module):
         vector = self.pooling(frames, lengths, tokens)
         if self.vector_network is not None:
             vector = self.vector_network(vector)
-        return self.heads(vector, frames, lengths)
+        return vector, frames, lengths
 
     def predict(self, wavs, wav_lens=None):
         """Every head's probabilities or values for waveforms.

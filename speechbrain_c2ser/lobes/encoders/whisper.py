@@ -53,6 +53,9 @@ class WhisperEncoder(SpeechEncoder):
         bands; needed without ``source`` and refused with it.
     max_positions : int or None
         Longest window, in frames of 20 ms; as the five numbers above.
+    keep_layers : int | None
+        Leave out the transformer layers above the first so many: for what is
+        made of early layers alone, at a fraction of the time. None keeps all.
     freeze : bool
         No gradients, and eval mode even under ``train()``.
     pad_to_30s : bool
@@ -88,6 +91,7 @@ class WhisperEncoder(SpeechEncoder):
         ffn_size=None,
         n_mels=None,
         max_positions=None,
+        keep_layers=None,
         freeze=False,
         pad_to_30s=False,
         dropout=0.0,
@@ -113,6 +117,7 @@ class WhisperEncoder(SpeechEncoder):
             )
         else:
             self.encoder = _from_source(source, pretrained, save_path)
+        self._keep_layers(keep_layers)
         # Transformers loads in the file's own type (large-v3: fp16) and lets
         # the sinusoidal positions be trained; neither is wanted.
         self.encoder.float()
@@ -169,6 +174,19 @@ class WhisperEncoder(SpeechEncoder):
         return SpeechFeatures(
             frames, lengths, layers=layers if all_layers else None
         )
+
+    def _keep_layers(self, number):
+        """Drops the transformer layers above the first `number`."""
+        layers = self.encoder.layers
+        if number is None:
+            return
+        if not 0 < number <= len(layers):
+            raise ValueError(
+                f"keep_layers is {number}, but the encoder has {len(layers)} "
+                f"layers: give 1 to {len(layers)}."
+            )
+        self.encoder.layers = layers[:number]
+        self.encoder.config.encoder_layers = number
 
     def log_mel(self, wavs, wav_lens=None):
         """Whisper's log-mel features, each utterance on its own.
