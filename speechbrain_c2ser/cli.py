@@ -350,7 +350,9 @@ def _evaluate(options):
     from speechbrain_c2ser.evaluation.suites.command import (
         ask_system,
         names_system,
+        read_native_predictions,
         run_options,
+        write_oruk,
     )
     from speechbrain_c2ser.evaluation.suites.running import (
         as_sections,
@@ -365,6 +367,8 @@ def _evaluate(options):
     if names_system(options.predictions):
         folder = Path(options.output or "evaluation")
         predictions, system = ask_system(options, folder)
+    elif options.native:
+        predictions = read_native_predictions(options)
     else:
         predictions = read_predictions(path, faults)
     if options.reference:
@@ -417,6 +421,8 @@ def _evaluate(options):
         )
     for key, words in unparsed_answers(result, predictions)[:3]:
         print(f"unparsed, for example: {key}: {words!r}")
+    if options.oruk_bench:
+        print(write_oruk(result, references, options.oruk_bench))
     if not pictures:
         print("No pictures: matplotlib is not installed.")
     print(f"Report: {folder / 'report.md'}")

@@ -8,6 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from controls import as_section, run_controls
+
 from speechbrain_c2ser.evaluation.report.run_report import (
     print_report,
     write_report,
@@ -25,9 +27,15 @@ def main(argv=None):
     folder = arguments.report or arguments.output / "report"
     try:
         figures = write_report(arguments.output, folder)
+        controls = run_controls(arguments.output)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"report: {error}")
     print_report(figures, folder)
+    if controls is not None:
+        section = as_section(controls)
+        with open(folder / "report.md", "a", encoding="utf-8") as file:
+            file.write(f"\n{section}")
+        print(f"\n{section}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Each figure against a slow reference, each suite on systems of known truth.
 
 import json
 
+import jsonschema
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
@@ -34,6 +35,7 @@ from speechbrain_c2ser.evaluation.suites.running import (
     find_suites,
     run_suites,
 )
+from speechbrain_c2ser.evaluation.suites.schema import EVIDENCE
 from speechbrain_c2ser.labels import LabelSpace
 
 SPACE = LabelSpace(["angry", "happy", "sad"])
@@ -494,6 +496,7 @@ def test_command_writes_evidence_and_reports(tmp_path, capsys):
     )
     assert code == 0
     found = json.loads((out / "evidence.json").read_text())
+    jsonschema.validate(found, EVIDENCE)
     assert set(found["suites"]) >= {"labels", "soft", "calibration", "fairness"}
     assert found["suites"]["labels"]["systems"][1]["name"] == "other"
     report = (out / "report.md").read_text()

@@ -5,6 +5,7 @@ Toy systems of known truth; every suite tells them apart.
 
 import json
 
+import jsonschema
 import numpy as np
 import pytest
 import soundfile
@@ -36,6 +37,7 @@ from speechbrain_c2ser.evaluation.suites.edits import (
     change_emotion,
     turn_style,
 )
+from speechbrain_c2ser.evaluation.suites.schema import EVIDENCE
 from speechbrain_c2ser.labels import LabelSpace
 
 SPACE = LabelSpace(toys.NAMES)
@@ -309,6 +311,10 @@ def test_command_asks_a_callable(manifest, tmp_path, monkeypatch):
     command += ["--suites", "all", "--samples", "20", "--output", str(out)]
     assert main([*command, "--conflict", str(manifest)]) == 0
     found = json.loads((out / "evidence.json").read_text())
+    jsonschema.validate(found, EVIDENCE)
+    found["suites"]["labels"]["odd"] = 1
+    with pytest.raises(jsonschema.ValidationError, match="odd"):
+        jsonschema.validate(found, EVIDENCE)
     assert found["suites"]["labels"]["figures"]["ua"] == 1
     assert found["suites"]["words"]["conflict"]["cells"]["matched"]["n"] == 24
     assert found["suites"]["reasoning"]["reasons"] == "decoration" or (

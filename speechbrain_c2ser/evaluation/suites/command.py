@@ -55,6 +55,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="utterances of which a system in Python is asked again",
     )
     add_noise(group)
+    group.add_argument(
+        "--from",
+        dest="native",
+        metavar="KIND",
+        help="the predictions are another system's own output: funasr, "
+        "sensevoice, qwen, nkululeko or speechbrain (needs --reference)",
+    )
+    group.add_argument(
+        "--oruk-bench",
+        metavar="FOLDER",
+        help="also write preds.npz and labels.npz for `oruk-bench score`",
+    )
     group.add_argument("--name", help="of the system, in report and card")
 
 
@@ -108,6 +120,32 @@ def run_disturb(options: argparse.Namespace) -> int:
         f"answer each {options.output}/CONDITION.json into CONDITION.jsonl."
     )
     return int(bool(found.errors))
+
+
+def read_native_predictions(options: argparse.Namespace) -> list[dict]:
+    """Predictions of another system's own output, ids as the reference's."""
+    from speechbrain_c2ser.evaluation.errors import PredictionError
+    from speechbrain_c2ser.evaluation.native import match_ids, read_native
+    from speechbrain_c2ser.evaluation.references import read_references
+
+    if not options.reference:
+        raise PredictionError(
+            "Other systems' outputs name recordings: give --reference FILE."
+        )
+    rows = read_native(options.predictions, options.native)
+    return match_ids(rows, read_references(options.reference))
+
+
+def write_oruk(result: dict, references: dict, folder: str) -> str:
+    """Write oruk-bench's form; returns a line that says so."""
+    from speechbrain_c2ser.evaluation.native import write_oruk_bench
+
+    labels = [row[result["main"]] for row in result["utterances"]]
+    unparsed = write_oruk_bench(references, labels, folder)
+    return (
+        f"oruk-bench: {folder}/preds.npz and labels.npz; {unparsed} answers "
+        "without one of its labels count as neutral there."
+    )
 
 
 def names_system(name: str) -> bool:
