@@ -46,11 +46,6 @@ __all__ = [
 ]
 
 MODES = ("explicit", "implicit")
-MOST_PHRASINGS = max(
-    len(texts)
-    for kind in (EXPLICIT, LABEL_FIRST, IMPLICIT)
-    for texts in kind.values()
-)
 
 
 def prompt(mode, language="en", rng=None):
@@ -121,6 +116,14 @@ def explicit_answer(
     'Spoken with a slow pace, high pitch and normal volume, the words \
 "Hello." sound happy.'
     """
+    return _pick(
+        _explicit_answers(item, label_space, content, label_first)[:phrasings],
+        rng,
+    )
+
+
+def _explicit_answers(item, label_space, content, label_first):
+    """The explicit answer in every phrasing, the canonical one first."""
     language = answer_language(item.get("language"))
     texts = (LABEL_FIRST if label_first else EXPLICIT)[language]
     fields = _style_fields(item, language)
@@ -129,7 +132,7 @@ def explicit_answer(
         fields["content"] = _need(
             item, "transcript", "give one, or build answers without content"
         ).strip()
-    return _pick(texts[:phrasings], rng)[not content].format(**fields)
+    return [text[not content].format(**fields) for text in texts]
 
 
 def implicit_answer(
@@ -163,8 +166,15 @@ def implicit_answer(
     if isinstance(item, str):
         item = {"emotion": item, "language": language}
     language = answer_language(language or item.get("language"))
-    text = _pick(IMPLICIT[language][:phrasings], rng)
-    return text.format(emotion=_emotion_word(item, label_space, language))
+    return _pick(
+        _implicit_answers(item, label_space, language)[:phrasings], rng
+    )
+
+
+def _implicit_answers(item, label_space, language):
+    """The implicit answer in every phrasing, the canonical one first."""
+    emotion = _emotion_word(item, label_space, language)
+    return [text.format(emotion=emotion) for text in IMPLICIT[language]]
 
 
 def label_answers(label_space, mode, language, phrasings=1):
@@ -299,8 +309,42 @@ class AnswerBuilder:
                 self.fallbacks[language_code(item.get("language"))] += 1
         return prompts, answers
 
-    def possible(self, item):
-        """Every answer that may be drawn for an item.
+    def answer_phrasings(self, item: dict, mode: str) -> list[str]:
+        """Every answer of a mode that may be drawn for an item.
+
+        Arguments
+        ---------
+        item : dict
+            Manifest row.
+        mode : str
+            "explicit" or "implicit".
+
+        Returns
+        -------
+        list[str]
+            The canonical phrasing first. An item's own ``explicit_answer`` is
+            the only one of its mode, except under ``label_first``: it names
+            the emotion last.
+
+        Raises
+        ------
+        ValueError
+            For another mode, or if the item lacks what its answer tells.
+        """
+        _check_mode(mode)
+        if mode == "implicit":
+            language = answer_language(item.get("language"))
+            answers = _implicit_answers(item, self.label_space, language)
+        elif item.get("explicit_answer") and not self.label_first:
+            answers = [item["explicit_answer"]]
+        else:
+            answers = _explicit_answers(
+                item, self.label_space, self.content, self.label_first
+            )
+        return answers[: self.phrasings]
+
+    def possible(self, item: dict) -> list[str]:
+        """Every answer that may be drawn for an item, in either mode.
 
         Arguments
         ---------
@@ -309,51 +353,28 @@ class AnswerBuilder:
 
         Returns
         -------
-        list of str
-            Explicit answers, then implicit ones.
+        list[str]
+            Explicit answers, then implicit ones, each once.
         """
-        answers = [
-            self._texts(item, mode, _Nth(number))[1]
-            for mode in MODES
-            for number in range(MOST_PHRASINGS)
-        ]
-        return list(dict.fromkeys(answers))
+        return list(
+            dict.fromkeys(
+                answer
+                for mode in MODES
+                for answer in self.answer_phrasings(item, mode)
+            )
+        )
 
     def _texts(self, item, mode, rng):
+        """The question and the answer, drawn in this order from ``rng``."""
         _check_mode(mode)
-        language = answer_language(item.get("language"))
+        varied = rng if self.prompts == "varied" else None
         asked = FALLBACK
-        if rng and self.prompts == "varied":
-            asked = rng.choice([FALLBACK, language])
-        question = prompt(
-            mode, asked, rng if self.prompts == "varied" else None
-        )
-        options = {
-            "rng": rng,
-            "label_space": self.label_space,
-            "phrasings": self.phrasings,
-        }
-        if mode == "implicit":
-            return question, implicit_answer(item, **options)
-        # Rephrased answers name the emotion last.
-        if item.get("explicit_answer") and not self.label_first:
-            return question, item["explicit_answer"]
-        return question, explicit_answer(
-            item,
-            content=self.content,
-            label_first=self.label_first,
-            **options,
-        )
-
-
-class _Nth:
-    """Draws the n-th of any texts, to go through them all."""
-
-    def __init__(self, number):
-        self.number = number
-
-    def choice(self, texts):
-        return texts[self.number % len(texts)]
+        if varied:
+            asked = rng.choice(
+                [FALLBACK, answer_language(item.get("language"))]
+            )
+        question = prompt(mode, asked, varied)
+        return question, _pick(self.answer_phrasings(item, mode), rng)
 
 
 def _check_mode(mode):
