@@ -12,11 +12,11 @@ from speechbrain_c2ser.checkpoints.converters.emotion2vec import (
     build,
     convert,
     load_official,
-    rename,
 )
 from speechbrain_c2ser.checkpoints.converters.emotion2vec_architecture import (
     parse_conv_layers,
 )
+from speechbrain_c2ser.checkpoints.converters.emotion2vec_keys import rename
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
 from speechbrain_c2ser.inference import Emotion2VecSEncoder, EmotionClassifier
 

@@ -2,11 +2,9 @@
 
 Understood: Emotion2Vec-S, emotion2vec and data2vec 2.0 audio as fairseq wrote
 them (``checkpoint.pt``), emotion2vec and emotion2vec+ as FunASR publishes them
-(``model.pt``), and tensors of those names as safetensors. Every key has a
-place, or is named as known and unused, or is an error.
+(``model.pt``), and tensors of those names as safetensors.
 """
 
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +16,7 @@ from speechbrain_c2ser.checkpoints.converters.emotion2vec_architecture import (
     architecture,
     architecture_of_shapes,
 )
+from speechbrain_c2ser.checkpoints.converters.emotion2vec_keys import rename
 from speechbrain_c2ser.checkpoints.converters.safe_pickle import (
     load_checkpoint,
     plain,
@@ -34,48 +33,6 @@ from speechbrain_c2ser.lobes.classifier.poolings import MaskedMean
 from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
 from speechbrain_c2ser.lobes.heads.category import CategoryHead
 from speechbrain_c2ser.lobes.heads.multi_head import MultiHead
-
-AUDIO = r"modality_encoders\.AUDIO\."
-
-# Official key -> ours, first match.
-RENAMED = (
-    (AUDIO + r"extra_tokens", "utterance_tokens"),
-    (AUDIO + r"alibi_scale", "alibi_scale"),
-    (
-        AUDIO + r"local_encoder\.conv_layers\.(\d+)\.0\.weight",
-        r"front_end.convs.\1.weight",
-    ),
-    (
-        AUDIO + r"local_encoder\.conv_layers\.(\d+)\.2\.1\.(\w+)",
-        r"front_end.norms.\1.\2",
-    ),
-    (AUDIO + r"project_features\.1\.(\w+)", r"feature_norm.\1"),
-    (AUDIO + r"project_features\.2\.(\w+)", r"projection.\1"),
-    (AUDIO + r"relative_positional_encoder\.0\.(\w+)", r"positions.norm.\1"),
-    (AUDIO + r"context_encoder\.norm\.(\w+)", r"prenet_norm.\1"),
-    (AUDIO + r"context_encoder\.blocks\.(\d+)\.(.+)", r"prenet.\1.\2"),
-    (r"blocks\.(\d+)\.(.+)", r"blocks.\1.\2"),
-    (r"norm\.(\w+)", r"norm.\1"),
-    (r"proj\.(\w+)", r"head.\1"),
-)
-BLOCK = {
-    "norm1": "norm1",
-    "norm2": "norm2",
-    "attn.qkv": "qkv",
-    "attn.proj": "projection",
-    "mlp.fc1": "mlp.0",
-    "mlp.fc2": "mlp.3",
-}
-# A norm in front puts the convolutions one level deeper, inside "1.".
-POSITION = AUDIO + r"relative_positional_encoder\.(?:1\.)?(\d+)\.0\.(\w+)"
-# Regular expressions of keys that features do not need.
-UNUSED = {
-    AUDIO + r"decoder\..*": "the pre-training decoder",
-    r"shared_decoder\..*": "the pre-training decoder",
-    r"recon_proj\..*": "the pre-training's reconstruction",
-    r"_ema(\..*)?": "the averaged teacher of the pre-training",
-    r"(encoder_)?ema\..*": "the averaged teacher of the pre-training",
-}
 
 
 class Emotion2VecCheckpoint(NamedTuple):
@@ -95,96 +52,6 @@ class Emotion2VecCheckpoint(NamedTuple):
     encoder: Emotion2VecS
     classifier: EmotionClassifier | None
     unused: dict
-
-
-def rename(official, unused_keys=()):
-    """Official tensors under the names of `Emotion2VecS` (and "head.").
-
-    Arguments
-    ---------
-    official : dict
-        Official state dict, name → tensor (on any device, meta too), with or
-        without the prefix "d2v_model.".
-    unused_keys : sequence of str
-        Regular expressions of further keys to leave out.
-
-    Returns
-    -------
-    tensors : dict
-        Our name → tensor.
-    unused : dict
-        Official name → why it has no place.
-
-    Raises
-    ------
-    ValueError
-        When a key is neither known nor known to be unused.
-
-    Example
-    -------
-    >>> tensors, unused = rename({
-    ...     "d2v_model.modality_encoders.AUDIO.extra_tokens": torch.ones(1, 2),
-    ...     "_ema": None,
-    ... })
-    >>> list(tensors), unused
-    (['utterance_tokens'], {'_ema': 'the averaged teacher of the pre-training'})
-    """
-    tensors, unused, unknown = {}, {}, []
-    reasons = {**UNUSED, **dict.fromkeys(unused_keys, "left out on request")}
-    for key, tensor in official.items():
-        name = _our_name(_bare(key))
-        why = next(
-            (w for p, w in reasons.items() if re.fullmatch(p, _bare(key))), None
-        )
-        if why is not None:
-            unused[key] = why
-        elif name is None or not isinstance(tensor, torch.Tensor):
-            unknown.append(key)
-        elif name in tensors:
-            raise ValueError(
-                f"The checkpoint holds {_bare(key)} twice, with and without "
-                "the prefix 'd2v_model.'."
-            )
-        elif ".convs." in name and name.endswith("weight"):
-            tensors[name] = tensor.transpose(1, 2)
-        elif name == "alibi_scale":
-            tensors[name] = tensor.reshape(tensor.shape[0], tensor.shape[2])
-        else:
-            tensors[name] = tensor
-    if unknown:
-        raise ValueError(
-            f"{len(unknown)} keys of the checkpoint are unexpected, not known "
-            f"in any of the emotion2vec family: {_some(unknown)}. If features "
-            "do not need them, name them in unused_keys."
-        )
-    return tensors, unused
-
-
-def _bare(key):
-    return key.removeprefix("d2v_model.")
-
-
-def _some(names):
-    names = sorted(names)
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-
-
-def _our_name(key):
-    match = re.fullmatch(POSITION, key)
-    if match:
-        return f"positions.convs.{int(match[1]) - 1}.{match[2]}"
-    for pattern, replacement in RENAMED:
-        match = re.fullmatch(pattern, key)
-        if match:
-            name = match.expand(replacement)
-            break
-    else:
-        return None
-    block = re.fullmatch(r"((?:prenet|blocks)\.\d+\.)(.+)\.(weight|bias)", name)
-    if name.startswith(("prenet.", "blocks.")):
-        inner = BLOCK.get(block[2]) if block else None
-        return inner and f"{block[1]}{inner}.{block[3]}"
-    return name
 
 
 def build(official, config=None, arguments=None, labels=None, unused_keys=()):
@@ -349,14 +216,14 @@ def _config(content, path):
     """Configuration of a file as plain values, or None."""
     if (path.parent / "config.yaml").is_file():
         text = (path.parent / "config.yaml").read_text(encoding="utf-8")
-        found = yaml.safe_load(text)
-        if isinstance(found, dict) and "model_conf" in found:
-            return found["model_conf"]
-    for found in (plain(content.get("cfg")), plain(content.get("args"))):
-        if isinstance(found, dict):
-            model = found.get("model", found)
+        config = yaml.safe_load(text)
+        if isinstance(config, dict) and "model_conf" in config:
+            return config["model_conf"]
+    for config in (plain(content.get("cfg")), plain(content.get("args"))):
+        if isinstance(config, dict):
+            model = config.get("model", config)
             if isinstance(model, dict) and "modalities" in model:
-                return found
+                return config
     return None
 
 
@@ -381,11 +248,11 @@ def load_encoder(source, freeze=False):
         If there is nothing of that name.
     """
     if Path(source).is_dir():
-        found = load_emotion2vec(source)["encoder"]
+        loaded = load_emotion2vec(source)["encoder"]
     else:
-        found = load_official(source).encoder
-    encoder = Emotion2VecS(**{**found.constructor_arguments, "freeze": freeze})
-    encoder.load_state_dict(found.state_dict())
+        loaded = load_official(source).encoder
+    encoder = Emotion2VecS(**{**loaded.constructor_arguments, "freeze": freeze})
+    encoder.load_state_dict(loaded.state_dict())
     return encoder
 
 
@@ -411,10 +278,10 @@ def convert(source, output_folder, labels=None, arguments=None, unused_keys=()):
     Emotion2VecCheckpoint
         What was converted, with the unused keys.
     """
-    found = load_official(source, labels, arguments, unused_keys)
+    checkpoint = load_official(source, labels, arguments, unused_keys)
     extra = {"converted_from": Path(source).name}
-    if found.classifier is None:
-        save_emotion2vec(found.encoder, output_folder, extra=extra)
+    if checkpoint.classifier is None:
+        save_emotion2vec(checkpoint.encoder, output_folder, extra=extra)
     else:
-        save_classifier(found.classifier, output_folder, extra=extra)
-    return found
+        save_classifier(checkpoint.classifier, output_folder, extra=extra)
+    return checkpoint
