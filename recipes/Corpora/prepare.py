@@ -20,6 +20,7 @@ from pathlib import Path
 
 import yaml
 
+from speechbrain_c2ser.data.importers.preparers import describe
 from speechbrain_c2ser.data.importers.writing import DESCRIPTION, count_table
 from speechbrain_c2ser.labels import LabelSpace
 
@@ -107,7 +108,7 @@ def main(argv=None):
         return
     module = module_of(given.corpus)
     if given.save_folder is None:
-        print(f"{module.__doc__}\n{inspect.getdoc(module.prepare)}")
+        print(f"{module.__doc__}\n{describe(module.prepare)}")
         return
     try:
         module.prepare(

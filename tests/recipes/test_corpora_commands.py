@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,16 @@ def test_a_corpus_tells_its_layout_and_options(prepare, capsys):
     prepare.main(["iemocap"])
     told = capsys.readouterr().out
     assert "EmoEvaluation" in told and "merge_excited" in told
+
+
+def test_every_option_of_every_corpus_is_described(prepare):
+    for name in prepare.CORPORA:
+        corpus = prepare.module_of(name).prepare
+        described = prepare.describe(corpus)
+        assert described.count("\nReturns\n") == 1
+        for option in signature(corpus).parameters:
+            entry = rf"^(\w+, )*{option}(, \w+)* : "
+            assert re.search(entry, described, re.M), f"{name}: {option}"
 
 
 def test_prepare(prepare, corpus, tmp_path, capsys):

@@ -41,21 +41,8 @@ def prepare(
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets train.json, valid.json, test.json and corpus.json.
     speech_only : bool
         Whether cries, laughs and the like are left out.
-    seed : int
-        Of drawing the actors.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
     """
     corpus = CorpusBuilder(
         "asvp-esd", data_folder, EMOTIONS, LAYOUT, None, label_space

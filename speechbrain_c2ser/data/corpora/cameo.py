@@ -59,8 +59,6 @@ def prepare(
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
     save_folder : str or Path
         Gets audio/<dataset>/..., the manifests and corpus.json.
     datasets : sequence of str or None
@@ -68,15 +66,6 @@ def prepare(
     split : str
         "test": all is for testing, as CAMEO is meant. "speaker": train, valid
         and test, speakers apart.
-    seed : int
-        Of drawing the speakers.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
     """
     if split not in ("test", "speaker"):
         raise ManifestError(

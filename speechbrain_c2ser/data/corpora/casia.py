@@ -4,7 +4,6 @@ Layout: ``liuchanhg/angry/201.wav``: speaker, emotion, sentence.
 """
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.splits import folds_by
 
 LAYOUT = "liuchanhg/angry/201.wav"
 EMOTIONS = {
@@ -22,21 +21,8 @@ def prepare(data_folder, save_folder, folds=4, seed=1, label_space=None):
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets fold_k/train.json ... and corpus.json.
     folds : int
         4 leaves one speaker out, which validates in the fold before.
-    seed : int
-        Of dealing speakers out to fewer folds.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
     """
     corpus = CorpusBuilder(
         "casia", data_folder, EMOTIONS, LAYOUT, "zh", label_space
@@ -49,7 +35,4 @@ def prepare(data_folder, save_folder, folds=4, seed=1, label_space=None):
             emotion.lower(),
             speaker=speaker,
         )
-    items = corpus.items()
-    return corpus.write(
-        save_folder, folds_by(items, "speaker", folds, seed), "speakers apart"
-    )
+    return corpus.write_folds(save_folder, folds, seed)

@@ -5,7 +5,6 @@ Layout: ``AudioWAV/1001_DFA_ANG_XX.wav``: actor, sentence, emotion, level; and
 """
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.splits import folds_by
 from speechbrain_c2ser.data.tables import number_of
 
 LAYOUT = "AudioWAV/1001_DFA_ANG_XX.wav and VideoDemographics.csv"
@@ -35,26 +34,7 @@ SENTENCES = {
 
 
 def prepare(data_folder, save_folder, folds=5, seed=1, label_space=None):
-    """Write manifests of CREMA-D, actors apart.
-
-    Arguments
-    ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets fold_k/train.json ... and corpus.json.
-    folds : int
-        Test groups of actors.
-    seed : int
-        Of dealing the actors out.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
-    """
+    """Write manifests of CREMA-D, actors apart."""
     corpus = CorpusBuilder(
         "crema-d", data_folder, EMOTIONS, LAYOUT, "en", label_space
     )
@@ -80,7 +60,4 @@ def prepare(data_folder, save_folder, folds=5, seed=1, label_space=None):
             transcript=SENTENCES.get(name["text"]),
             intensity=LEVELS.get(name["level"]),
         )
-    items = corpus.items()
-    return corpus.write(
-        save_folder, folds_by(items, "speaker", folds, seed), "actors apart"
-    )
+    return corpus.write_folds(save_folder, folds, seed, "actors")

@@ -64,32 +64,20 @@ def prepare(
 
     Arguments
     ---------
-    data_folder : str or Path
-        The corpus's metadata: see the head of this file.
-    save_folder : str or Path
-        Gets fold_k/train.json ... (or train.json ..., of one fold) and
-        corpus.json, with counts per fold and class.
-    audio_folder : str or Path
-        What audio paths are relative to; default: the folder that EmoBox
+    audio_folder : str | Path | None
+        What audio paths are relative to; None is the folder that EmoBox
         keeps its data/<corpus> in.
     test : str
         Which test set, where there are several: "test", "test2" ...
-    drop : sequence of str
+    drop : Sequence[str]
         Classes left out: these are no emotions.
     allow_missing : bool
         Whether valid and test sets may lack classes; else it is an error.
     valid_fraction : float
         Of every class of the training set, where a fold has no valid file.
-    seed : int
-        Of that draw.
     check_audio : bool
         Read durations from the audio; else they are the metadata's, and the
         audio need not be there.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
 
     Raises
     ------
@@ -106,6 +94,17 @@ def prepare(
         name, folder, emotions, LAYOUT, LANGUAGE.get(name), None, check_audio
     )
     audio = Path(audio_folder or folder.absolute().parent.parent)
+    for key, row in _rows(folds, test, folder).items():
+        _add(corpus, key, row, labels, audio)
+    divided = _divide(folds, corpus.items(), test, valid_fraction, seed)
+    notes = _notes(folds, test, valid_fraction)
+    return corpus.write(
+        save_folder, divided, "EmoBox's folds", notes, not allow_missing
+    )
+
+
+def _rows(folds, test, folder):
+    """Id -> row of every utterance in train, valid or the test set."""
     rows = {}
     for number, splits in folds.items():
         if test not in splits or "train" not in splits:
@@ -119,31 +118,39 @@ def prepare(
                     raise ManifestError(
                         f"Item {key!r} of {folder} differs between folds."
                     )
-    for key, row in rows.items():
-        _add(corpus, key, row, labels, audio)
-    items, divided = corpus.items(), []
+    return rows
+
+
+def _divide(folds, items, test, valid_fraction, seed):
+    """Folds of items, with a valid set drawn where there is no file of it."""
+    divided = []
     for splits in folds.values():
-        named = {"train": splits["train"], "test": splits[test]}
-        if "valid" in splits:
-            named["valid"] = splits["valid"]
         fold = {
-            split: {key: dict(items[key]) for key in keys if key in items}
-            for split, keys in named.items()
+            split: {
+                # two folds share an item, which each may change
+                key: dict(items[key])
+                for key in splits[test if split == "test" else split]
+                if key in items
+            }
+            for split in ("train", "valid", "test")
+            if split in splits or split == "test"
         }
         if "valid" not in fold:
             fold["train"], fold["valid"] = random_split(
                 fold["train"], valid_fraction, seed
             )
         divided.append(fold)
+    return divided
+
+
+def _notes(folds, test, valid_fraction):
     notes = []
     if any("valid" not in splits for splits in folds.values()):
         notes.append(f"No valid files: {valid_fraction:.0%} of train, drawn.")
-    others = sorted({s for f in folds.values() for s in f if "test" in s})
-    if len(others) > 1:
-        notes.append(f"Tested on {test}; there are {', '.join(others)}.")
-    return corpus.write(
-        save_folder, divided, "EmoBox's folds", notes, not allow_missing
-    )
+    tests = sorted({s for f in folds.values() for s in f if "test" in s})
+    if len(tests) > 1:
+        notes.append(f"Tested on {test}; there are {', '.join(tests)}.")
+    return notes
 
 
 def read_folds(data_folder):

@@ -5,7 +5,6 @@ and folder name will do.
 """
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.splits import folds_by
 
 LAYOUT = "wav/03a01Fa.wav"
 EMOTIONS = {
@@ -40,21 +39,8 @@ def prepare(data_folder, save_folder, folds=10, seed=1, label_space=None):
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets fold_k/train.json ... and corpus.json.
     folds : int
         10 leaves one speaker out.
-    seed : int
-        Of dealing speakers out to fewer folds.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
     """
     corpus = CorpusBuilder(
         "emodb", data_folder, EMOTIONS, LAYOUT, "de", label_space
@@ -70,7 +56,4 @@ def prepare(data_folder, save_folder, folds=10, seed=1, label_space=None):
             gender="female" if name["who"] in FEMALE else "male",
             transcript=SENTENCES.get(name["text"]),
         )
-    items = corpus.items()
-    return corpus.write(
-        save_folder, folds_by(items, "speaker", folds, seed), "speakers apart"
-    )
+    return corpus.write_folds(save_folder, folds, seed)

@@ -8,7 +8,6 @@ sentences. Josh has neither angry nor disgusted utterances.
 import re
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.splits import folds_by
 from speechbrain_c2ser.data.text_files import read_text
 
 LAYOUT = "bea_Amused/amused_1-15_0001.wav"
@@ -30,21 +29,8 @@ def prepare(data_folder, save_folder, folds=4, seed=1, label_space=None):
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets fold_k/train.json ... and corpus.json.
     folds : int
         4 leaves one speaker out.
-    seed : int
-        Of dealing speakers out to fewer folds.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
     """
     corpus = CorpusBuilder(
         "emov-db", data_folder, EMOTIONS, LAYOUT, "en", label_space
@@ -60,10 +46,7 @@ def prepare(data_folder, save_folder, folds=4, seed=1, label_space=None):
             gender=SPEAKERS.get(speaker),
             transcript=sentences.get(name["sentence"]),
         )
-    items = corpus.items()
-    return corpus.write(
-        save_folder, folds_by(items, "speaker", folds, seed), "speakers apart"
-    )
+    return corpus.write_folds(save_folder, folds, seed)
 
 
 def _sentences(path):

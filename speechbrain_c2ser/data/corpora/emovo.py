@@ -4,7 +4,6 @@ Layout: ``f1/dis-f1-b1.wav``: emotion, actor (f or m), sentence.
 """
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.splits import folds_by
 
 LAYOUT = "f1/dis-f1-b1.wav"
 EMOTIONS = {
@@ -23,21 +22,8 @@ def prepare(data_folder, save_folder, folds=6, seed=1, label_space=None):
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets fold_k/train.json ... and corpus.json.
     folds : int
         6 leaves one actor out.
-    seed : int
-        Of dealing actors out to fewer folds.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
     """
     corpus = CorpusBuilder(
         "emovo", data_folder, EMOTIONS, LAYOUT, "it", label_space
@@ -52,7 +38,4 @@ def prepare(data_folder, save_folder, folds=6, seed=1, label_space=None):
             speaker=name["actor"],
             gender=name["actor"][0],
         )
-    items = corpus.items()
-    return corpus.write(
-        save_folder, folds_by(items, "speaker", folds, seed), "actors apart"
-    )
+    return corpus.write_folds(save_folder, folds, seed, "actors")

@@ -35,26 +35,11 @@ def prepare(
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets fold_k/train.json ... (or train.json ...) and corpus.json.
     split : str
         "speaker": folds with speakers apart. "official": the authors' 300,
         20 and 30 sentences an emotion, whose speakers are the same.
-    folds : int
-        Test groups of speakers.
     language : str
         "zh" or "en"; None is both.
-    seed : int
-        Of dealing the speakers out.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
     """
     if split not in ("speaker", "official"):
         raise ManifestError(

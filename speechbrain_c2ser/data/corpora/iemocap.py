@@ -56,8 +56,6 @@ def prepare(
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
     save_folder : str or Path
         Gets fold_k/train.json ... and corpus.json; fold k tests session k.
     classes : int
@@ -68,8 +66,6 @@ def prepare(
     valid : str
         "group": the next session validates. "random": a fifth of the four
         training sessions, as EmoBox and emotion2vec do.
-    seed : int
-        Of that draw.
 
     Returns
     -------

@@ -43,22 +43,7 @@ FOLDERS = {
 
 
 def prepare(data_folder, save_folder, label_space=None):
-    """Write manifests of MELD, in its official split.
-
-    Arguments
-    ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets train.json, valid.json, test.json and corpus.json.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
-    """
+    """Write manifests of MELD, in its official split."""
     corpus = CorpusBuilder(
         "meld", data_folder, EMOTIONS, LAYOUT, "en", label_space
     )

@@ -21,24 +21,7 @@ VOICES = {"F": "female", "M": "male", "C": None}
 
 
 def prepare(data_folder, save_folder, seed=1, label_space=None):
-    """Write manifests of MESD: 60, 20 and 20 % of every emotion.
-
-    Arguments
-    ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets train.json, valid.json, test.json and corpus.json.
-    seed : int
-        Of the draw.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
-    """
+    """Write manifests of MESD: 60, 20 and 20 % of every emotion."""
     corpus = CorpusBuilder(
         "mesd", data_folder, EMOTIONS, LAYOUT, "es", label_space
     )

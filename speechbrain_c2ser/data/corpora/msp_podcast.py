@@ -47,19 +47,8 @@ def prepare(data_folder, save_folder, test="Test1", label_space=None):
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets train.json, valid.json, test.json and corpus.json.
     test : str
         Which of the test sets: Test1, Test2 or Test3.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
     """
     if test not in TESTS:
         raise ManifestError(

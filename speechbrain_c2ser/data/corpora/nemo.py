@@ -5,7 +5,6 @@ Layout: ``data.tsv`` (file_id, emotion, raw_text, speaker_id, gender, age) and
 """
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.splits import folds_by
 from speechbrain_c2ser.data.tables import number_of
 
 LAYOUT = "data.tsv and samples/WR0_surprised_64.wav"
@@ -25,21 +24,8 @@ def prepare(data_folder, save_folder, folds=9, seed=1, label_space=None):
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets fold_k/train.json ... and corpus.json.
     folds : int
         9 leaves one actor out.
-    seed : int
-        Of dealing actors out to fewer folds.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
     """
     corpus = CorpusBuilder(
         "nemo", data_folder, EMOTIONS, LAYOUT, "pl", label_space
@@ -55,7 +41,4 @@ def prepare(data_folder, save_folder, folds=9, seed=1, label_space=None):
             age=row["age"] and int(number_of(row["age"], name, "age")),
             transcript=row["raw_text"],
         )
-    items = corpus.items()
-    return corpus.write(
-        save_folder, folds_by(items, "speaker", folds, seed), "actors apart"
-    )
+    return corpus.write_folds(save_folder, folds, seed, "actors")

@@ -5,7 +5,6 @@ intensity, statement, repetition, actor. Only audio-only files (03) are taken.
 """
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.splits import folds_by
 
 LAYOUT = "Actor_01/03-01-06-01-02-01-12.wav"
 EMOTIONS = {
@@ -39,21 +38,8 @@ def prepare(
     ---------
     data_folder : str or Path
         See the head of this file; actors may lie deeper.
-    save_folder : str or Path
-        Gets fold_k/train.json ... and corpus.json.
-    folds : int
-        Test groups of actors.
     song : bool
         Whether sung takes are taken too.
-    seed : int
-        Of dealing the actors out.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
     """
     corpus = CorpusBuilder(
         "ravdess", data_folder, EMOTIONS, LAYOUT, "en", label_space
@@ -77,7 +63,4 @@ def prepare(
                 transcript=STATEMENTS.get(name["statement"]),
                 intensity=INTENSITIES.get(name["intensity"]),
             )
-    items = corpus.items()
-    return corpus.write(
-        save_folder, folds_by(items, "speaker", folds, seed), "actors apart"
-    )
+    return corpus.write_folds(save_folder, folds, seed, "actors")

@@ -5,7 +5,6 @@ number; and perhaps ``shemo.json`` with transcripts.
 """
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.splits import folds_by
 
 LAYOUT = "female/F01A01.wav and male/M01N02.wav"
 EMOTIONS = {
@@ -23,21 +22,8 @@ def prepare(data_folder, save_folder, folds=5, seed=1, label_space=None):
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets fold_k/train.json ... and corpus.json.
     folds : int
         Test groups of speakers. Only 38 utterances are fearful.
-    seed : int
-        Of dealing the speakers out.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
-
-    Returns
-    -------
-    dict
-        Manifest name -> path.
     """
     corpus = CorpusBuilder(
         "shemo", data_folder, EMOTIONS, LAYOUT, "fa", label_space
@@ -56,7 +42,4 @@ def prepare(data_folder, save_folder, folds=5, seed=1, label_space=None):
             gender=name["speaker"][0],
             transcript=listed.get(wav.stem, {}).get("transcript"),
         )
-    items = corpus.items()
-    return corpus.write(
-        save_folder, folds_by(items, "speaker", folds, seed), "speakers apart"
-    )
+    return corpus.write_folds(save_folder, folds, seed)

@@ -40,17 +40,11 @@ def prepare(
 
     Arguments
     ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets fold_k/train.json ... and corpus.json.
     microphone : str
         Of the studio: "con" (condenser) or "clip"; a recording without it
         takes what there is.
     min_agreement : float
         Of the raters, 0 to 1; the authors take 0.71.
-    label_space : LabelSpace or str
-        A smaller set of emotions to map to.
 
     Returns
     -------

@@ -18,13 +18,6 @@ EMOTIONS = {
 def prepare(data_folder, save_folder):
     """Write the one manifest of ZED, with segments.
 
-    Arguments
-    ---------
-    data_folder : str or Path
-        See the head of this file.
-    save_folder : str or Path
-        Gets test.json and corpus.json.
-
     Returns
     -------
     dict

@@ -1,7 +1,8 @@
-"""What every corpus needs: find its files, take its utterances, count the rest.
+"""Builder of a corpus: finds its files, takes utterances, counts the rest.
 
 A corpus file says which files there are, what their names or tables mean, and
-how to divide them; everything else is here.
+how to divide them; everything else is here. What the ``prepare`` of every
+corpus takes is described in ``preparers.py``.
 """
 
 import filecmp
@@ -18,6 +19,7 @@ from speechbrain_c2ser.data.manifest import (
     audio_duration,
     check_segment,
 )
+from speechbrain_c2ser.data.splits import folds_by
 from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.data.text_files import read_text
 from speechbrain_c2ser.labels import LabelSpace
@@ -70,9 +72,9 @@ class CorpusBuilder:
         if isinstance(label_space, (str, int)):
             label_space = LabelSpace.from_name(label_space)
         labels = {label for label in self.emotions.values() if label}
-        self._place = {label: label for label in labels}
+        self._labels = {label: label for label in labels}
         if label_space is not None:
-            self._place = LabelSpace.from_names(labels).mapping_to(label_space)
+            self._labels = LabelSpace.from_names(labels).mapping_to(label_space)
         if not self.folder.is_dir():
             raise ManifestError(
                 f"The data folder {self.folder} of {name} is missing or no "
@@ -161,7 +163,7 @@ class CorpusBuilder:
         tuple
             (path, group name -> text)
         """
-        found = 0
+        matches = 0
         for path in sorted(self.folder.glob(glob)):
             if path.name.startswith("."):
                 continue
@@ -169,9 +171,9 @@ class CorpusBuilder:
             if matched is None:
                 self.skip("file name not understood", path.name)
                 continue
-            found += 1
+            matches += 1
             yield path, matched.groupdict()
-        if not found:
+        if not matches:
             raise self.wrong_layout(f"{glob} with such names")
 
     def skip(self, reason, example):
@@ -219,7 +221,7 @@ class CorpusBuilder:
                 f"Item {key!r}: unknown emotion {raw!r} of {self.name} "
                 f"(known: {', '.join(map(str, self.emotions))})."
             )
-        label = self._place.get(self.emotions[raw])
+        label = self._labels.get(self.emotions[raw])
         if label is None:
             self.skip(f"emotion {raw} left out", key)
             return
@@ -297,6 +299,30 @@ class CorpusBuilder:
                 f"(first: {self._examples[reason]})"
             )
         return paths
+
+    def write_folds(
+        self, save_folder: Path, folds: int, seed: int, who: str = "speakers"
+    ) -> dict:
+        """Write folds that keep speakers apart.
+
+        Arguments
+        ---------
+        save_folder : Path
+            As for :meth:`write`.
+        folds : int
+            Groups of speakers.
+        seed : int
+            Of dealing the speakers out.
+        who : str
+            What the corpus calls its speakers.
+
+        Returns
+        -------
+        dict
+            Manifest name -> path.
+        """
+        parts = folds_by(self.items(), "speaker", folds, seed)
+        return self.write(save_folder, parts, f"{who} apart")
 
     def _again(self, key, wav):
         """Skip the same bytes under the same id; refuse others."""
