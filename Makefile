@@ -16,6 +16,7 @@ test: environment
 lint: environment
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
+	@$(VENV_PYTHON) -m mypy
 
 environment:
 	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) here: \

@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO
 
@@ -50,7 +50,15 @@ class Decoder:
         What messages call it.
     """
 
-    def __init__(self, rate, channels, frames, seekable, read, name):
+    def __init__(
+        self,
+        rate: int,
+        channels: int,
+        frames: int | None,
+        seekable: bool,
+        read: Callable,
+        name: str,
+    ):
         self.rate, self.channels, self.frames = rate, channels, frames
         self.seekable = seekable and frames is not None
         self._read, self._name = read, name

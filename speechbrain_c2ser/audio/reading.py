@@ -20,7 +20,12 @@ TOLERANCE = 0.01  # seconds that a manifest's rounding may be past the end
 
 
 def read_audio(
-    path, start=None, stop=None, sample_rate=16000, channel=None, name=None
+    path,
+    start: float | None = None,
+    stop: float | None = None,
+    sample_rate: int = 16000,
+    channel: int | None = None,
+    name: str | None = None,
 ) -> torch.Tensor:
     """Read an audio file, or a segment of it, in blocks to its end.
 
@@ -71,7 +76,7 @@ missing.
     return wave
 
 
-def audio_seconds(path, name=None) -> float:
+def audio_seconds(path, name: str | None = None) -> float:
     """True length of an audio file.
 
     A header is believed only where the file's size bears it out; else the

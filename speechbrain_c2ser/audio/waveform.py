@@ -17,7 +17,11 @@ LOUDEST = 100.0  # of floats; more are integers' numbers
 
 
 def as_waveform(
-    audio, sample_rate, target_rate=16000, name="The audio", channel=None
+    audio,
+    sample_rate: float,
+    target_rate: float = 16000,
+    name: str = "The audio",
+    channel: int | None = None,
 ) -> torch.Tensor:
     """Bring samples to the form that every model here takes.
 
@@ -78,7 +82,7 @@ def as_waveform(
     return torch.from_numpy(np.ascontiguousarray(wave, np.float32))
 
 
-def as_samples(audio, name="The audio") -> np.ndarray:
+def as_samples(audio, name: str = "The audio") -> np.ndarray:
     """Numbers of any type as float32, integers scaled to [-1, 1).
 
     Arguments

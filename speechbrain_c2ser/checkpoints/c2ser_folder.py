@@ -1,5 +1,6 @@
 """A whole C2SER model as one folder, its language model beside it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -20,15 +21,15 @@ SMALL_LLM = 200_000_000  # parameters; a smaller one is copied along
 
 def save_c2ser(
     model,
-    folder,
+    folder: str | Path,
     label_space,
-    prompts=None,
-    languages=("en",),
-    include_llm=None,
-    temperature=1.0,
-    prior=None,
-    extra=None,
-):
+    prompts: dict | None = None,
+    languages: Sequence[str] = ("en",),
+    include_llm: bool | None = None,
+    temperature: float = 1.0,
+    prior: list[float] | None = None,
+    extra: dict | None = None,
+) -> Path:
     """Write a model as a folder that ``C2SER.from_hparams`` reads.
 
     Arguments
@@ -86,7 +87,9 @@ def save_c2ser(
     return Path(folder)
 
 
-def load_c2ser(folder, llm=None, allow=()):
+def load_c2ser(
+    folder: str | Path, llm: str | Path | None = None, allow: Sequence[str] = ()
+) -> dict:
     """Build the model of a folder and load its weights.
 
     Arguments
@@ -118,7 +121,7 @@ def load_c2ser(folder, llm=None, allow=()):
     return read_model(folder, overrides, allow, elsewhere=_is_base)
 
 
-def load_weights(model, folder):
+def load_weights(model, folder: str | Path) -> None:
     """Load a folder's weights into a model that a yaml built.
 
     The base language model is not touched: where it was trained, build the

@@ -1,5 +1,6 @@
 """A trained classifier as one folder: settings, weights, encoder's config."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from speechbrain_c2ser.checkpoints.folder import (
@@ -10,7 +11,9 @@ from speechbrain_c2ser.checkpoints.folder import (
 )
 
 
-def save_classifier(model, folder, label_space=None, extra=None):
+def save_classifier(
+    model, folder: str | Path, label_space=None, extra: dict | None = None
+) -> Path:
     """Write a classifier as a folder that ``EmotionClassifier`` reads.
 
     Arguments
@@ -46,7 +49,7 @@ def save_classifier(model, folder, label_space=None, extra=None):
     return Path(folder)
 
 
-def load_classifier(folder, allow=()):
+def load_classifier(folder: str | Path, allow: Sequence[str] = ()) -> dict:
     """Build the classifier of a folder and load its weights.
 
     Arguments

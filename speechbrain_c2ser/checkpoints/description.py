@@ -1,5 +1,8 @@
 """Objects written as yaml, under class paths that stay."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import ruamel.yaml
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
@@ -35,7 +38,9 @@ def class_path(kind: type) -> str:
     return f"{kind.__module__}.{kind.__name__}"
 
 
-def describe(value, name="", adapt=None):
+def describe(
+    value: object, name: str = "", adapt: Callable | None = None
+) -> object:
     """A value as yaml nodes: plain values as they are, objects as ``!new:``.
 
     Arguments
@@ -88,7 +93,7 @@ def reference(text):
     return TaggedScalar(text, tag="!ref")
 
 
-def write_yaml(settings, path):
+def write_yaml(settings: dict, path: Path) -> None:
     """Write a dict of described values.
 
     Arguments

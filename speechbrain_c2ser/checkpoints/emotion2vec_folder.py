@@ -10,7 +10,9 @@ from speechbrain_c2ser.checkpoints.folder import (
 )
 
 
-def save_emotion2vec(encoder, folder, extra=None):
+def save_emotion2vec(
+    encoder, folder: str | Path, extra: dict | None = None
+) -> Path:
     """Write an encoder as a folder that ``Emotion2VecSEncoder`` reads.
 
     Arguments
@@ -38,7 +40,7 @@ def save_emotion2vec(encoder, folder, extra=None):
     return Path(folder)
 
 
-def load_emotion2vec(folder):
+def load_emotion2vec(folder: str | Path) -> dict:
     """Build the encoder of a folder and load its weights.
 
     Arguments

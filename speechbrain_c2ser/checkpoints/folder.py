@@ -36,7 +36,7 @@ PACKAGES = ("speechbrain", "speechbrain_c2ser", "torch", "transformers", "peft")
 RUN_ONLY = ("source", "pretrained", "save_path", "freeze")
 
 
-def find_folder(source, savedir=None):
+def find_folder(source: str | Path, savedir: str | Path | None = None) -> Path:
     """The local folder of a source: itself, or the hub model's copy.
 
     Arguments
@@ -68,7 +68,12 @@ def find_folder(source, savedir=None):
         ) from error
 
 
-def load_strict(module, tensors, what, elsewhere=lambda key: False):
+def load_strict(
+    module: torch.nn.Module,
+    tensors: dict,
+    what: str | Path,
+    elsewhere: Callable = lambda key: False,
+) -> None:
     """Load tensors into a module; every key must match.
 
     Arguments
@@ -118,7 +123,7 @@ def load_strict(module, tensors, what, elsewhere=lambda key: False):
     module.load_state_dict(tensors, strict=False)
 
 
-def fingerprint(module):
+def fingerprint(module: torch.nn.Module) -> str:
     """Hash of what a module computes: its weights and its settings.
 
     Arguments
@@ -178,7 +183,7 @@ def written_beside(folder):
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def write_model(folder, settings, model, adapt=None, elsewhere=None):
+def write_model(folder, settings, model, adapt=None, elsewhere=None) -> None:
     """Write settings and weights into a folder."""
     settings = {
         "format": FORMAT,

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 
-def write_atomic(text, path):
+def write_atomic(text: str, path: str | Path) -> None:
     """Write a text file whole or not at all.
 
     Arguments

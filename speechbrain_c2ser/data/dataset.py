@@ -1,6 +1,8 @@
 """A manifest as a SpeechBrain dataset, batched by length."""
 
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
@@ -11,7 +13,11 @@ from speechbrain_c2ser.data.sampling import PairedBatchSampler
 from speechbrain_c2ser.labels import LabelSpace
 
 
-def speech_dataset(manifest, need=(), label_space=None):
+def speech_dataset(
+    manifest: str | Path | dict,
+    need: Sequence[str] = (),
+    label_space: LabelSpace | None = None,
+) -> DynamicItemDataset:
     """Make a dataset of waveforms and their manifest rows.
 
     Arguments
@@ -59,7 +65,7 @@ def _whole(row):
     return row
 
 
-def read_item(row):
+def read_item(row: dict):
     """Read the recording, or the part of one, that a manifest row names.
 
     Arguments
@@ -80,7 +86,7 @@ def read_item(row):
     return read_audio(row["wav"], row.get("start"), row.get("stop"))
 
 
-def sample_waveforms(items, most=500):
+def sample_waveforms(items: dict, most: int = 500):
     """Waveforms of a few rows, spread evenly over a manifest.
 
     Arguments
@@ -100,7 +106,7 @@ def sample_waveforms(items, most=500):
         yield read_item(row)
 
 
-def emotions_of(manifest):
+def emotions_of(manifest: str | Path) -> list[str]:
     """The distinct emotions of a manifest, sorted: the classes of a yaml.
 
     Arguments
@@ -123,8 +129,13 @@ def emotions_of(manifest):
 
 
 def loader_options(
-    dataset, batch_seconds, num_buckets, num_workers=0, seed=0, shuffle=True
-):
+    dataset: DynamicItemDataset,
+    batch_seconds: float,
+    num_buckets: int,
+    num_workers: int = 0,
+    seed: int = 0,
+    shuffle: bool = True,
+) -> dict:
     """What ``Brain.fit`` needs to load a dataset in batches of like length.
 
     Arguments

@@ -7,6 +7,7 @@ old feature.
 
 import hashlib
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -52,7 +53,12 @@ class FeatureCache:
     """
 
     def __init__(
-        self, compute, fingerprint, folder, dtype=torch.float32, kind=""
+        self,
+        compute: Callable,
+        fingerprint: str,
+        folder: str | Path,
+        dtype: torch.dtype = torch.float32,
+        kind: str = "",
     ):
         self.compute = compute
         name = fingerprint[:32] + (f"-{kind}" if kind else "")
@@ -67,7 +73,7 @@ class FeatureCache:
         self._shards = set()
         self.find_shards()
 
-    def find_shards(self):
+    def find_shards(self) -> None:
         """Take up what another process has written."""
         for shard in sorted(self.folder.glob("*.safetensors")):
             if shard not in self._shards:
@@ -76,7 +82,13 @@ class FeatureCache:
     def __len__(self):
         return len(self._place)
 
-    def fill(self, items, batch_seconds=60.0, device="cpu", progress=True):
+    def fill(
+        self,
+        items: dict,
+        batch_seconds: float = 60.0,
+        device: str = "cpu",
+        progress: bool = True,
+    ) -> int:
         """Compute what is missing, in batches of similar length.
 
         Arguments
@@ -119,7 +131,7 @@ class FeatureCache:
             self._write(pending)
         return done
 
-    def lookup(self, items):
+    def lookup(self, items: Sequence[dict]) -> list[torch.Tensor]:
         """The features of some rows.
 
         Arguments
@@ -257,7 +269,7 @@ class UtteranceVectorCache(FeatureCache):
     0
     """
 
-    def lookup(self, items):
+    def lookup(self, items: Sequence[dict]) -> torch.Tensor:
         """Stack the vectors of some rows.
 
         Arguments

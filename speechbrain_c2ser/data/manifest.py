@@ -8,6 +8,7 @@ corpus can be moved.
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from speechbrain_c2ser.audio import AudioError, audio_seconds
@@ -24,7 +25,7 @@ class ManifestError(ValueError):
     """A manifest, or what it points at, is not usable."""
 
 
-def write_manifest(items, path):
+def write_manifest(items: dict, path: str | Path) -> None:
     """Write a manifest, whole or not at all.
 
     Wav files below the manifest's folder are written relative to it.
@@ -60,7 +61,9 @@ def write_manifest(items, path):
     write_atomic("{\n" + ",\n".join(lines) + "\n}\n", path)
 
 
-def read_manifest(path, data_root=None):
+def read_manifest(
+    path: str | Path, data_root: str | Path | None = None
+) -> dict:
     """Read a manifest; ``{data_root}`` becomes a real folder.
 
     Arguments
@@ -108,7 +111,7 @@ def read_manifest(path, data_root=None):
     return rows
 
 
-def audio_duration(path, key="wav"):
+def audio_duration(path: str | Path, key: str = "wav") -> float:
     """True duration of an audio file.
 
     Arguments
@@ -135,8 +138,11 @@ def audio_duration(path, key="wav"):
 
 
 def check_manifest(
-    items, need=("emotion",), label_space=None, check_audio=True
-):
+    items: dict,
+    need: Sequence[str] = ("emotion",),
+    label_space=None,
+    check_audio: bool = True,
+) -> None:
     """Check that all a recipe needs is there; name the first bad item.
 
     Arguments
@@ -189,7 +195,7 @@ emotion 'bored' (known: sad).
             check_segment(key, item, audio_duration(item["wav"], key))
 
 
-def check_segment(key, item, length):
+def check_segment(key: str, item: dict, length: float) -> None:
     """Check that "start" and "stop" lie within the audio.
 
     Arguments
@@ -216,7 +222,9 @@ def check_segment(key, item, length):
         )
 
 
-def check_leakage(splits, by=("id", "wav", "speaker")):
+def check_leakage(
+    splits: dict, by: Sequence[str] = ("id", "wav", "speaker")
+) -> None:
     """Refuse that train, valid and test share what must be apart.
 
     Segments of one file count as different, a speaker counts within a data

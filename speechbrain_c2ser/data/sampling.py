@@ -1,6 +1,7 @@
 """Batches of similar length in which every emotion has a partner."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from speechbrain.dataio.sampler import DynamicBatchSampler
@@ -48,13 +49,13 @@ class PairedBatchSampler(DynamicBatchSampler):
 
     def __init__(
         self,
-        lengths,
-        labels,
-        max_batch_length,
-        num_buckets=10,
-        max_batch_ex=None,
-        shuffle=True,
-        seed=0,
+        lengths: Sequence[float],
+        labels: Sequence[int],
+        max_batch_length: float,
+        num_buckets: int = 10,
+        max_batch_ex: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
     ):
         if len(lengths) == 0 or len(lengths) != len(labels):
             raise ValueError(
@@ -109,7 +110,12 @@ class PairedBatchSampler(DynamicBatchSampler):
                     return
 
 
-def hide_labels(ids, labels, labelled_fraction, seed=0):
+def hide_labels(
+    ids: Sequence[str],
+    labels: Sequence[int],
+    labelled_fraction: float,
+    seed: int = 0,
+) -> list[int]:
     """Hide a part of the labels, the same part in every run.
 
     Whether an item keeps its label depends on its id and the seed alone, not

@@ -1,6 +1,7 @@
 """What of a manifest is trained on; what is left out is counted and said."""
 
 from collections import Counter
+from collections.abc import Callable
 
 from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
@@ -50,14 +51,14 @@ def long_enough(items: dict, least: float) -> dict:
 
 
 def within_limits(
-    items,
-    answers,
-    count_tokens,
-    mel_frames,
-    answer_tokens,
-    progress=True,
-    least=SHORTEST,
-):
+    items: dict,
+    answers: Callable,
+    count_tokens: Callable,
+    mel_frames: int | None,
+    answer_tokens: int | None,
+    progress: bool = True,
+    least: float = SHORTEST,
+) -> tuple[dict, dict]:
     """Items whose audio and answers a training batch can hold.
 
     Every answer that may be drawn for an item is counted, whatever its mode
@@ -123,7 +124,7 @@ def within_limits(
     return _without(items, left_out), left_out
 
 
-def describe_training_set(items, label_space):
+def describe_training_set(items: dict, label_space) -> dict:
     """Log what a training set teaches, and warn of what it cannot.
 
     Arguments

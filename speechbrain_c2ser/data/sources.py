@@ -22,7 +22,7 @@ SAME_SOURCE = {
 }
 
 
-def source_of(dataset):
+def source_of(dataset: str) -> str:
     """The source of a data set: one name for all its spellings.
 
     Arguments

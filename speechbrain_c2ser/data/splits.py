@@ -10,7 +10,7 @@ from speechbrain_c2ser.data.manifest import SPLITS, ManifestError
 DRAWS = 50  # until a training set has every emotion
 
 
-def by_field(items, field="split"):
+def by_field(items: dict, field: str = "split") -> dict:
     """Divide by what the items say, and take the field away.
 
     Arguments
@@ -37,7 +37,13 @@ def by_field(items, field="split"):
     return {split: splits[split] for split in SPLITS if split in splits}
 
 
-def folds_by(items, field="speaker", number=None, seed=1, valid="group"):
+def folds_by(
+    items: dict,
+    field: str = "speaker",
+    number: int | None = None,
+    seed: int = 1,
+    valid: str = "group",
+) -> list[dict]:
     """Folds that keep groups apart: each group is tested once.
 
     Arguments
@@ -95,7 +101,9 @@ def folds_by(items, field="speaker", number=None, seed=1, valid="group"):
     return [_fold(items, parts, k, seed, valid) for k in range(number)]
 
 
-def speaker_split(items, valid=0.15, test=0.25, seed=1):
+def speaker_split(
+    items: dict, valid: float = 0.15, test: float = 0.25, seed: int = 1
+) -> dict:
     """One division that keeps speakers apart.
 
     Drawn again (up to 50 times) where the training set would lack an emotion.
@@ -171,7 +179,7 @@ def complete(splits: dict, shares: dict, seed: int = 1) -> dict:
     return {split: drawn[split] for split in SPLITS if split in drawn}
 
 
-def random_split(items, share, seed=1):
+def random_split(items: dict, share: float, seed: int = 1) -> tuple[dict, ...]:
     """Draw a share of every emotion.
 
     Arguments
@@ -205,7 +213,7 @@ def random_split(items, share, seed=1):
     return _part(items, drawn)
 
 
-def draw(items, number, rng):
+def draw(items: dict, number: float, rng) -> tuple[dict, ...]:
     """Draw about ``number`` items, whole speakers (or files) at a time.
 
     Arguments

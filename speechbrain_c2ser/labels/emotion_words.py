@@ -246,7 +246,7 @@ SPACE_OF_SIZE = {
 }
 
 
-def words_of(concept, language=None):
+def words_of(concept: str, language: str | None = None) -> list[str]:
     """Words of a concept in lower case, the surface word first.
 
     Arguments

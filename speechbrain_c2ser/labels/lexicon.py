@@ -48,7 +48,7 @@ class Lexicon:
     [('happy', 7, 11)]
     """
 
-    def __init__(self, levels):
+    def __init__(self, levels: list[list[tuple]]):
         self._owners = {}
         taken = set()
         for level in levels:
@@ -68,7 +68,7 @@ class Lexicon:
         """The label that a word in lower case names, or None."""
         return self._owners.get(word, (None,))[0]
 
-    def find(self, text, language=None):
+    def find(self, text: str, language: str | None = None) -> list[tuple]:
         """Labels that a text names.
 
         Arguments

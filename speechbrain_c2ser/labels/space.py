@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.labels.emotion_words import (
@@ -53,7 +54,13 @@ class LabelSpace:
     '高兴'
     """
 
-    def __init__(self, names, aliases=None, definitions=None, parents=None):
+    def __init__(
+        self,
+        names: Sequence[str],
+        aliases: dict | None = None,
+        definitions: dict | None = None,
+        parents: dict | None = None,
+    ):
         self.names = [str(name) for name in names]
         if not self.names or not all(name.strip() for name in self.names):
             raise ValueError("A label space needs names that are not empty.")
@@ -79,7 +86,7 @@ class LabelSpace:
         self._lexicons = [self._lexicon(synonyms=s) for s in (False, True)]
 
     @classmethod
-    def from_name(cls, name):
+    def from_name(cls, name: str | int):
         """A set known by name: emo_emilia, emotion2vec, emodb, iemocap4 ...
 
         Arguments
@@ -99,7 +106,8 @@ class LabelSpace:
         >>> LabelSpace.from_name(4).names
         ['angry', 'happy', 'neutral', 'sad']
         """
-        name = SPACE_OF_SIZE.get(name, name)
+        if isinstance(name, int):
+            name = SPACE_OF_SIZE.get(name, str(name))
         if name not in SPACES:
             raise ValueError(
                 f"There is no label space {name!r} "
@@ -127,7 +135,7 @@ class LabelSpace:
         return cls(sorted(spellings.values()))
 
     @classmethod
-    def from_items(cls, items):
+    def from_items(cls, items: dict | Iterable[dict]):
         """The emotions that a manifest holds, sorted.
 
         Arguments
@@ -210,7 +218,7 @@ class LabelSpace:
                 f"Unknown emotion {name!r} (known: {', '.join(self.names)})."
             ) from None
 
-    def surface(self, name, language="en"):
+    def surface(self, name: str, language: str = "en") -> str:
         """The word that stands for a label in answers.
 
         Arguments
@@ -239,7 +247,12 @@ class LabelSpace:
         )
         return words[0] if words else name.replace("_", " ")
 
-    def parse(self, text, language=None, synonyms=True):
+    def parse(
+        self,
+        text: str | None,
+        language: str | None = None,
+        synonyms: bool = True,
+    ) -> str | None:
         """The label that a free text names.
 
         Words count at word boundaries (Chinese: anywhere), longer before
@@ -275,7 +288,7 @@ class LabelSpace:
         found = specific or found
         return found.pop() if len(found) == 1 else None
 
-    def mentions(self, text, language=None, synonyms=True):
+    def mentions(self, text, language=None, synonyms=True) -> list[tuple]:
         """Where a text names labels, in order.
 
         Arguments
@@ -296,7 +309,7 @@ class LabelSpace:
         """
         return self._lexicons[synonyms].find(text or "", language)
 
-    def map(self, raw):
+    def map(self, raw: str | None) -> str | None:
         """The label that a corpus's own label means.
 
         Names, words of any language, corpus codes such as "exc", and pairs
@@ -328,7 +341,7 @@ class LabelSpace:
         meant = {self._map_one(part) for part in parts}
         return meant.pop() if len(meant) == 1 else None
 
-    def mapping_to(self, other):
+    def mapping_to(self, other: "LabelSpace") -> dict:
         """Each label's place in another set.
 
         Arguments

@@ -31,11 +31,11 @@ class Mixup(nn.Module):
     (tensor(True), tensor([1., 1.]))
     """
 
-    def __init__(self, alpha=0.3):
+    def __init__(self, alpha: float = 0.3):
         super().__init__()
         self.alpha = alpha
 
-    def forward(self, features, targets, sizes):
+    def forward(self, features, targets: dict, sizes: dict):
         """Mixes features and targets.
 
         Arguments
@@ -111,10 +111,10 @@ class SpecAugment(nn.Module):
 
     def __init__(
         self,
-        time_masks=2,
-        time_width=50,
-        frequency_masks=2,
-        frequency_width=10,
+        time_masks: int = 2,
+        time_width: int = 50,
+        frequency_masks: int = 2,
+        frequency_width: int = 10,
     ):
         super().__init__()
         self.time_masks = time_masks
@@ -122,7 +122,7 @@ class SpecAugment(nn.Module):
         self.frequency_masks = frequency_masks
         self.frequency_width = frequency_width
 
-    def forward(self, mel, lengths):
+    def forward(self, mel: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Returns a masked copy of the features.
 
         Arguments

@@ -4,7 +4,9 @@ import torch
 from torch.nn import functional as F
 
 
-def sample_counts(wavs, wav_lens=None):
+def sample_counts(
+    wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
+) -> torch.Tensor:
     """Number of valid samples of every waveform of a padded batch.
 
     Arguments
@@ -55,7 +57,7 @@ def sample_counts(wavs, wav_lens=None):
     return torch.round(wav_lens * time).long().clamp(max=time)
 
 
-def frame_mask(lengths, size):
+def frame_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
     """Boolean mask that is True on the valid frames.
 
     Arguments
@@ -79,7 +81,7 @@ def frame_mask(lengths, size):
     return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
 
 
-def valid_frames(lengths, size):
+def valid_frames(lengths: torch.Tensor, size: int) -> torch.Tensor | None:
     """`frame_mask` over channels, or None where nothing is padded.
 
     Arguments
@@ -105,7 +107,7 @@ def valid_frames(lengths, size):
     return frame_mask(lengths, size).unsqueeze(-1)
 
 
-def time_mean(x, valid):
+def time_mean(x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """Mean over the valid frames.
 
     Arguments
@@ -130,7 +132,9 @@ def time_mean(x, valid):
     return (x * valid).sum(1) / valid.sum(1)
 
 
-def instance_norm(x, valid, eps=1e-5):
+def instance_norm(
+    x: torch.Tensor, valid: torch.Tensor, eps: float = 1e-5
+) -> torch.Tensor:
     """Zero mean, unit variance over each utterance's valid frames.
 
     Arguments
@@ -160,7 +164,7 @@ def instance_norm(x, valid, eps=1e-5):
     return centred * (variance + eps).rsqrt() * valid
 
 
-def masked_mean(frames, lengths):
+def masked_mean(frames: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Mean over the valid frames of each item.
 
     Arguments
@@ -184,7 +188,7 @@ def masked_mean(frames, lengths):
     return (frames * valid).sum(1) / lengths.unsqueeze(1)
 
 
-def normalise(wavs, samples):
+def normalise(wavs: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """Layer-norms each waveform over its own samples.
 
     Arguments

@@ -35,14 +35,16 @@ class PairLoss(nn.Module):
     tensor(0.)
     """
 
-    def __init__(self, temperature=0.1):
+    def __init__(self, temperature: float = 0.1):
         super().__init__()
         if temperature <= 0:
             raise ValueError(f"temperature must be > 0, got {temperature}.")
         self.temperature = temperature
         self._warned = False
 
-    def forward(self, vectors, labels):
+    def forward(
+        self, vectors: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
         """Compare the labelled items of a batch.
 
         Arguments
@@ -92,7 +94,9 @@ class PairLoss(nn.Module):
             self._warned = True
 
 
-def gather_rows(vectors, labels):
+def gather_rows(
+    vectors: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Collect the rows of all DDP ranks; gradients reach every rank's own.
 
     Arguments

@@ -39,7 +39,7 @@ def soft_label_loss(logits, votes):
     return -(target * logits[labelled].float().log_softmax(-1)).sum(-1).mean()
 
 
-def distillation_loss(student_logits, teacher_logits, temperature=1.0):
+def distillation_loss(student_logits, teacher_logits, temperature: float = 1.0):
     """KL(teacher || student) with a stopped gradient (Hinton et al. 2015).
 
     Arguments

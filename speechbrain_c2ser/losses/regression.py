@@ -4,7 +4,9 @@ import torch
 import torch.nn.functional as F
 
 
-def data2vec_loss(predictions, targets):
+def data2vec_loss(
+    predictions: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
     """Squared error to the teacher, summed over dims, times 1/sqrt(D).
 
     Only the rows to be counted are passed in (masked frames of all
@@ -43,7 +45,11 @@ def data2vec_loss(predictions, targets):
     return error.sum(-1).mean() * predictions.shape[-1] ** -0.5
 
 
-def concordance_loss(predictions, targets, mask=None):
+def concordance_loss(
+    predictions: torch.Tensor,
+    targets: torch.Tensor,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
     """1 - concordance correlation coefficient (Lin 1989), for dimensions.
 
     Arguments
@@ -83,7 +89,9 @@ def concordance_loss(predictions, targets, mask=None):
     return torch.where(spread > 0, 1 - ccc, torch.zeros_like(ccc)).mean()
 
 
-def hidden_state_loss(student, teacher):
+def hidden_state_loss(
+    student: torch.Tensor, teacher: torch.Tensor
+) -> torch.Tensor:
     """Mean squared distance of layer-normalised hidden states.
 
     Normalised, because the size of a hidden state differs from layer to layer

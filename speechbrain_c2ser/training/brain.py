@@ -75,7 +75,7 @@ class TrainingBrain(sb.Brain):
         progressbar=None,
         train_loader_kwargs=None,
         valid_loader_kwargs=None,
-    ):
+    ) -> None:
         """See ``speechbrain.Brain.fit``; also counts the updates to come."""
         if not isinstance(train_set, DataLoader):
             train_set = self.make_dataloader(
@@ -134,7 +134,7 @@ class TrainingBrain(sb.Brain):
         """Share of all updates that is done, in [0, 1]."""
         return min(1.0, self.optimizer_step / self.total_updates)
 
-    def init_optimizers(self):
+    def init_optimizers(self) -> None:
         """One optimiser, or one for each of the yaml's ``optimizer_parts``."""
         parts = getattr(self.hparams, "optimizer_parts", None)
         if parts is None:

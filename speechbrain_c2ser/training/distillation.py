@@ -6,6 +6,8 @@ written the explicit answer up to the emotion; the student names the emotion
 at once. Both are read where the first token of the emotion is predicted.
 """
 
+from collections.abc import Callable
+
 import torch
 
 from speechbrain_c2ser.chain_of_thought.answers import split_before_emotion
@@ -44,7 +46,9 @@ class EmotionDistillation:
     0.5
     """
 
-    def __init__(self, answers, states, loss, weight=1.0):
+    def __init__(
+        self, answers, states: str, loss: Callable, weight: float = 1.0
+    ):
         if states not in STATES:
             raise ValueError(f"states is one of {STATES}, not {states!r}.")
         self.answers = answers

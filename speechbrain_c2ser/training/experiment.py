@@ -43,7 +43,7 @@ RECORDED_PACKAGES = (
 )
 
 
-def load_experiment(argv=None):
+def load_experiment(argv: list[str] | None = None):
     """Load a recipe's yaml with its overlays and set up its output folder.
 
     Arguments
@@ -156,7 +156,9 @@ def find_base(
     )
 
 
-def merge_yaml(base, overlays=(), overrides=""):
+def merge_yaml(
+    base: str | Path, overlays: Sequence[str | Path] = (), overrides: str = ""
+) -> str:
     """Merge overlay yamls and command-line overrides into a base yaml.
 
     A plain mapping is merged key by key, also into the arguments of a tagged
@@ -218,7 +220,7 @@ def merge_yaml(base, overlays=(), overrides=""):
     return text.getvalue()
 
 
-def make_folder(path):
+def make_folder(path: str | Path) -> str:
     """Make a folder, for what a yaml builds that does not make its own.
 
     Arguments

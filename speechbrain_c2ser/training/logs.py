@@ -33,7 +33,7 @@ class RunningMeans:
     def __init__(self):
         self._sums = {}
 
-    def add(self, numbers):
+    def add(self, numbers) -> None:
         """Count one value per name; names may come and go."""
         for name, value in numbers.items():
             total, count = self._sums.get(name, (0.0, 0))
@@ -75,7 +75,7 @@ class EpochLog:
     [{'epoch': 1, 'train_loss': 2.0}, {'epoch': 2, 'train_loss': 1.0}]
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
 
     def read(self):
@@ -86,7 +86,7 @@ class EpochLog:
         return [json.loads(line) for line in lines]
 
     @main_process_only
-    def write(self, epoch, **numbers):
+    def write(self, epoch, **numbers) -> None:
         """Add an epoch; lines of this or a later epoch are replaced."""
         lines = [line for line in self.read() if line["epoch"] < epoch]
         lines.append({"epoch": epoch, **numbers})

@@ -8,7 +8,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST = 2**31 - 1  # bytes; mallopt takes a C int
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> bool:
     """Keeps the memory of freed tensors for the next ones.
 
     Left alone, glibc hands large blocks back to the system, which clears

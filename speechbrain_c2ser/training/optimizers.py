@@ -1,7 +1,9 @@
 """Optimisers by the parts of a model, so that each may have its own rate."""
 
+from collections.abc import Callable
 
-def make_optimizers(opt_class, parts, modules, factors=()):
+
+def make_optimizers(opt_class: Callable, parts, modules, factors=()):
     """One optimiser for each part of a model that has something to train.
 
     Arguments

@@ -22,7 +22,7 @@ class WarmupCosine:
     [0.5, 1.0, 0.5, 0.0]
     """
 
-    def __init__(self, peak, warmup=0.05, final=0.0):
+    def __init__(self, peak: float, warmup: float = 0.05, final: float = 0.0):
         if not 0 <= warmup < 1:
             raise ValueError(f"warmup must lie in [0, 1), got {warmup}.")
         self.peak = peak
@@ -60,7 +60,7 @@ class WarmupInverseSquareRoot:
     [0.5, 1.0, 0.5]
     """
 
-    def __init__(self, peak, warmup_updates):
+    def __init__(self, peak: float, warmup_updates: int):
         if warmup_updates < 1:
             raise ValueError(
                 f"warmup_updates must be 1 or more, got {warmup_updates}."

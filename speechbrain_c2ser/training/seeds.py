@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 
-def seed_from(*position):
+def seed_from(*position) -> int:
     """Seed Python's, numpy's and torch's generators from a position.
 
     Arguments

@@ -30,18 +30,18 @@ WHISPER_HEAD = 64
 
 
 def convert_c2ser(
-    c2ser_checkpoint,
-    llm_folder,
-    emotion2vec_s_checkpoint,
-    output,
-    utterance_source="first_frames",
-    normalize=False,
-    encoder_heads=None,
-    connector_heads=4,
-    lora_alpha=32,
-    dtype="bfloat16",
-    end_token_id=END_TOKEN_ID,
-):
+    c2ser_checkpoint: str | Path,
+    llm_folder: str | Path,
+    emotion2vec_s_checkpoint: str | Path,
+    output: str | Path,
+    utterance_source: str = "first_frames",
+    normalize: bool = False,
+    encoder_heads: int | None = None,
+    connector_heads: int = 4,
+    lora_alpha: int = 32,
+    dtype: str = "bfloat16",
+    end_token_id: int = END_TOKEN_ID,
+) -> Path:
     """Writes the published system as one folder for ``C2SER.from_hparams``.
 
     The published checkpoint was most likely trained on features as the
@@ -145,7 +145,9 @@ def convert_c2ser(
     )
 
 
-def load_whisper_encoder(c2ser_checkpoint, num_heads=None, **arguments):
+def load_whisper_encoder(
+    c2ser_checkpoint: str | Path, num_heads: int | None = None, **arguments
+) -> WhisperEncoder:
     """The semantic encoder of the published file, alone.
 
     Arguments
@@ -187,7 +189,7 @@ def _whisper_encoder(numbers, num_heads, **arguments):
     )
 
 
-def read(path):
+def read(path: str | Path) -> dict:
     """Official state dict of a file.
 
     Arguments

@@ -59,7 +59,7 @@ UNUSED = {
 }
 
 
-def rename(official):
+def rename(official: dict) -> tuple[dict, dict]:
     """Official tensors under the names of :class:`SpeechEmotionLLM`.
 
     Arguments
@@ -162,7 +162,7 @@ def _our_name(key):
     return inner and f"{layer[1]}{inner}.{layer[3]}"
 
 
-def sizes(official):
+def sizes(official: dict) -> dict:
     """Sizes that the shapes of the official tensors tell.
 
     Attention heads leave no trace in shapes: the caller adds them.

@@ -12,7 +12,7 @@ REQUIRED = {
 STRIDES = {10: 5, 3: 2, 2: 2}
 
 
-def parse_conv_layers(spec):
+def parse_conv_layers(spec: str) -> list[list[int]]:
     """Reads fairseq's way of writing convolutions, without evaluating it.
 
     Arguments
@@ -62,7 +62,7 @@ def parse_conv_layers(spec):
     )
 
 
-def architecture(config):
+def architecture(config: dict) -> dict:
     """Constructor arguments out of an official configuration.
 
     Arguments
@@ -142,7 +142,9 @@ def architecture(config):
     return taken
 
 
-def architecture_of_shapes(tensors, arguments=None):
+def architecture_of_shapes(
+    tensors: dict, arguments: dict | None = None
+) -> dict:
     """Constructor arguments out of renamed tensors' shapes.
 
     Arguments

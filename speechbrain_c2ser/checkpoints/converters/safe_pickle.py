@@ -79,7 +79,7 @@ class Stub:
     def __setitem__(self, key, value):
         self.items[key] = value
 
-    def append(self, value):
+    def append(self, value: object) -> None:
         """Keeps a value of an unknown list.
 
         Arguments
@@ -147,7 +147,7 @@ _RESTRICTED = SimpleNamespace(
 )
 
 
-def load_checkpoint(path):
+def load_checkpoint(path: str | Path) -> object:
     """Reads a .safetensors file or a PyTorch checkpoint without running code.
 
     Arguments
@@ -214,7 +214,7 @@ def load_checkpoint(path):
         ) from error
 
 
-def plain(value):
+def plain(value: object) -> object:
     """Settings out of stubs, as dicts, lists, numbers and strings.
 
     Arguments

@@ -181,17 +181,17 @@ def prepare(
         "separation": separation,
         "sentences": EMOTIONAL,
     }
-    settings = json.dumps(settings, ensure_ascii=False, indent=1) + "\n"
+    written = json.dumps(settings, ensure_ascii=False, indent=1) + "\n"
     made = folder / MADE_FILE
     if folder.exists() and any(folder.iterdir()):
         known = made.is_file() and made.read_text(encoding="utf-8")
-        if known != settings:
+        if known != written:
             raise ManifestError(
                 f"The folder {folder} holds something else: give another one "
                 "for this corpus of conflicts."
             )
     folder.mkdir(parents=True, exist_ok=True)
-    made.write_text(settings, encoding="utf-8")
+    made.write_text(written, encoding="utf-8")
     voices = split_voices(seed, train_voices, valid_voices, test_voices)
     parts = {
         "conflict": plan_conflicts(

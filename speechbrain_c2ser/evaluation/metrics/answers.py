@@ -1,6 +1,7 @@
 """Whether explicit answers tell content and style rightly."""
 
 import unicodedata
+from collections.abc import Sequence
 
 from speechbrain.utils.edit_distance import accumulatable_wer_stats
 
@@ -9,7 +10,11 @@ STYLE_ATTRIBUTES = ("speed", "pitch", "volume")
 BY_CHARACTER = ("zh", "cmn", "yue", "ja", "th")
 
 
-def edit_rate(references, hypotheses, language="en"):
+def edit_rate(
+    references: Sequence[str],
+    hypotheses: Sequence[str | None],
+    language: str | Sequence[str | None] = "en",
+) -> float:
     """Content error rate: edits per unit of the references.
 
     Case, punctuation and the width of characters do not count.
@@ -58,7 +63,7 @@ def edit_rate(references, hypotheses, language="en"):
     return edits / stats["num_ref_tokens"]
 
 
-def style_accuracy(true, said):
+def style_accuracy(true: Sequence[dict], said: Sequence[dict | None]) -> dict:
     """How often the style words are right.
 
     Arguments

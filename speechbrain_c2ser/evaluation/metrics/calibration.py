@@ -1,9 +1,13 @@
 """Whether a model's confidence means what it says."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
-def reliability_bins(probabilities, targets, bins=10):
+def reliability_bins(
+    probabilities, targets: Sequence[int], bins: int = 10
+) -> list[dict]:
     """Confidence against accuracy.
 
     Arguments
@@ -51,7 +55,7 @@ def reliability_bins(probabilities, targets, bins=10):
     return rows
 
 
-def expected_calibration_error(probabilities, targets, bins=10):
+def expected_calibration_error(probabilities, targets, bins=10) -> float:
     """Mean distance of confidence and accuracy over bins (ECE).
 
     Arguments
@@ -73,7 +77,7 @@ def expected_calibration_error(probabilities, targets, bins=10):
     return sum(gaps) / sum(r["n"] for r in rows)
 
 
-def selective_accuracy(probabilities, targets):
+def selective_accuracy(probabilities, targets) -> dict:
     """Accuracy on the most confident share of the utterances.
 
     Arguments

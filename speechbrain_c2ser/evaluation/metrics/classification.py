@@ -14,7 +14,11 @@ from sklearn.metrics import (
 )
 
 
-def classification_metrics(targets, predictions, labels):
+def classification_metrics(
+    targets: Sequence[str],
+    predictions: Sequence[str | None],
+    labels: Sequence[str],
+) -> dict:
     """Scores of predicted labels.
 
     Arguments
@@ -83,10 +87,10 @@ def bootstrap_interval(
     targets,
     predictions,
     labels,
-    metric="ua",
-    confidence=0.95,
-    samples=1000,
-    seed=0,
+    metric: str = "ua",
+    confidence: float = 0.95,
+    samples: int = 1000,
+    seed: int = 0,
 ):
     """Interval of a score by resampling utterances with replacement.
 
@@ -126,11 +130,11 @@ def bootstrap_intervals(
     targets,
     predictions,
     labels,
-    metrics=("wa", "ua", "macro_f1", "weighted_f1"),
+    metrics: Sequence[str] = ("wa", "ua", "macro_f1", "weighted_f1"),
     confidence=0.95,
     samples=1000,
     seed=0,
-):
+) -> dict:
     """Intervals of several scores over the same resamples.
 
     Arguments
@@ -160,14 +164,14 @@ def bootstrap_intervals(
 
 def paired_bootstrap(
     targets,
-    first,
-    second,
+    first: Sequence[str | None],
+    second: Sequence[str | None],
     labels,
     metric="ua",
     confidence=0.95,
     samples=1000,
     seed=0,
-):
+) -> dict:
     """Whether a second system differs from a first on the same utterances.
 
     Arguments
@@ -253,7 +257,8 @@ def label_indices(
     if None in targets:
         raise ValueError("A target has no label.")
     true = np.array([places[name] for name in targets])
-    guess = np.array([places.get(p, len(places)) for p in predictions])
+    known: dict = places  # an unparsed answer (None) has no place in it
+    guess = np.array([known.get(p, len(places)) for p in predictions])
     return true, guess
 
 

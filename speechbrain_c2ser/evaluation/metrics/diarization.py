@@ -1,9 +1,14 @@
 """Whether emotions are found when they happen."""
 
+from collections.abc import Sequence
+
 
 def emotion_diarisation_error_rate(
-    references, hypotheses, durations, neutral="neutral"
-):
+    references: Sequence,
+    hypotheses: Sequence,
+    durations: Sequence[float],
+    neutral: str = "neutral",
+) -> dict:
     """Share of the time with a wrong emotion (EDER, of the ZED benchmark).
 
     Time outside of all segments is neutral. Missed emotion, false alarm and

@@ -1,9 +1,11 @@
 """Pictures of a model's confidence: reliability, accuracy over coverage."""
 
+from pathlib import Path
+
 from speechbrain_c2ser.evaluation.report.pictures import COLOURS, canvas, save
 
 
-def reliability_diagram(bins, ece, path):
+def reliability_diagram(bins: list[dict], ece: float, path: str | Path) -> None:
     """Draw accuracy over confidence; the diagonal is perfect calibration.
 
     Arguments
@@ -46,7 +48,7 @@ def reliability_diagram(bins, ece, path):
     save(figure, path)
 
 
-def coverage_curve(selective, path):
+def coverage_curve(selective: dict, path: str | Path) -> None:
     """Draw accuracy on the most confident share of the utterances.
 
     Arguments

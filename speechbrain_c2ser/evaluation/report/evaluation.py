@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,8 +31,8 @@ def write_evaluation(
     result: dict,
     folder: str | Path,
     title: str = "Evaluation",
-    sections: list[str] = (),
-    items: list[dict] = (),
+    sections: Sequence[str] = (),
+    items: Sequence[dict] = (),
 ) -> list[str]:
     """Write an evaluation into a folder.
 
@@ -112,8 +113,8 @@ def class_rows(result):
 def as_markdown(
     result: dict,
     title: str,
-    pictures: list[str] = (),
-    more: list[str] = (),
+    pictures: Sequence[str] = (),
+    more: Sequence[str] = (),
 ) -> str:
     """The report in words and tables, then more sections and the pictures."""
     main = result["main"]
@@ -164,7 +165,7 @@ def readings_table(result):
     return markdown_table(rows)
 
 
-def comparison_table(comparison, first, second):
+def comparison_table(comparison: dict, first: str, second: str) -> str:
     """Two systems side by side.
 
     Arguments

@@ -1,5 +1,7 @@
 """The metadata block of a Hugging Face model card, from an evaluation."""
 
+from collections.abc import Sequence
+
 from huggingface_hub import EvalResult, ModelCardData
 
 # Figure here -> the hub's metric, and how it is shown.
@@ -10,7 +12,9 @@ METRICS = {
 }
 
 
-def model_card_block(result: dict, name: str, items: list[dict] = ()) -> str:
+def model_card_block(
+    result: dict, name: str, items: Sequence[dict] = ()
+) -> str:
     """What stands between the dashes at the head of a model card.
 
     Arguments

@@ -63,7 +63,7 @@ def read_embeddings(folder):
     return found
 
 
-def check_labels(predictions, labels, mode):
+def check_labels(predictions, labels, mode) -> None:
     """Raise ValueError for a label outside the set."""
     for item in predictions:
         for key in ("emotion", "label"):
@@ -110,7 +110,13 @@ def kind_of_corpus(run):
     return f"corpus {run['corpus']} (recordings)"
 
 
-def neighbour_ua(vectors, emotions, speakers=None, neighbours=5, **_):
+def neighbour_ua(
+    vectors: np.ndarray,
+    emotions: np.ndarray,
+    speakers: np.ndarray | None = None,
+    neighbours: int = 5,
+    **_,
+) -> float:
     """UA of a vote of the nearest other utterances by cosine.
 
     Arguments

@@ -18,7 +18,13 @@ COLOURS = (
 MARKERS = "o^sDvP"
 
 
-def confusion_matrix(targets, predictions, labels, title, path):
+def confusion_matrix(
+    targets: list[str],
+    predictions: list[str | None],
+    labels: list[str],
+    title: str,
+    path: str | Path,
+) -> np.ndarray:
     """Draw who was taken for whom, in percent of each true label.
 
     Arguments
@@ -84,7 +90,7 @@ def confusion_matrix(targets, predictions, labels, title, path):
     return counts
 
 
-def learning_curves(logs, path):
+def learning_curves(logs, path: str | Path) -> None:
     """Draw every stage's losses over its epochs, a panel per stage.
 
     Arguments
@@ -126,7 +132,7 @@ def learning_curves(logs, path):
     save(figure, path)
 
 
-def embedding_maps(embeddings, path, seed=0):
+def embedding_maps(embeddings, path: str | Path, seed: int = 0) -> None:
     """Draw 2-D maps of utterance embeddings, coloured by emotion.
 
     The map is t-SNE after PCA to at most 50 dimensions: near points are
@@ -203,7 +209,7 @@ def canvas(panels, width, height):
     return figure, figure.subplots(1, panels, squeeze=False)[0]
 
 
-def save(figure, path):
+def save(figure, path) -> None:
     """Write the PNG in one piece."""
     temporary = Path(f"{path}.tmp")
     figure.savefig(temporary, dpi=110, format="png")

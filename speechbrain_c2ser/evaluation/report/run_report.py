@@ -8,7 +8,9 @@ from speechbrain_c2ser.evaluation.report import numbers as measured
 from speechbrain_c2ser.evaluation.report import text
 
 
-def write_report(output_folder, report_folder=None):
+def write_report(
+    output_folder: str | Path, report_folder: str | Path | None = None
+) -> dict:
     """Write report.md, metrics.json and the pictures of one run.
 
     Arguments
@@ -94,14 +96,14 @@ def write_report(output_folder, report_folder=None):
     return figures
 
 
-def print_report(figures, report_folder):
+def print_report(figures, report_folder) -> None:
     """Print the table and where the report lies."""
     print(f"\n{figures['kind']}, {figures['split']} split\n")
     print(text.table(figures))
     print(f"\nReport: {Path(report_folder) / 'report.md'}")
 
 
-def write(path, text):
+def write(path, text) -> None:
     """Write the text in one piece."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")

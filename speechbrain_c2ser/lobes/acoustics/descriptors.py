@@ -12,7 +12,9 @@ ROLL_OFFS = (0.25, 0.5, 0.75, 0.9)
 SLOPES = ((0, 500), (500, 1500), (1500, 5000))
 
 
-def spectral_shape(power, sample_rate=16000):
+def spectral_shape(
+    power: torch.Tensor, sample_rate: int = 16000
+) -> torch.Tensor:
     """Descriptors of spectra, as openSMILE's sets have them.
 
     Centroid, spread, skewness and kurtosis on a scale of octaves; entropy;
@@ -91,7 +93,13 @@ def spectral_shape(power, sample_rate=16000):
     )
 
 
-def pitch_contour(wav, sample_rate=16000, hop=160, lowest=60.0, highest=600.0):
+def pitch_contour(
+    wav: torch.Tensor,
+    sample_rate: int = 16000,
+    hop: int = 160,
+    lowest: float = 60.0,
+    highest: float = 600.0,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pitch by the autocorrelation of windows of 50 ms (Boersma 1993).
 
     Arguments
@@ -147,7 +155,7 @@ def pitch_contour(wav, sample_rate=16000, hop=160, lowest=60.0, highest=600.0):
     return octaves, strength, raw[:, 0].clamp_min(1e-9).log()
 
 
-def voice_functionals(wav):
+def voice_functionals(wav: torch.Tensor) -> torch.Tensor:
     """Statistics of pitch and periodicity over the voiced frames.
 
     Arguments

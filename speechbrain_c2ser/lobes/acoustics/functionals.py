@@ -8,7 +8,7 @@ LEVELS = (0.25, 0.75, 0.9)
 LAGS = (1, 4, 8, 16)
 
 
-def functionals(contours):
+def functionals(contours: torch.Tensor) -> torch.Tensor:
     """Statistics of contours over time.
 
     Mean, deviation, skewness, kurtosis, five percentiles, slope, curvature,
@@ -51,7 +51,7 @@ def functionals(contours):
     )
 
 
-def deltas(contours, width=4):
+def deltas(contours: torch.Tensor, width: int = 4) -> torch.Tensor:
     """Regression slope around every frame, the ends held.
 
     Arguments
@@ -78,7 +78,7 @@ def deltas(contours, width=4):
     return F.conv1d(padded, kernel).squeeze(1).t()
 
 
-def dynamics(contours):
+def dynamics(contours: torch.Tensor) -> torch.Tensor:
     """How contours move: peaks, rises and falls, and how long they hold.
 
     Share of time above three levels of the range, share of time rising,

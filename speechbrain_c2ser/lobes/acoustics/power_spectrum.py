@@ -3,7 +3,9 @@
 import torch
 
 
-def power_spectrum(wavs, n_fft, hop, window, **framing):
+def power_spectrum(
+    wavs: torch.Tensor, n_fft: int, hop: int, window: torch.Tensor, **framing
+) -> torch.Tensor:
     """Powers of the short-time Fourier transform.
 
     Arguments

@@ -2,12 +2,13 @@
 et al., 2022), as the data2vec 2.0 family uses it: symmetric, with a scale."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
 
 
-def alibi_slopes(num_heads):
+def alibi_slopes(num_heads: int) -> list[float]:
     """ALiBi's slopes (Press et al., 2022): a geometric series for a power of
     two; other counts take every second slope of the next power.
 
@@ -36,8 +37,13 @@ def alibi_slopes(num_heads):
 
 
 def attention_bias(
-    places, valid, num_tokens=0, slopes=None, scales=None, dtype=torch.float32
-):
+    places: torch.Tensor,
+    valid: torch.Tensor | None,
+    num_tokens: int = 0,
+    slopes: list[float] | None = None,
+    scales: torch.Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Callable:
     """Prepares the bias of the attention scores: ALiBi, and minus infinity
     towards padding.
 

@@ -41,13 +41,13 @@ class TimeConv(nn.Module):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        groups=1,
-        bias=True,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        bias: bool = True,
     ):
         super().__init__()
         self.stride = stride
@@ -64,7 +64,7 @@ class TimeConv(nn.Module):
             self.bias = nn.Parameter(torch.empty(out_channels))
             nn.init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolves.
 
         Arguments
@@ -134,7 +134,7 @@ class ConvFrontEnd(nn.Module):
     # to stay in a processor's cache instead of going through memory.
     PIECE_ELEMENTS = 1 << 21
 
-    def __init__(self, conv_layers, spectrum=None):
+    def __init__(self, conv_layers, spectrum: dict | None = None):
         super().__init__()
         self.convs = nn.ModuleList()
         self.norms = nn.ModuleList()
@@ -155,7 +155,9 @@ class ConvFrontEnd(nn.Module):
             channels = size
         self.output_size = channels
 
-    def frame_lengths(self, sample_lengths):
+    def frame_lengths(
+        self, sample_lengths: torch.Tensor | int
+    ) -> torch.Tensor | int:
         """Frames that so many samples give.
 
         Arguments
@@ -176,7 +178,7 @@ class ConvFrontEnd(nn.Module):
             lengths = (lengths - conv.weight.shape[1]) // conv.stride + 1
         return lengths
 
-    def forward(self, wavs):
+    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
         """Computes the frames of whole waveforms.
 
         Arguments
@@ -196,7 +198,7 @@ class ConvFrontEnd(nn.Module):
             x = F.gelu(norm(conv(x)))
         return x
 
-    def piece_frames(self):
+    def piece_frames(self) -> int:
         """Frames of one piece for `in_pieces`.
 
         Returns
@@ -210,7 +212,7 @@ class ConvFrontEnd(nn.Module):
         per_frame = hop // first.stride * first.weight.shape[0]
         return max(1, self.PIECE_ELEMENTS // per_frame)
 
-    def in_pieces(self, wav):
+    def in_pieces(self, wav: torch.Tensor):
         """Computes the same frames piece after piece.
 
         No layer pads, so a frame depends only on its receptive field, and a
@@ -260,7 +262,14 @@ class PositionalConvs(nn.Module):
     torch.Size([2, 5, 8])
     """
 
-    def __init__(self, embed_dim, width, depth, groups, pre_norm=False):
+    def __init__(
+        self,
+        embed_dim: int,
+        width: int,
+        depth: int,
+        groups: int,
+        pre_norm: bool = False,
+    ):
         super().__init__()
         kernel = max(3, width // depth)
         self.norm = nn.LayerNorm(embed_dim) if pre_norm else nn.Identity()
@@ -275,7 +284,9 @@ class PositionalConvs(nn.Module):
             for _ in range(depth)
         )
 
-    def forward(self, x, valid=None):
+    def forward(
+        self, x: torch.Tensor, valid: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Computes what is to be added to the frames.
 
         Arguments
@@ -337,16 +348,16 @@ class Block(nn.Module):
 
     def __init__(
         self,
-        embed_dim,
-        num_heads,
-        mlp_ratio=4.0,
-        layer_norm_first=False,
-        norm_eps=1e-5,
-        norm_affine=True,
-        dropout=0.0,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
-        post_mlp_dropout=0.0,
+        embed_dim: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        layer_norm_first: bool = False,
+        norm_eps: float = 1e-5,
+        norm_affine: bool = True,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        activation_dropout: float = 0.0,
+        post_mlp_dropout: float = 0.0,
     ):
         super().__init__()
         self.num_heads = num_heads
@@ -367,7 +378,9 @@ class Block(nn.Module):
         )
         self.post_mlp_dropout = nn.Dropout(post_mlp_dropout)
 
-    def attend(self, x, bias=None):
+    def attend(
+        self, x: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Self-attention.
 
         Arguments
@@ -395,7 +408,7 @@ class Block(nn.Module):
         x = x.transpose(1, 2).reshape(batch, frames, channels)
         return self.dropout(self.projection(x))
 
-    def forward(self, x, bias=None):
+    def forward(self, x: torch.Tensor, bias: torch.Tensor | None = None):
         """Runs the block.
 
         Arguments

@@ -46,10 +46,10 @@ class LocalFeatures(nn.Module):
     def __init__(
         self,
         conv_layers,
-        embed_dim,
-        normalize=True,
-        pad_short=False,
-        spectrum=None,
+        embed_dim: int,
+        normalize: bool = True,
+        pad_short: bool = False,
+        spectrum: dict | None = None,
     ):
         super().__init__()
         self.embed_dim = embed_dim
@@ -59,7 +59,7 @@ class LocalFeatures(nn.Module):
         self.feature_norm = nn.LayerNorm(self.front_end.output_size)
         self.projection = nn.Linear(self.front_end.output_size, embed_dim)
 
-    def frame_lengths(self, sample_lengths):
+    def frame_lengths(self, sample_lengths: torch.Tensor) -> torch.Tensor:
         """Frames that so many samples give.
 
         Arguments
@@ -90,7 +90,9 @@ class LocalFeatures(nn.Module):
             )
         return self.front_end.frame_lengths(sample_lengths)
 
-    def frontend(self, wavs, wav_lens=None):
+    def frontend(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
+    ):
         """Computes the local features: everything before the positions.
 
         Arguments

@@ -7,7 +7,13 @@ from torch import nn
 from speechbrain_c2ser.lobes.padding import frame_mask
 
 
-def block_mask(lengths, time, prob, length, adjust=0.0):
+def block_mask(
+    lengths: torch.Tensor,
+    time: int,
+    prob: float,
+    length: int,
+    adjust: float = 0.0,
+) -> torch.Tensor:
     """Random blocks of masked frames, the exact share for every utterance.
 
     Blocks are drawn with replacement and overlap; single frames are then
@@ -62,7 +68,7 @@ def block_mask(lengths, time, prob, length, adjust=0.0):
     return rank < wanted.unsqueeze(1)
 
 
-def kept_positions(mask, lengths):
+def kept_positions(mask: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Positions of the frames that the student sees.
 
     Arguments
@@ -120,7 +126,9 @@ class ConvDecoder(nn.Module):
     torch.Size([2, 5, 16])
     """
 
-    def __init__(self, input_size, size, depth, kernel, groups):
+    def __init__(
+        self, input_size: int, size: int, depth: int, kernel: int, groups: int
+    ):
         super().__init__()
         if kernel % 2 == 0:
             raise ValueError(f"decoder_kernel must be odd, got {kernel}.")

@@ -114,25 +114,25 @@ class Emotion2VecPretraining(nn.Module):
     def __init__(
         self,
         encoder,
-        average_top_k_layers=8,
-        clone_batch=8,
-        mask_prob=0.5,
-        mask_prob_adjust=0.05,
-        mask_length=5,
-        mask_noise_std=0.01,
-        decoder_size=384,
-        decoder_depth=4,
-        decoder_kernel=7,
-        decoder_groups=16,
-        ema_decay=0.999,
-        ema_end_decay=0.99999,
-        ema_anneal=0.2,
-        utterance_target="layer_norm",
-        pooling="tokens",
-        num_classes=None,
-        head_dropout=0.5,
-        min_target_variance=0.01,
-        min_prediction_variance=0.0001,
+        average_top_k_layers: int = 8,
+        clone_batch: int = 8,
+        mask_prob: float = 0.5,
+        mask_prob_adjust: float = 0.05,
+        mask_length: int = 5,
+        mask_noise_std: float = 0.01,
+        decoder_size: int = 384,
+        decoder_depth: int = 4,
+        decoder_kernel: int = 7,
+        decoder_groups: int = 16,
+        ema_decay: float = 0.999,
+        ema_end_decay: float = 0.99999,
+        ema_anneal: float = 0.2,
+        utterance_target: str = "layer_norm",
+        pooling: str = "tokens",
+        num_classes: int | None = None,
+        head_dropout: float = 0.5,
+        min_target_variance: float = 0.01,
+        min_prediction_variance: float = 0.0001,
     ):
         super().__init__()
         depth = len(encoder.blocks)
@@ -190,7 +190,9 @@ class Emotion2VecPretraining(nn.Module):
         self.teacher.eval()
         return self
 
-    def forward(self, wavs, wav_lens=None):
+    def forward(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
+    ) -> PretrainingOutput:
         """One pass of teacher and student.
 
         Arguments
@@ -248,7 +250,9 @@ class Emotion2VecPretraining(nn.Module):
         )
 
     @torch.no_grad()
-    def make_targets(self, features, lengths):
+    def make_targets(
+        self, features: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The teacher's view of the unmasked utterances.
 
         Arguments
@@ -300,7 +304,7 @@ class Emotion2VecPretraining(nn.Module):
         return self.ema_decay + annealed * (self.ema_end_decay - self.ema_decay)
 
     @torch.no_grad()
-    def update_teacher(self, progress):
+    def update_teacher(self, progress: float) -> None:
         """Move the teacher towards the student; call once per update.
 
         Arguments
@@ -315,12 +319,12 @@ class Emotion2VecPretraining(nn.Module):
         )
 
     @torch.no_grad()
-    def reset_teacher(self):
+    def reset_teacher(self) -> None:
         """Make the teacher a copy of the student, e.g. after loading it."""
         self.teacher.load_state_dict(self.encoder.blocks.state_dict())
 
     @torch.no_grad()
-    def variances(self, output):
+    def variances(self, output: PretrainingOutput) -> dict:
         """Mean over the dimensions of the variance over rows, for the log.
 
         Arguments
@@ -344,7 +348,7 @@ class Emotion2VecPretraining(nn.Module):
             for name, row in rows.items()
         }
 
-    def check_collapse(self, variances):
+    def check_collapse(self, variances: dict) -> None:
         """Stop a training whose targets or predictions became constant.
 
         Arguments

@@ -1,10 +1,14 @@
 """A padded batch in parts of similar length, for processors."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch.nn import functional as F
 
 
-def similar_lengths(lengths, max_padding):
+def similar_lengths(
+    lengths: torch.Tensor, max_padding: float
+) -> list[torch.Tensor]:
     """Splits a batch into parts of similar length.
 
     Arguments
@@ -39,7 +43,7 @@ def similar_lengths(lengths, max_padding):
     return [*parts, torch.tensor(part)]
 
 
-def pad_and_join(tensors):
+def pad_and_join(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """Concatenates batches of several lengths, zeros at the ends.
 
     Arguments
@@ -61,7 +65,12 @@ def pad_and_join(tensors):
     return torch.cat([F.pad(t, (0, 0, 0, size - t.shape[1])) for t in tensors])
 
 
-def in_similar_parts(function, x, lengths, max_padding):
+def in_similar_parts(
+    function: Callable,
+    x: torch.Tensor,
+    lengths: torch.Tensor,
+    max_padding: float,
+) -> tuple:
     """Runs a batch in parts of similar length, and puts it together again.
 
     Arguments

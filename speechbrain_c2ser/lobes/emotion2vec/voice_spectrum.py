@@ -1,6 +1,7 @@
 """Waveforms to log-mel energies and pitch lags: a front end's first step."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -41,7 +42,13 @@ class VoiceSpectrum(nn.Module):
     torch.Size([2, 47, 128])
     """
 
-    def __init__(self, bands=80, lags=48, window=1024, hop=320):
+    def __init__(
+        self,
+        bands: int = 80,
+        lags: int = 48,
+        window: int = 1024,
+        hop: int = 320,
+    ):
         super().__init__()
         self.output_size = bands + lags
         self.window, self.hop = window, hop
@@ -64,7 +71,7 @@ class VoiceSpectrum(nn.Module):
         self.register_buffer("deviation", torch.ones(self.output_size))
 
     @torch.no_grad()
-    def fit(self, wavs):
+    def fit(self, wavs: Iterable[torch.Tensor]) -> None:
         """Standardises from now on by the statistics of some recordings.
 
         Arguments
@@ -78,7 +85,7 @@ class VoiceSpectrum(nn.Module):
         self.mean.copy_(frames.mean(0))
         self.deviation.copy_(frames.std(0).clamp_min(1e-3))
 
-    def forward(self, wavs):
+    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
         """Computes the frames.
 
         Arguments

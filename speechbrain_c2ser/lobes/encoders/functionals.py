@@ -50,7 +50,7 @@ class SpeechFunctionals(SpeechEncoder):
     (torch.Size([2, 1, 2046]), 2046)
     """
 
-    def __init__(self, n_mels=64, n_cepstra=24):
+    def __init__(self, n_mels: int = 64, n_cepstra: int = 24):
         super().__init__()
         self.log_mel = LogMel(n_mels)
         bands = torch.arange(n_mels) + 0.5
@@ -135,7 +135,7 @@ class SpeechFunctionals(SpeechEncoder):
         )
 
 
-def zero_crossings(wav, window, hop):
+def zero_crossings(wav: torch.Tensor, window: int, hop: int) -> torch.Tensor:
     """Zero crossings per sample of centred windows.
 
     Arguments

@@ -43,12 +43,12 @@ class LogMel(SpeechEncoder):
 
     def __init__(
         self,
-        n_mels=64,
-        window=0.04,
-        hop=0.01,
-        lowest=50.0,
-        highest=8000.0,
-        sample_rate=16000,
+        n_mels: int = 64,
+        window: float = 0.04,
+        hop: float = 0.01,
+        lowest: float = 50.0,
+        highest: float = 8000.0,
+        sample_rate: int = 16000,
     ):
         super().__init__()
         self.output_size = n_mels

@@ -80,13 +80,13 @@ class SelfSupervisedEncoder(SpeechEncoder):
 
     def __init__(
         self,
-        source,
-        kind="wav2vec2",
-        pretrained=True,
-        save_path=None,
-        freeze=False,
-        freeze_feature_extractor=False,
-        output_norm=False,
+        source: str,
+        kind: str = "wav2vec2",
+        pretrained: bool = True,
+        save_path: str | None = None,
+        freeze: bool = False,
+        freeze_feature_extractor: bool = False,
+        output_norm: bool = False,
     ):
         super().__init__()
         if kind not in KINDS:
