@@ -55,7 +55,7 @@ def describe(prepare: Callable) -> str:
     >>> "song : bool" in described, "save_folder : str | Path" in described
     (True, True)
     """
-    about, *parts = re.split(SECTION, inspect.getdoc(prepare))
+    about, *parts = re.split(SECTION, inspect.getdoc(prepare) or "")
     sections = {part.partition("\n")[0]: part for part in parts}
     arguments = ENTRY.finditer(ARGUMENTS + sections.get("Arguments", ""))
     entries = {match[1]: match[0] for match in arguments}
