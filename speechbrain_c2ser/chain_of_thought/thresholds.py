@@ -120,6 +120,40 @@ class StyleThresholds:
                     style[attribute] = "high"
         return style
 
+    def positions(self, measures, gender=None, language=None):
+        """Where the measures lie between the cuts: low is -1, high is 1.
+
+        Arguments
+        ---------
+        measures, gender, language
+            As in :meth:`words`.
+
+        Returns
+        -------
+        dict
+            "speed", "pitch", "volume" -> number; 0 for what could not be
+            measured or does not vary.
+
+        Example
+        -------
+        >>> thresholds = StyleThresholds(
+        ...     {name: {"all": [10, 20]} for name in MEASURES}
+        ... )
+        >>> thresholds.positions({"f0": 20.0, "loudness": 15.0, "rate": None})
+        {'speed': 0.0, 'pitch': 1.0, 'volume': 0.0}
+        """
+        own = _groups(gender, language)
+        positions = {}
+        for attribute, measure in MEASURES.items():
+            groups = self.cuts[attribute]
+            low, high = groups.get(own.get(attribute), groups[ALL])
+            value = measures.get(measure)
+            positions[attribute] = 0.0
+            if value is not None and low is not None and low < high:
+                middle, half = (low + high) / 2, (high - low) / 2
+                positions[attribute] = (value - middle) / half
+        return positions
+
     def save(self, path):
         """Write to a JSON file, whole or not at all."""
         path = Path(path)

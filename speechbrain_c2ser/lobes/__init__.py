@@ -42,8 +42,10 @@ PUBLIC = {
     "SpeechEncoder": "encoders.features",
     "SpeechFunctionals": "encoders.functionals",
     "UtteranceTokens": "classifier.poolings",
+    "UtteranceStatistics": "encoders.statistics",
     "VectorNetwork": "classifier.networks",
     "WhisperEncoder": "encoders.whisper",
+    "WordConnector": "speech_llm.word_connector",
 }
 
 __all__ = sorted(PUBLIC)

@@ -1,0 +1,169 @@
+"""A connector that starts out in the language model's own words."""
+
+import torch
+from torch import nn
+from torch.nn.functional import pad
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.padding import frame_mask
+
+
+@remember_arguments
+class WordConnector(nn.Module):
+    """What is heard, as mixtures of words that the language model knows.
+
+    Each group of words (the emotions, low / normal / high pitch ...) has a
+    linear softmax over the standardized utterance vectors; the group's
+    embedding is the mean of its words' embeddings under these probabilities.
+    Neighbouring frames are stacked and projected, and layer-normed to the
+    scale of word embeddings. A frozen language model can read both at once;
+    a connector from noise it would first have to learn to hear, which some
+    hundred recordings do not teach it.
+
+    Words, heads and projection are filled in before the language model is
+    trained, by ``recipes/C2SER/train_connector.py``.
+
+    Arguments
+    ---------
+    input_size : int
+        Width of the semantic frames.
+    output_size : int
+        Width of the language model's embeddings.
+    utterance_size : int
+        Width of the utterance vectors.
+    num_vectors : int
+        Utterance vectors of an item.
+    words : dict[str, list[str]]
+        Group -> its words.
+    downsample_rate : int
+        Frames per embedding; the last ones are filled up with zeros.
+    scale : float
+        Size of an embedding's values before anything is learned.
+    freeze_heads : bool
+        Whether the groups' heads stay as they were filled in.
+
+    Example
+    -------
+    >>> connector = WordConnector(
+    ...     16, 24, utterance_size=12, num_vectors=2,
+    ...     words={"emotion": ["sad", "happy"], "pitch": ["low", "high"]},
+    ... )
+    >>> frames, lengths = torch.randn(2, 40, 16), torch.tensor([40, 9])
+    >>> vectors = torch.randn(2, 2, 12)
+    >>> embeddings, lengths = connector(frames, lengths, vectors)
+    >>> embeddings.shape, lengths
+    (torch.Size([2, 12, 24]), tensor([12,  5]))
+    """
+
+    def __init__(
+        self,
+        input_size,
+        output_size,
+        utterance_size,
+        num_vectors,
+        words,
+        downsample_rate=4,
+        scale=0.02,
+        freeze_heads=True,
+    ):
+        super().__init__()
+        self.input_size = input_size
+        self.output_size = output_size
+        self.utterance_size = utterance_size
+        self.num_vectors = num_vectors
+        self.words = {group: list(names) for group, names in words.items()}
+        self.downsample_rate = downsample_rate
+        flat = num_vectors * utterance_size
+        self.register_buffer("mean", torch.zeros(flat))
+        self.register_buffer("deviation", torch.ones(flat))
+        self.heads = nn.ModuleDict(
+            {
+                group: nn.Linear(flat, len(names))
+                for group, names in self.words.items()
+            }
+        ).requires_grad_(not freeze_heads)
+        self.projection = nn.Linear(downsample_rate * input_size, output_size)
+        self.norm = nn.LayerNorm(output_size)
+        nn.init.constant_(self.norm.weight, scale)
+        for group, names in self.words.items():
+            embeddings = scale * torch.randn(len(names), output_size)
+            self.register_buffer(f"words_{group}", embeddings)
+
+    def forward(self, frames=None, lengths=None, utterance_vectors=None):
+        """Groups' embeddings, then frames, for the language model.
+
+        Arguments
+        ---------
+        frames : torch.Tensor | None
+            Semantic frames [B, T, input_size].
+        lengths : torch.Tensor | None
+            Their valid counts [B]; needed with ``frames``.
+        utterance_vectors : torch.Tensor | None
+            [B, num_vectors, utterance_size].
+
+        Returns
+        -------
+        embeddings : torch.Tensor
+            [B, groups + shorter T, output_size], padding zero.
+        lengths : torch.Tensor
+            Valid embeddings [B].
+
+        Raises
+        ------
+        ValueError
+            When both inputs are None or a width is not the one built for.
+        """
+        if frames is None and utterance_vectors is None:
+            raise ValueError(
+                "A connector needs frames, utterance vectors or both; got "
+                "neither."
+            )
+        parts, counts = [], 0
+        if utterance_vectors is not None:
+            parts.append(self.read_words(utterance_vectors))
+            counts = counts + len(self.words)
+        if frames is not None:
+            heard, lengths = self.read_frames(frames, lengths)
+            parts.append(heard)
+            counts = counts + lengths
+        x = torch.cat(parts, 1)
+        if frames is None:
+            counts = torch.full(x.shape[:1], counts, device=x.device)
+        return x * frame_mask(counts, x.shape[1]).unsqueeze(2), counts
+
+    def read_words(self, utterance_vectors):
+        """One embedding for each group [B, groups, output_size]."""
+        scores = self.scores(utterance_vectors)
+        return torch.stack(
+            [
+                scores[group].softmax(-1) @ getattr(self, f"words_{group}")
+                for group in self.words
+            ],
+            1,
+        )
+
+    def scores(self, utterance_vectors):
+        """Group -> scores of its words [B, W], in float32."""
+        shape = tuple(utterance_vectors.shape[1:])
+        if shape != (self.num_vectors, self.utterance_size):
+            raise ValueError(
+                f"The connector was built for {self.num_vectors} utterance "
+                f"vectors of {self.utterance_size} values, but got {shape}."
+            )
+        with torch.autocast(utterance_vectors.device.type, enabled=False):
+            x = utterance_vectors.float().flatten(1)
+            x = (x - self.mean) / self.deviation
+            return {group: head(x) for group, head in self.heads.items()}
+
+    def read_frames(self, frames, lengths):
+        """Frames as embeddings [B, shorter T, output_size], and lengths."""
+        if frames.shape[2] != self.input_size:
+            raise ValueError(
+                f"Semantic frames are {frames.shape[2]} wide, but the "
+                f"connector was built for {self.input_size}."
+            )
+        frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(2)
+        rate = self.downsample_rate
+        frames = pad(frames, (0, 0, 0, -frames.shape[1] % rate))
+        stacked = frames.reshape(len(frames), -1, rate * self.input_size)
+        return self.norm(self.projection(stacked)), -(-lengths // rate)
