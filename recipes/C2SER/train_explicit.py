@@ -12,6 +12,7 @@ from pathlib import Path
 
 import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process, run_on_main
+from speechbrain.utils.logger import get_logger
 
 from speechbrain_c2ser.chain_of_thought.answers import (
     label_answers,
@@ -34,8 +35,15 @@ from speechbrain_c2ser.data.selection import (
     within_limits,
 )
 from speechbrain_c2ser.evaluation.metrics import classification_metrics
+from speechbrain_c2ser.lobes.speech_llm.merging import Speech
 from speechbrain_c2ser.training.brain import TrainingBrain
 from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.logs import RunningMeans
+
+logger = get_logger(__name__)
+
+# A model that listens loses more than this behind other speech.
+HEARD = 1.05
 
 
 class ExplicitBrain(TrainingBrain):
@@ -65,7 +73,18 @@ class ExplicitBrain(TrainingBrain):
             )
         speech = self.hparams.model.listen(*batch.sig, batch.vectors)
         self.score_emotions(batch, speech, prompts)
-        return self.hparams.model.loss(speech, prompts, batch.answers)
+        output = self.hparams.model.loss(speech, prompts, batch.answers)
+        self.compare_with_other_speech(speech, prompts, batch.answers, output)
+        return output
+
+    def compare_with_other_speech(self, speech, prompts, answers, output):
+        """The loss where each utterance's answer follows its neighbour's
+        speech: as low as the true one, the model does not listen."""
+        if len(answers) < 2:
+            return
+        others = Speech(speech.embeddings.roll(1, 0), speech.lengths.roll(1, 0))
+        loss = self.hparams.model.loss(others, prompts, answers).loss
+        self.losses.add({"own": output.loss, "others": loss})
 
     def compute_objectives(self, predictions, batch, stage):
         """Mean over the answer tokens of the batch, and the yaml's terms."""
@@ -109,6 +128,7 @@ class ExplicitBrain(TrainingBrain):
     def on_stage_start(self, stage, epoch=None):
         """Nothing predicted yet."""
         self.predicted, self.true = [], []
+        self.losses = RunningMeans()
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log the epoch; keep the newest checkpoint and the best."""
@@ -125,6 +145,10 @@ class ExplicitBrain(TrainingBrain):
             "valid_loss": stage_loss,
             "valid_ua": metrics["ua"],
         }
+        losses = self.losses.take()
+        if losses:
+            figures["valid_loss_of_other_speech"] = losses["others"]
+            warn_if_deaf(epoch, losses)
         self.hparams.epoch_log.write(epoch, **figures)
         self.hparams.train_logger.log_stats(
             {"epoch": epoch}, valid_stats=figures
@@ -156,6 +180,18 @@ class ExplicitBrain(TrainingBrain):
             rows = {key: data["row"] for key, data in dataset.data.items()}
             fill_together(cache, rows, self.device)
         self.cache = cache
+
+
+def warn_if_deaf(epoch, losses):
+    """Say so where other speech does not raise the loss of the answers."""
+    if losses["others"] < HEARD * losses["own"]:
+        logger.warning(
+            "Epoch %s: the model does not listen. The loss of the answers is "
+            "%.3f, and %.3f behind the speech of other utterances.",
+            epoch,
+            losses["own"],
+            losses["others"],
+        )
 
 
 def prepare_data(hparams):
