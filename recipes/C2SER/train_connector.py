@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""C2SER before stage 1: the connector learns the language model's words.
+
+> python recipes/C2SER/train_connector.py hparams/c2ser/full.yaml \
+      --overlay hparams/c2ser/sizes/small_data.yaml
+
+For a ``WordConnector`` behind frozen encoders: what is heard of emotion and
+style in closed form, of the transcript by CTC. Writes a C2SER folder, which
+stage 1 starts from. The language model is not run: it takes seconds.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
+from train_explicit import prepare_data
+
+from speechbrain_c2ser.checkpoints.c2ser_folder import save_c2ser
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.dataset import loader_options
+from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.word_teaching import FrameTeacher, teach_heads
+
+# Of the frames' projection: seconds, and the best epoch is kept.
+EPOCHS = 10
+BATCH_SIZE = 16
+LEARNING_RATE = 0.002
+MAX_GRAD_NORM = 5.0
+
+
+@torch.no_grad()
+def listen(perception, dataset, batching):
+    """Rows, frames (a list of [T, C]) and utterance vectors of a dataset."""
+    options = loader_options(dataset, **batching, shuffle=False)
+    items, frames, vectors = [], [], []
+    for batch in DataLoader(dataset, **options):
+        items += batch.item
+        if perception.semantic_encoder is not None:
+            speech = perception.semantic_encoder.extract(*batch.sig)
+            frames += [
+                x[:length]
+                for x, length in zip(speech.frames, speech.lengths, strict=True)
+            ]
+        if perception.acoustic_encoder is not None:
+            vectors.append(perception.utterance_vectors(*batch.sig))
+    return items, frames, torch.cat(vectors) if vectors else None
+
+
+def teach_frames(teacher, train_heard, valid_heard):
+    """The frames' projection by CTC; keeps the epoch best on valid speakers.
+
+    Returns one dict of losses for each epoch.
+    """
+    trained = [p for p in teacher.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE)
+    items, frames = train_heard
+    curve, best = [], None
+    for _ in range(EPOCHS):
+        order = torch.randperm(len(items)).split(BATCH_SIZE)
+        losses = []
+        for indices in order:
+            loss = _loss(teacher, items, frames, indices)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, MAX_GRAD_NORM)
+            optimizer.step()
+            losses.append(loss.item())
+        with torch.no_grad():
+            held = _loss(teacher, *valid_heard, range(len(valid_heard[0])))
+        mean = sum(losses) / len(losses)
+        curve.append({"train_loss": mean, "valid_loss": held.item()})
+        if best is None or held < best[0]:
+            state = teacher.state_dict()
+            best = held, {k: v.clone() for k, v in state.items()}
+    teacher.load_state_dict(best[1])
+    return curve
+
+
+def _loss(teacher, items, frames, indices):
+    chosen = [frames[i] for i in indices]
+    return teacher(
+        pad_sequence(chosen, batch_first=True),
+        torch.tensor([len(x) for x in chosen]),
+        [items[i]["transcript"] for i in indices],
+    )
+
+
+def train(hparams):
+    """Teach the connector and write the C2SER folder; returns the figures."""
+    model, batching = hparams["model"], hparams["batching"]
+    perception, lm = model.perception, model.language_model
+    train_set, valid_set = prepare_data(hparams)
+    model.eval()
+    items, frames, vectors = listen(perception, train_set, batching)
+    figures = {}
+    if vectors is not None:
+        figures["heads"] = teach_heads(
+            perception.connector, lm, items, vectors, hparams["label_space"]
+        )
+    if frames and hparams["content"]:
+        valid = listen(perception, valid_set, batching)[:2]
+        texts = [item["transcript"] for item in items]
+        teacher = FrameTeacher(perception.connector, lm, texts)
+        figures["frames"] = teach_frames(teacher, (items, frames), valid)
+    write_atomic(
+        json.dumps(figures, indent=1),
+        Path(hparams["output_folder"]) / "connector.json",
+    )
+    save_c2ser(
+        model,
+        hparams["c2ser_folder"],
+        label_space=hparams["label_space"],
+        languages=hparams["languages"],
+    )
+    return figures
+
+
+if __name__ == "__main__":
+    print(json.dumps(train(load_experiment()[0]).get("heads"), indent=1))

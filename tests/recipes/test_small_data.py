@@ -1,0 +1,116 @@
+"""Small data: the connector is taught, training goes on from it and listens."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from speechbrain_c2ser.data.synthetic import corpus as synthetic
+from speechbrain_c2ser.inference.c2ser import C2SER
+from speechbrain_c2ser.training.experiment import load_experiment
+
+ROOT = Path(__file__).parents[2]
+FULL = str(ROOT / "hparams" / "c2ser" / "full.yaml")
+SIZE = ROOT / "hparams" / "c2ser" / "sizes" / "small_data.yaml"
+
+
+@pytest.fixture(scope="module")
+def arguments(corpus, options, tiny_llm, tiny_whisper):
+    """arguments(output, **changes) -> the command line at tiny size."""
+    labels = json.dumps(list(synthetic.EMOTIONS))
+
+    def build(output, **changes):
+        return [
+            FULL,
+            "--overlay",
+            str(SIZE),
+            *options(
+                corpus,
+                output,
+                whisper_source=tiny_whisper,
+                llm_source=tiny_llm,
+                label_names=labels,
+                acoustic_encoder="{layers: [0, -1]}",
+                **changes,
+            ),
+        ]
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def connector(recipe, arguments, tmp_path_factory):
+    """Output folder of a taught connector."""
+    output = tmp_path_factory.mktemp("connector")
+    argv = arguments(output, number_of_epochs=None)
+    recipe("train_connector").train(load_experiment(argv)[0])
+    return output
+
+
+def test_the_connector_is_taught(connector):
+    figures = json.loads((connector / "connector.json").read_text())
+    assert figures["heads"].keys() == {"emotion", "speed", "pitch", "volume"}
+    losses = [epoch["train_loss"] for epoch in figures["frames"]]
+    assert losses[-1] < losses[0]
+    tensors = load_file(connector / "c2ser" / "model.safetensors")
+    head = tensors["perception.connector.heads.emotion.weight"]
+    assert head.abs().sum(1).min() > 0
+    deviation = tensors["perception.connector.deviation"]
+    assert not torch.equal(deviation, torch.ones_like(deviation))
+
+
+def test_training_goes_on_from_it(recipe, arguments, connector, tmp_path):
+    stage = recipe("train_mixed")
+    start = connector / "c2ser"
+    argv = arguments(tmp_path, number_of_epochs=1, start_from=start)
+    brain = stage.train(stage.MixedBrain, *load_experiment(argv))
+    modes = brain.modes(
+        type("Batch", (), {"id": [str(n) for n in range(40)]}), None
+    )
+    assert set(modes) == {"implicit"}  # evaluated now
+    brain.modules.train()
+    mixed = brain.hparams.curriculum.modes([str(n) for n in range(40)], 1.0)
+    assert set(mixed) == {"implicit", "explicit"}
+    before = load_file(start / "model.safetensors")
+    after = load_file(tmp_path / "c2ser" / "model.safetensors")
+    for key in before:
+        kept = "heads" in key or "encoder" in key or ".words_" in key
+        if kept:
+            assert torch.equal(before[key], after[key]), key
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    line = json.loads((tmp_path / "train_log.jsonl").read_text())
+    assert line["valid_loss_of_other_speech"] > 0
+
+
+def test_the_folder_answers(connector, corpus):
+    c2ser = C2SER.from_hparams(connector / "c2ser")
+    wavs = 0.1 * torch.randn(2, 16000)
+    lens = torch.tensor([1.0, 0.6])
+    together = c2ser.describe_batch(wavs, lens, max_new_tokens=4)
+    alone = c2ser.describe_batch(wavs[1:, :9600], None, max_new_tokens=4)
+    assert together[1].probabilities == pytest.approx(
+        alone[0].probabilities, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("gap, warned", [(0.0, True), (1.0, False)])
+def test_a_model_that_does_not_listen_is_told(recipe, caplog, gap, warned):
+    stage = recipe("train_explicit")
+    losses = {"own": 1.0, "others": 1.0 + gap}
+    stage.warn_if_deaf(3, losses)
+    assert ("Epoch 3: the model does not listen" in caplog.text) == warned
+
+
+def test_demo_names_a_part_that_cannot_be_had(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "recipes" / "Synthetic"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    demo = __import__("pretrained_demo")
+    sources = {"whisper": "no/whisper", "llm": None, "emotion2vec": None}
+    with pytest.raises(demo.StepFailed, match="the Whisper no/whisper .*WHIS"):
+        demo.PretrainedDemo("small_data", sources)
+    with pytest.raises(demo.StepFailed, match="SIZE=huge"):
+        demo.PretrainedDemo("huge", sources)
+    sys.modules.pop("pretrained_demo")
