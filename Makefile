@@ -2,13 +2,21 @@
 PYTHON ?= python3
 DATA ?=
 OUTPUT ?=
+# Pre-trained parts: make demo DATA=folder SIZE=small_data; hub ids or folders
+SIZE ?=
+WHISPER ?=
+LLM ?=
+EMOTION2VEC ?=
 VENV_PYTHON := .venv/bin/python
 
 .PHONY: demo test lint clean environment
 
 demo: environment
 	@$(VENV_PYTHON) recipes/Synthetic/run_demo.py \
-		$(if $(DATA),--data "$(DATA)") $(if $(OUTPUT),--output "$(OUTPUT)")
+		$(if $(DATA),--data "$(DATA)") $(if $(OUTPUT),--output "$(OUTPUT)") \
+		$(if $(SIZE),--size "$(SIZE)") \
+		$(if $(WHISPER),--whisper "$(WHISPER)") $(if $(LLM),--llm "$(LLM)") \
+		$(if $(EMOTION2VEC),--emotion2vec "$(EMOTION2VEC)")
 
 test: environment
 	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile

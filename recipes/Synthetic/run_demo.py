@@ -3,6 +3,7 @@
 
 > python recipes/Synthetic/run_demo.py
 > python recipes/Synthetic/run_demo.py --data FOLDER
+> python recipes/Synthetic/run_demo.py --data FOLDER --size small_data
 
 Every step is a recipe script that a full-size run uses too, called with its
 ``tiny`` yaml. A finished step leaves a stamp: run again after Ctrl-C and the
@@ -18,6 +19,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from pretrained_demo import PretrainedDemo
 from ruamel.yaml import YAML
 from steps import ROOT, Step, StepFailed, run_steps
 
@@ -267,7 +269,12 @@ def describe_run(output: Path, times: dict) -> None:
     write_atomic(json.dumps(times, indent=1), output / "times.json")
 
 
-def run(output: Path, data: Path | None, from_scratch: bool) -> None:
+def run(
+    output: Path,
+    data: Path | None,
+    from_scratch: bool,
+    pretrained: PretrainedDemo | None = None,
+) -> None:
     """Do what is not done yet, then write and print the report."""
     sources = corpus_steps(output, data)
     fresh = not output.exists()
@@ -284,15 +291,22 @@ def run(output: Path, data: Path | None, from_scratch: bool) -> None:
     print(f"   (what the scripts say is in {log})", flush=True)
     more, key = run_steps(sources[1:], key, log, 1)
     times.update(more)
-    steps = Demo(output, from_scratch).steps()
+    if pretrained is None:
+        steps = Demo(output, from_scratch).steps()
+    else:
+        figure = last_epoch("valid_ua", "UA (valid)")
+        steps = pretrained.steps(output, figure, evaluation_figure)
     more, key = run_steps(steps, key, log, len(sources))
     times.update(more)
     describe_run(output, times)
     shutil.copytree(
         output / "implicit/c2ser", output / "c2ser", dirs_exist_ok=True
     )
-    report = ["recipes/Synthetic/report.py", output]
-    run_steps([Step("report", output / "report", report)], key)
+    if pretrained is None:
+        report = ["recipes/Synthetic/report.py", output]
+        run_steps([Step("report", output / "report", report)], key)
+    else:
+        print(f"Reports: {output}/evaluation_*/*/report.md")
     print(f"{sum(times.values()):.0f} s in all.")
 
 
@@ -307,16 +321,26 @@ def main() -> None:
         default=os.environ.get("FROM_SCRATCH") == "1",
         help="warm the tiny Whisper up here (four minutes)",
     )
+    parser.add_argument("--size", help="pre-trained parts: small_data")
+    for part in ("whisper", "llm", "emotion2vec"):
+        parser.add_argument(f"--{part}", help="with --size: folder or hub id")
     options = parser.parse_args()
+    sources = {p: getattr(options, p) for p in ("whisper", "llm")}
+    sources["emotion2vec"] = options.emotion2vec
+    if options.size is None and any(sources.values()):
+        parser.error("pre-trained parts go with --size (SIZE=small_data).")
+    if options.size is not None and options.data is None:
+        parser.error("--size needs recordings: --data (DATA=folder).")
     output = options.output
     if output is None:
-        name = "demo"
+        name = "demo" if options.size is None else f"demo_{options.size}"
         if options.data is not None:
             places = options.data.resolve().parts[1:]
-            name = "_".join(["demo", *places[-2:]])
+            name = "_".join([name, *places[-2:]])
         output = ROOT / "results" / name
     try:
-        run(output.resolve(), options.data, options.from_scratch)
+        pretrained = options.size and PretrainedDemo(options.size, sources)
+        run(output.resolve(), options.data, options.from_scratch, pretrained)
     except StepFailed as error:
         sys.exit(f"make demo: {error}")
     except KeyboardInterrupt:
