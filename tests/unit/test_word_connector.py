@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from speechbrain_c2ser.chain_of_thought.thresholds import StyleThresholds
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes import (
     LanguageModel,
@@ -93,9 +94,12 @@ def test_heads_are_taught_emotion_and_style(connector, language_model):
     emotions = [WORDS["emotion"].index(item["emotion"]) for item in items]
     right = scores["emotion"].argmax(1) == torch.tensor(emotions)
     assert right.float().mean() > 0.95
-    high = [item["prosody"]["f0"] > 270 for item in items]
-    told = scores["pitch"].argmax(1) == 2
-    assert told[torch.tensor(high)].float().mean() > 0.8
+    told = scores["pitch"].argmax(1)
+    true = StyleThresholds.fit(items)
+    words = [true.words(item["prosody"])["pitch"] for item in items]
+    assert {"low", "normal", "high"} == set(words)
+    right = told == torch.tensor([STYLE.index(word) for word in words])
+    assert right.float().mean() > 0.8
     words = language_model.embed([language_model.tokenize(" sad")])[0]
     torch.testing.assert_close(connector.words_emotion[0], words.mean(0))
 

@@ -9,7 +9,7 @@ from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
 )
-from speechbrain_c2ser.lobes.padding import frame_mask, masked_mean
+from speechbrain_c2ser.lobes.padding import masked_mean
 
 
 @remember_arguments
@@ -70,10 +70,9 @@ class UtteranceStatistics(SpeechEncoder):
         tokens = []
         for number in self.layers:
             layer = features.layers[number].float()
-            mask = frame_mask(lengths, layer.shape[1]).unsqueeze(2)
             mean = masked_mean(layer, lengths)
-            steps = (layer - mean.unsqueeze(1)) * mask
-            square = masked_mean(steps.square(), lengths)
+            steps = (layer - mean.unsqueeze(1)).square()
+            square = masked_mean(steps, lengths)
             # the square root has no gradient at 0
             tokens += [mean, (square + 1e-8).sqrt()]
         return features._replace(
