@@ -5,7 +5,11 @@ import math
 import pytest
 import torch
 
-from speechbrain_c2ser.lobes.acoustics.descriptors import spectral_shape
+from speechbrain_c2ser.lobes.acoustics.descriptors import (
+    VOICE,
+    spectral_shape,
+    voice_functionals,
+)
 from speechbrain_c2ser.lobes.acoustics.functionals import dynamics, functionals
 from speechbrain_c2ser.lobes.encoders.functionals import (
     SpeechFunctionals,
@@ -75,3 +79,19 @@ def test_too_short_is_named():
     wavs = torch.zeros(2, 3200)
     with pytest.raises(ValueError, match="Waveform 1 .* at least 1600"):
         SpeechFunctionals().extract(wavs, torch.tensor([1.0, 0.25]))
+
+
+def test_the_columns_of_the_token_are_named():
+    encoder = SpeechFunctionals(n_mels=16, n_cepstra=8)
+    wav = torch.randn(4000)
+    token = encoder.extract(wav.unsqueeze(0)).tokens[0, 0]
+    assert len(set(encoder.columns)) == len(encoder.columns) == len(token)
+    named = dict(zip(encoder.columns, token, strict=True))
+    voice = dict(zip(VOICE, voice_functionals(wav), strict=True))
+    for name, value in voice.items():
+        assert named[name] == value
+    loudness = named["percentile 0.5 of loudness"]
+    assert named["percentile 0.25 of loudness"] < loudness
+    assert named["percentile 0.5 of loud loudness"] > loudness
+    assert named["mean of delta loudness"].abs() < 1
+    assert 0 < named["time rising of zero crossings"] < 1

@@ -5,11 +5,40 @@ import math
 import torch
 from torch.nn import functional as F
 
-from speechbrain_c2ser.lobes.acoustics.functionals import functionals
+from speechbrain_c2ser.lobes.acoustics.functionals import (
+    FUNCTIONALS,
+    functionals,
+)
 
 ROLL_OFFS = (0.25, 0.5, 0.75, 0.9)
 # Hz; the voice's own region and two that tension lifts
 SLOPES = ((0, 500), (500, 1500), (1500, 5000))
+# Columns of `spectral_shape`.
+SHAPE = (
+    "centroid",
+    "spread",
+    "skewness",
+    "kurtosis",
+    "entropy",
+    "flatness",
+    *(f"roll-off {share}" for share in ROLL_OFFS),
+    "flux",
+    "alpha ratio",
+    "Hammarberg index",
+    *(f"slope {lowest}-{highest} Hz" for lowest, highest in SLOPES),
+    "energy 250-650 Hz",
+    "energy 1-4 kHz",
+)
+# Columns of `voice_functionals`.
+VOICE = (
+    *(
+        f"{column} of {contour}"
+        for column in FUNCTIONALS
+        for contour in ("pitch", "harmonicity")
+    ),
+    "voiced share",
+    "voiced stretches per frame",
+)
 
 
 def spectral_shape(
@@ -33,7 +62,7 @@ def spectral_shape(
     Returns
     -------
     torch.Tensor
-        [T, 18].
+        [T, 18], the columns SHAPE.
 
     Example
     -------
@@ -139,9 +168,9 @@ def pitch_contour(
         power = torch.fft.rfft(x, n_fft).abs().square()
         return torch.fft.irfft(power)[..., : longest + 1]
 
-    raw, own = autocorrelation(frames), autocorrelation(window)
+    raw, decay = autocorrelation(frames), autocorrelation(window)
     # the window's own decay is divided out
-    height = raw / (raw[:, :1] + 1e-9) / (own / own[0])
+    height = raw / (raw[:, :1] + 1e-9) / (decay / decay[0])
     lags = torch.arange(longest + 1, device=wav.device).clamp_min(1)
     peak = torch.zeros_like(height, dtype=torch.bool)
     middle = height[:, 1:-1]
@@ -166,7 +195,8 @@ def voice_functionals(wav: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     torch.Tensor
-        [30]: 14 functionals of pitch (octaves) and of harmonicity (log odds
+        [30], the columns VOICE: 14 functionals of pitch (octaves) and of
+        harmonicity (log odds
         of the strength), share of voiced frames, voiced stretches per frame.
 
     Example

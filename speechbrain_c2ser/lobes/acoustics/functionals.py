@@ -6,6 +6,32 @@ from torch.nn import functional as F
 PERCENTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 LEVELS = (0.25, 0.75, 0.9)
 LAGS = (1, 4, 8, 16)
+# Columns of `functionals`, for each contour.
+FUNCTIONALS = (
+    "mean",
+    "deviation",
+    "skewness",
+    "kurtosis",
+    *(f"percentile {level}" for level in PERCENTILES),
+    "slope",
+    "curvature",
+    "time above mean + deviation / 4",
+    "mean crossing rate",
+    "mean step",
+)
+# Columns of `dynamics`, for each contour.
+DYNAMICS = (
+    *(f"time above {level} of range" for level in LEVELS),
+    "time rising",
+    "peak rate",
+    "peak height",
+    "position of maximum",
+    "position of minimum",
+    "mean rise",
+    "mean fall",
+    *(f"autocorrelation {lag}" for lag in LAGS),
+    "deviation of steps",
+)
 
 
 def functionals(contours: torch.Tensor) -> torch.Tensor:
@@ -23,7 +49,7 @@ def functionals(contours: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     torch.Tensor
-        [14 C].
+        [14 C]: the columns FUNCTIONALS, each for all contours.
 
     Example
     -------
@@ -94,7 +120,7 @@ def dynamics(contours: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     torch.Tensor
-        [15 C].
+        [15 C]: the columns DYNAMICS, each for all contours.
 
     Example
     -------

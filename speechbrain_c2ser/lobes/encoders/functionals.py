@@ -1,4 +1,4 @@
-"""An utterance as statistics of everything audible.
+"""Acoustic functionals of an utterance, in the manner of openSMILE.
 
 A frozen encoder without parameters, for networks that learn from hundreds of
 recordings only.
@@ -9,10 +9,14 @@ from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.acoustics.descriptors import (
+    SHAPE,
+    VOICE,
     spectral_shape,
     voice_functionals,
 )
 from speechbrain_c2ser.lobes.acoustics.functionals import (
+    DYNAMICS,
+    FUNCTIONALS,
     deltas,
     dynamics,
     functionals,
@@ -42,6 +46,11 @@ class SpeechFunctionals(SpeechEncoder):
     n_cepstra : int
         Cepstral coefficients.
 
+    Attributes
+    ----------
+    columns : tuple[str, ...]
+        What each number of the token is.
+
     Example
     -------
     >>> encoder = SpeechFunctionals(n_mels=16, n_cepstra=8)
@@ -59,11 +68,10 @@ class SpeechFunctionals(SpeechEncoder):
         cosines *= (2 / n_mels) ** 0.5
         cosines[:, 0] *= 0.5**0.5
         self.register_buffer("cosines", cosines, persistent=False)
-        # and loudness, 18 of spectral shape, zero crossings
-        contours = n_cepstra + 1 + 18 + 1
+        self.columns = _columns(n_cepstra)
         self.num_layers = 1
         self.num_tokens = 1
-        self.output_size = (3 * 14 + 2 * 15) * contours + 30
+        self.output_size = len(self.columns)
 
     def extract(
         self,
@@ -133,6 +141,32 @@ class SpeechFunctionals(SpeechEncoder):
                 voice_functionals(wav),
             ]
         )
+
+
+def _columns(n_cepstra: int) -> tuple[str, ...]:
+    """Names of the token's numbers, in the order of `_token`."""
+    contours = (
+        *(f"cepstrum {order}" for order in range(n_cepstra)),
+        "loudness",
+        *SHAPE,
+        "zero crossings",
+    )
+    blocks = (
+        (FUNCTIONALS, ""),
+        (FUNCTIONALS, "delta "),
+        (FUNCTIONALS, "loud "),
+        (DYNAMICS, ""),
+        (DYNAMICS, "delta "),
+    )
+    return (
+        *(
+            f"{statistic} of {kind}{contour}"
+            for statistics, kind in blocks
+            for statistic in statistics
+            for contour in contours
+        ),
+        *VOICE,
+    )
 
 
 def zero_crossings(wav: torch.Tensor, window: int, hop: int) -> torch.Tensor:
