@@ -52,7 +52,7 @@ class Row:
 
     Arguments
     ---------
-    overlay : str or None
+    overlay : str | None
         Of ``hparams/c2ser/ablations``.
     first : str
         Stage 1: "shared" by the rows that do not change it, "own" with the

@@ -29,7 +29,7 @@ def funasr_model(config):
 
 
 def funasr_runner(job):
-    """FunASR's loop: one utterance after the other, normalised."""
+    """FunASR's loop: one utterance after the other, normalized."""
     model = funasr_model(job["config"])
     model.load_state_dict(load_file(job["weights"]))
 

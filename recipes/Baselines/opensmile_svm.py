@@ -50,7 +50,7 @@ def extract(items, feature_set, cache=None):
         Id -> fields with wav, perhaps start and stop (s).
     feature_set : str
         Name of an openSMILE set.
-    cache : Path or None
+    cache : Path | None
         NPZ of an earlier run; recordings that changed are computed anew.
 
     Returns

@@ -54,7 +54,7 @@ def load(folder, wav2vec2=None, device="cpu"):
     ---------
     folder : str
         Copy of the published folder.
-    wav2vec2 : str or None
+    wav2vec2 : str | None
         Folder of wav2vec2-base; None takes what the yaml names.
     device : str
         Where it runs.

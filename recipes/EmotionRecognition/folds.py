@@ -85,7 +85,7 @@ def make_folds(items, options):
 
     Arguments
     ---------
-    items : dict or None
+    items : dict | None
         Utterance id → fields.
     options : argparse.Namespace
         by, folds, number, merge_valid.

@@ -61,7 +61,7 @@ def run_controls(output, most=ASKED):
 
     Returns
     -------
-    dict or None
+    dict | None
         As :func:`.suites.words.compute`; None where the run has no model or
         no manifests.
     """

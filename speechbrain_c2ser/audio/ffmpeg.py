@@ -1,4 +1,4 @@
-"""What libsndfile cannot decode (AAC, AMR, WebM ...), through ffmpeg."""
+"""Decoding by ffmpeg of what libsndfile cannot (AAC, AMR, WebM ...)."""
 
 import os
 import shutil

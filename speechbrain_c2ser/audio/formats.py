@@ -1,4 +1,4 @@
-"""What a file is, told from its first bytes and never from its name."""
+"""Format of an audio file, by its first bytes and never by its name."""
 
 import os
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whatever people have a recording in: a path, samples, a row of a data set."""
+"""Recordings from Python objects: a path, samples, a row of a data set."""
 
 import io
 import numbers

@@ -27,7 +27,7 @@ def as_waveform(
 
     Arguments
     ---------
-    audio : array or torch.Tensor
+    audio : array | torch.Tensor
         [T] mono, or [T, channels] (as soundfile) or [channels, T]: the
         smaller size is taken for the channels, whose mean is used; where they
         cancel each other, the loudest. Integers (int16, int32, uint8 ...) are
@@ -87,7 +87,7 @@ def as_samples(audio, name: str = "The audio") -> np.ndarray:
 
     Arguments
     ---------
-    audio : array or torch.Tensor
+    audio : array | torch.Tensor
         Of any shape.
     name : str
         What the errors call it.

@@ -1,4 +1,4 @@
-"""Where the answer stands in what a model wrote.
+"""Forms of a generated answer: JSON, tags, quotes, a sentence.
 
 Language models think aloud first, answer in JSON, in tags or after "Emotion:",
 and put the label into quotation marks; recognisers of rich transcripts write

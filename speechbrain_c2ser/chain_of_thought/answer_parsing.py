@@ -71,14 +71,14 @@ class ParsedAnswer:
 
     Arguments
     ---------
-    style : dict or None
+    style : dict | None
         speed, pitch, volume -> "low", "normal", "high" or None; None if the
         answer tells nothing of the style.
-    content : str or None
+    content : str | None
         The quoted words.
-    emotion : str or None
+    emotion : str | None
         A label; None is unparsed.
-    language : str or None
+    language : str | None
         "en" or "zh", of the answer around the quotation.
     """
 
@@ -99,7 +99,7 @@ def parse_answer(text, label_space, synonyms=True):
 
     Arguments
     ---------
-    text : str or None
+    text : str | None
         Explicit or implicit answer, as written by a model.
     label_space : LabelSpace
         The labels it may name.

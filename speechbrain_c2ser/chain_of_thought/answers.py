@@ -57,7 +57,7 @@ def prompt(mode, language="en", rng=None):
         "explicit" or "implicit".
     language : str
         Language of the question.
-    rng : random.Random or None
+    rng : random.Random | None
         Draws a phrasing; None takes the canonical one (English: the
         published).
 
@@ -88,15 +88,15 @@ def explicit_answer(
     ---------
     item : dict
         Manifest row with style, emotion, language and transcript.
-    rng : random.Random or None
+    rng : random.Random | None
         Draws a phrasing; None takes the canonical one.
-    label_space : LabelSpace or None
+    label_space : LabelSpace | None
         Gives the emotion's word; None takes the package's words.
     content : bool
         False leaves the content out, for a corpus without transcripts.
     label_first : bool
         Ablation: the emotion comes first, its reasons after it.
-    phrasings : int or None
+    phrasings : int | None
         Draw from the first so many; None is all.
 
     Returns
@@ -142,9 +142,9 @@ def implicit_answer(
 
     Arguments
     ---------
-    item : dict or str
+    item : dict | str
         Manifest row, or an emotion.
-    language : str or None
+    language : str | None
         Of the answer; None takes the item's.
     rng, label_space, phrasings
         As in :func:`explicit_answer`.
@@ -189,7 +189,7 @@ def label_answers(label_space, mode, language, phrasings=1):
         :func:`split_before_emotion`.
     language : str
         Of the speech.
-    phrasings : int or None
+    phrasings : int | None
         Number of implicit phrasings per label; None is all.
 
     Returns
@@ -228,7 +228,7 @@ class AnswerBuilder:
         The emotions that may be answered.
     content : bool
         False leaves the content out of explicit answers.
-    phrasings : int or None
+    phrasings : int | None
         Answers are drawn from the first so many phrasings; None is all.
     prompts : str
         "published": always the published question; "varied": any phrasing,

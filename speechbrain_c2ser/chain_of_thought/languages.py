@@ -16,7 +16,7 @@ def answer_language(language):
 
     Arguments
     ---------
-    language : str or None
+    language : str | None
         A code such as "zh", "en-US", "cmn", or None for unknown.
 
     Returns
@@ -42,7 +42,7 @@ def has_texts(language):
 
     Arguments
     ---------
-    language : str or None
+    language : str | None
         As in :func:`answer_language`.
 
     Returns
@@ -62,7 +62,7 @@ def language_code(language):
 
     Arguments
     ---------
-    language : str or None
+    language : str | None
         A code or name, with or without a region; None is "unknown".
 
     Returns

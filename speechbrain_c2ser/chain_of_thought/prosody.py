@@ -37,9 +37,9 @@ def measure(waveform, transcript=None, language="en", sample_rate=SAMPLE_RATE):
 
     Arguments
     ---------
-    waveform : numpy.ndarray or torch.Tensor
+    waveform : numpy.ndarray | torch.Tensor
         Shape [T], mono.
-    transcript : str or None
+    transcript : str | None
         What is said.
     language : str
         Of the transcript, for its phonemes.
@@ -92,7 +92,7 @@ def measure_items(items, workers=None, progress=True):
     items : dict
         Manifest: id -> row; changed in place. The transcript of a row that
         is marked ``truncated`` says more than its audio and gives no rate.
-    workers : int or None
+    workers : int | None
         Processes; None is one per processor core.
     progress : bool
         Whether to show a bar.
@@ -146,10 +146,10 @@ def annotate(items, thresholds=None, workers=None, progress=True):
     items : dict
         Manifest: id -> row. Gets ``prosody`` (kept where it is there) and
         ``style`` in place.
-    thresholds : StyleThresholds or None
+    thresholds : StyleThresholds | None
         Those of the training set; None fits them on ``items``, which then
         must be the training set.
-    workers : int or None
+    workers : int | None
         Processes; None is one per processor core.
     progress : bool
         Whether to show a bar.

@@ -78,7 +78,7 @@ class Rephraser:
 
         Returns
         -------
-        list of str or None
+        list of str | None
             None where the text was refused: the template's answer stays.
 
         Raises
@@ -125,7 +125,7 @@ class Rephraser:
 
         Returns
         -------
-        str or None
+        str | None
             A key of ``counts``.
         """
         if not text:

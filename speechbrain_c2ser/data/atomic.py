@@ -11,7 +11,7 @@ def write_atomic(text: str, path: str | Path) -> None:
     ---------
     text : str
         The content.
-    path : str or Path
+    path : str | Path
         Replaced if it exists; its folder is made.
     """
     path = Path(path)

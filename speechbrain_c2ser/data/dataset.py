@@ -22,7 +22,7 @@ def speech_dataset(
 
     Arguments
     ---------
-    manifest : str or Path or dict
+    manifest : str | Path | dict
         A manifest file, or its items already read (id → row).
     need : sequence of str
         Fields that every row must carry.
@@ -111,7 +111,7 @@ def emotions_of(manifest: str | Path) -> list[str]:
 
     Arguments
     ---------
-    manifest : str or Path
+    manifest : str | Path
         A manifest file.
 
     Returns

@@ -33,7 +33,7 @@ class FeatureCache:
     fingerprint : str
         Hash of the encoder's weights and settings
         (:func:`speechbrain_c2ser.checkpoints.folder.fingerprint`).
-    folder : str or Path
+    folder : str | Path
         Where the features live; other encoders' features may lie beside.
     dtype : torch.dtype
         Of the stored features; float32 gives identical losses, float16 half

@@ -34,7 +34,7 @@ def write_manifest(items: dict, path: str | Path) -> None:
     ---------
     items : dict
         Utterance id -> fields.
-    path : str or Path
+    path : str | Path
         The JSON file.
 
     Example
@@ -68,9 +68,9 @@ def read_manifest(
 
     Arguments
     ---------
-    path : str or Path
+    path : str | Path
         A JSON file, one object per utterance id.
-    data_root : str or Path
+    data_root : str | Path
         What ``{data_root}`` stands for; default: the manifest's folder.
 
     Returns
@@ -116,7 +116,7 @@ def audio_duration(path: str | Path, key: str = "wav") -> float:
 
     Arguments
     ---------
-    path : str or Path
+    path : str | Path
         The file.
     key : str
         The item's name for the error's sentence.
@@ -151,7 +151,7 @@ def check_manifest(
         Utterance id -> fields.
     need : sequence of str
         Fields that each item must have, beside wav and duration.
-    label_space : LabelSpace or sequence of str or None
+    label_space : LabelSpace | sequence of str | None
         The emotions that may occur; anything with ``.names``.
     check_audio : bool
         Open the header of every audio file.

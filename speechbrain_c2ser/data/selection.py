@@ -73,9 +73,9 @@ def within_limits(
         ``item → list of str``: the answers that may be drawn.
     count_tokens : callable
         ``str → int``: length of an answer with its end token.
-    mel_frames : int or None
+    mel_frames : int | None
         Longest audio, in frames of 10 ms; None is no limit.
-    answer_tokens : int or None
+    answer_tokens : int | None
         Longest answer, in tokens; None is no limit.
     progress : bool
         Show a progress bar.

@@ -52,7 +52,7 @@ def folds_by(
         Utterance id -> fields.
     field : str
         What is kept apart: "speaker", "session" ...
-    number : int or None
+    number : int | None
         Of folds: the groups are dealt out, genders evenly; None is one group
         a fold.
     seed : int

@@ -26,7 +26,7 @@ def evaluate_c2ser(c2ser, manifest, hparams):
     ---------
     c2ser : speechbrain_c2ser.inference.C2SER
         The model.
-    manifest : str or Path or dict
+    manifest : str | Path | dict
         The utterances, each with its emotion.
     hparams : dict
         mode ("explicit" or "implicit"), batching, max_new_tokens,

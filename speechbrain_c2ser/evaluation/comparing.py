@@ -37,7 +37,7 @@ def compare(first, second, reading=None, samples=1000, seed=0):
     ---------
     first, second : dict
         Results of :func:`speechbrain_c2ser.evaluation.scoring.evaluate`.
-    reading : str or None
+    reading : str | None
         Which reading of the answers; None takes each result's main one.
     samples, seed : int
         Of the bootstrap.

@@ -42,7 +42,7 @@ def read_native(path: str | Path, kind: str) -> list[dict]:
 
     Arguments
     ---------
-    path : str or Path
+    path : str | Path
         Its file.
     kind : str
         "funasr": rows of key, labels and scores (emotion2vec+), JSON or
@@ -130,9 +130,9 @@ def write_oruk_bench(
     ---------
     references : dict
         Id -> what is true; each emotion must have a place in its seven.
-    labels : list of str or None
+    labels : list of str | None
         The label read of each reference, in their order.
-    folder : str or Path
+    folder : str | Path
         Gets preds.npz ("preds": numbers of its classes), labels.npz
         ("labels") and ids.json.
 

@@ -69,7 +69,7 @@ def write_predictions(rows, path):
     ---------
     rows : list of dict
         See the head of this file.
-    path : str or Path
+    path : str | Path
         The JSONL file.
 
     Raises
@@ -95,7 +95,7 @@ def read_predictions(
         in :mod:`speechbrain_c2ser.data.columns`): beside a "prediction", a
         "label" is what is true; an "emotion" beside neither is what was
         predicted. Whole numbers as ids are their digits.
-    faults : list of str or None
+    faults : list of str | None
         Where given, probabilities that are none are taken out of their row
         and told here, instead of an error.
 
@@ -137,7 +137,7 @@ def check_predictions(rows, name):
     ---------
     rows : list of dict
         See the head of this file.
-    name : str or Path
+    name : str | Path
         What the errors call them.
 
     Raises

@@ -23,11 +23,11 @@ def read_labels(
         Predictions.
     space : LabelSpace
         The closed set.
-    judge : callable or None
+    judge : callable | None
         ``texts -> labels``, for the reading "llm".
     outside_as_unparsed : bool
         A label that means none of the set is an error; or None, if True.
-    probabilities : list of dict or None
+    probabilities : list of dict | None
         Of the rows, on this very set (see
         :func:`speechbrain_c2ser.evaluation.probabilities.on_space`).
 

@@ -1,4 +1,4 @@
-"""What is true: the utterances of a manifest, a list or a fold file."""
+"""Reference labels: the utterances of a manifest, a list or a fold file."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def read_references(paths):
 
     Arguments
     ---------
-    paths : str, Path or list of them
+    paths : str | Path | list of them
         Manifests (JSON, ours or EmoBox's), lists (JSONL, such as
         Emo-Emilia's as it is published) or tables (CSV with a header).
 
@@ -67,7 +67,7 @@ def find_space(labels, references):
 
     Arguments
     ---------
-    labels : str or None
+    labels : str | None
         Name of a set, or labels with commas between.
     references : dict
         Id -> fields.

@@ -46,9 +46,9 @@ def evaluate(
         See :mod:`.predictions`.
     references : dict
         Id -> fields, with the true ``emotion``.
-    space : LabelSpace or None
+    space : LabelSpace | None
         The closed set; None takes the emotions of the references.
-    judge : callable or None
+    judge : callable | None
         ``texts -> labels``: a language model that reads free text.
     missing_as_unparsed : bool
         An utterance without a prediction is an error; or unparsed, if True.

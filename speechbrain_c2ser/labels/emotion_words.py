@@ -253,7 +253,7 @@ def words_of(concept: str, language: str | None = None) -> list[str]:
     ---------
     concept : str
         A key of ``CONCEPTS``.
-    language : str or None
+    language : str | None
         "en", "zh" or "de"; None is all of them.
 
     Returns

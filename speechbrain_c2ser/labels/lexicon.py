@@ -75,7 +75,7 @@ class Lexicon:
         ---------
         text : str
             Anything.
-        language : str or None
+        language : str | None
             Only the words of this language, and those of any.
 
         Returns

@@ -29,12 +29,12 @@ class LabelSpace:
     ---------
     names : sequence of str
         The labels, in the order of their indices.
-    aliases : dict or None
+    aliases : dict | None
         Label -> {language: words}, the first one used in answers. Beside
         what the package knows of the label, which it precedes.
-    definitions : dict or None
+    definitions : dict | None
         Label -> one sentence.
-    parents : dict or None
+    parents : dict | None
         Label -> broader label, for mappings into smaller sets.
 
     Raises
@@ -91,7 +91,7 @@ class LabelSpace:
 
         Arguments
         ---------
-        name : str or int
+        name : str | int
             4, 5, 6, 7 or 9 is the usual set of that size.
 
         Raises
@@ -140,7 +140,7 @@ class LabelSpace:
 
         Arguments
         ---------
-        items : dict or iterable of dict
+        items : dict | iterable of dict
             Manifest: id -> row, or rows; those without emotion are passed
             over.
 
@@ -261,9 +261,9 @@ class LabelSpace:
 
         Arguments
         ---------
-        text : str or None
+        text : str | None
             Anything.
-        language : str or None
+        language : str | None
             Only the words of this language and the names; None is all.
         synonyms : bool
             Whether synonyms and narrower emotions count, such as "excited"
@@ -271,7 +271,7 @@ class LabelSpace:
 
         Returns
         -------
-        str or None
+        str | None
             None where no label is named, or several: never a guess.
 
         Example
@@ -317,12 +317,12 @@ class LabelSpace:
 
         Arguments
         ---------
-        raw : str or None
+        raw : str | None
             The label as the corpus writes it.
 
         Returns
         -------
-        str or None
+        str | None
             None where it means no label of this set.
 
         Example

@@ -128,9 +128,9 @@ class SpecAugment(nn.Module):
         Arguments
         ---------
         mel : torch.Tensor
-            Log-mel frames [batch, time, bands].
+            Log-mel frames [B, T, bands].
         lengths : torch.Tensor
-            Valid frames [batch].
+            Valid frames [B].
 
         Returns
         -------
@@ -150,7 +150,7 @@ class SpecAugment(nn.Module):
 
 
 def _random_bands(lengths, size, count, width):
-    """Union [batch, size] of ``count`` random bands in every item's length."""
+    """Union [B, size] of ``count`` random bands in every item's length."""
     shape = (len(lengths), count, 1)
     lengths = lengths.view(-1, 1, 1)
     widest = (lengths // 2).clamp(max=width) + 1

@@ -36,10 +36,10 @@ class Block(nn.Module):
 
     A recurrent network runs over packed sequences. Of any other module no one
     can say what padding does inside it (reflected ends, a bias behind a
-    normalisation), so in eval each item runs alone, cut to its length: an
+    normalization), so in eval each item runs alone, cut to its length: an
     utterance gives the same answer alone and in any batch. In training the
     batch runs at once, its padding zero and the lengths handed to modules that
-    take them, as batch normalisation needs several items.
+    take them, as batch normalization needs several items.
 
     What gives one vector for an utterance (ECAPA-TDNN, x-vectors) gives one
     frame here, which any pooling passes on.

@@ -12,20 +12,20 @@ def sample_counts(
     Arguments
     ---------
     wavs : torch.Tensor
-        Waveforms [batch, time].
-    wav_lens : torch.Tensor or None
-        Relative lengths [batch] in (0, 1], SpeechBrain's convention. None
+        Waveforms [B, T].
+    wav_lens : torch.Tensor | None
+        Relative lengths [B] in (0, 1], SpeechBrain's convention. None
         says that every item is full.
 
     Returns
     -------
     torch.Tensor
-        Integer counts [batch], on the device of ``wavs``.
+        Integer counts [B], on the device of ``wavs``.
 
     Raises
     ------
     ValueError
-        When ``wavs`` is not [batch, time], or when ``wav_lens`` has another
+        When ``wavs`` is not [B, T], or when ``wav_lens`` has another
         number of items or a value outside (0, 1].
 
     Example
@@ -35,7 +35,7 @@ def sample_counts(
     """
     if wavs.dim() != 2:
         raise ValueError(
-            "Waveforms must be [batch, time] (one channel), got the shape "
+            "Waveforms must be [B, T] (one channel), got the shape "
             f"{tuple(wavs.shape)}."
         )
     batch, time = wavs.shape
@@ -63,14 +63,14 @@ def frame_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
     Arguments
     ---------
     lengths : torch.Tensor
-        Frame counts [batch].
+        Frame counts [B].
     size : int
         Number of frames in the padded batch.
 
     Returns
     -------
     torch.Tensor
-        Mask [batch, size].
+        Mask [B, size].
 
     Example
     -------
@@ -87,14 +87,14 @@ def valid_frames(lengths: torch.Tensor, size: int) -> torch.Tensor | None:
     Arguments
     ---------
     lengths : torch.Tensor
-        Frame counts [batch].
+        Frame counts [B].
     size : int
         Number of frames in the padded batch.
 
     Returns
     -------
-    torch.Tensor or None
-        Mask [batch, size, 1]; None when all items are full.
+    torch.Tensor | None
+        Mask [B, size, 1]; None when all items are full.
 
     Example
     -------
@@ -188,7 +188,7 @@ def masked_mean(frames: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return (frames * valid).sum(1) / lengths.unsqueeze(1)
 
 
-def normalise(wavs: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+def normalize(wavs: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """Layer-norms each waveform over its own samples.
 
     Arguments
@@ -205,11 +205,11 @@ def normalise(wavs: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
 
     Example
     -------
-    >>> normalise(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([2]))
+    >>> normalize(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([2]))
     tensor([[-1.0000,  1.0000,  0.0000]])
     """
-    normalised = torch.zeros_like(wavs, dtype=torch.float32)
+    normalized = torch.zeros_like(wavs, dtype=torch.float32)
     for i, count in enumerate(samples.tolist()):
         wav = wavs[i, :count].float()
-        normalised[i, :count] = F.layer_norm(wav, wav.shape)
-    return normalised
+        normalized[i, :count] = F.layer_norm(wav, wav.shape)
+    return normalized

@@ -14,7 +14,7 @@ class PairLoss(nn.Module):
 
     With unit rows g and temperature t the similarities are g g^T / t, and the
     wanted distribution of row i is even over the other items of its label
-    (the same-label matrix without its diagonal, row-normalised). An item is
+    (the same-label matrix without its diagonal, row-normalized). An item is
     never its own candidate. Both matrices are symmetric, so the two
     directions of a symmetric cross-entropy are equal and one is computed.
     The exact formula of Emotion2Vec-S is not published; this is SupCon.

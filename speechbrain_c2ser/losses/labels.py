@@ -9,7 +9,7 @@ def soft_label_loss(logits, votes):
     logits : torch.Tensor
         Scores [N, L].
     votes : torch.Tensor
-        Vote counts or probabilities [N, L], >= 0; each row is normalised. A
+        Vote counts or probabilities [N, L], >= 0; each row is normalized. A
         row of zeros has no label and takes no part.
 
     Returns

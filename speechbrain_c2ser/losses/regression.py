@@ -92,9 +92,9 @@ def concordance_loss(
 def hidden_state_loss(
     student: torch.Tensor, teacher: torch.Tensor
 ) -> torch.Tensor:
-    """Mean squared distance of layer-normalised hidden states.
+    """Mean squared distance of layer-normalized hidden states.
 
-    Normalised, because the size of a hidden state differs from layer to layer
+    Normalized, because the size of a hidden state differs from layer to layer
     and says nothing about its content.
 
     Arguments

@@ -1,4 +1,4 @@
-"""One way into every recipe: a yaml, overlays on it, and a record of the run.
+"""Command line of a recipe: its yaml, overlays on it, a record of the run.
 
 An *overlay* is a small yaml that holds only what changes (an ablation, another
 corpus, another size). Its first line names the yamls that it fits:
@@ -168,7 +168,7 @@ def merge_yaml(
 
     Arguments
     ---------
-    base : str or Path
+    base : str | Path
         The recipe's yaml.
     overlays : sequence of str
         Yaml files with what changes, applied in order.
@@ -225,7 +225,7 @@ def make_folder(path: str | Path) -> str:
 
     Arguments
     ---------
-    path : str or Path
+    path : str | Path
         The folder; it may be there already.
 
     Returns

@@ -62,7 +62,7 @@ class EpochLog:
 
     Arguments
     ---------
-    path : str or Path
+    path : str | Path
         The file, usually ``train_log.jsonl``.
 
     Example

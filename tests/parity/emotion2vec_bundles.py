@@ -5,7 +5,7 @@ from result import Result, close
 
 from speechbrain_c2ser.checkpoints.converters.emotion2vec import build
 from speechbrain_c2ser.lobes.emotion2vec.alibi import attention_bias
-from speechbrain_c2ser.lobes.padding import masked_mean, normalise
+from speechbrain_c2ser.lobes.padding import masked_mean, normalize
 
 KIND = "emotion2vec"
 
@@ -67,7 +67,7 @@ def check(name, spec, tensors):
         for key, tensor in tensors.items()
         if key.startswith("weights/")
     }
-    # Emotion2Vec-S itself does not normalise: its data's task does.
+    # Emotion2Vec-S itself does not normalize: its data's task does.
     config = _official(spec)
     normalize = {"normalize": bool(config.get("normalize"))}
     model = build(weights, config, normalize, labels)
@@ -207,7 +207,7 @@ def _outputs(model, wavs, samples):
         "utt_x_released": frames[:, : encoder.num_tokens],
         "padding_mask": places >= lengths.unsqueeze(1),
         "local_features": local,
-        "normalised": normalise(wavs, samples),
+        "normalised": normalize(wavs, samples),
     }
     outputs["pooled"] = masked_mean(frames, lengths)
     if model.classifier is not None:

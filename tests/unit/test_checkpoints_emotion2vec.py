@@ -88,7 +88,7 @@ def test_architecture_from_shapes_alone(tmp_path, released):
     )
     same_frames(found.encoder, wavs, frames)
     assert found.encoder.num_heads == 12
-    # Published pre-training normalises: the default.
+    # Published pre-training normalizes: the default.
     assert load_official(tmp_path / "checkpoint.pt").encoder.normalize
 
 

@@ -62,7 +62,7 @@ def convert_c2ser(
         ``first_frames`` or ``tokens``
         (:class:`speechbrain_c2ser.lobes.ContextualPerception`).
     normalize : bool
-        Whether Emotion2Vec-S normalises the waveform.
+        Whether Emotion2Vec-S normalizes the waveform.
     encoder_heads : int | None
         Whisper's attention heads; None = width / 64, as in every Whisper.
     connector_heads : int

@@ -63,11 +63,11 @@ def build(official, config=None, arguments=None, labels=None, unused_keys=()):
     ---------
     official : dict
         Official name → tensor; or our names, as our folders hold them.
-    config : dict or None
+    config : dict | None
         Official configuration as plain values; None: from the shapes.
-    arguments : dict or None
+    arguments : dict | None
         Constructor arguments of `Emotion2VecS` that override both.
-    labels : list of str or None
+    labels : list of str | None
         Labels of the head; None: "0", "1", ... Those that start with "unuse"
         were never trained and are left out.
     unused_keys : sequence of str
@@ -174,9 +174,9 @@ def load_official(path, labels=None, arguments=None, unused_keys=()):
     ---------
     path : str | Path
         checkpoint.pt, model.pt or .safetensors.
-    labels : list of str or None
+    labels : list of str | None
         Labels of the head, where there is no tokens.txt.
-    arguments : dict or None
+    arguments : dict | None
         Constructor arguments of `Emotion2VecS` that override the file's.
     unused_keys : sequence of str
         Regular expressions of keys to leave out, beside the known ones.
@@ -266,9 +266,9 @@ def convert(source, output_folder, labels=None, arguments=None, unused_keys=()):
     output_folder : str | Path
         Read again by `load_emotion2vec` and by `Emotion2VecSEncoder`; of an
         emotion2vec+ file by the public `EmotionClassifier` too.
-    labels : list of str or None
+    labels : list of str | None
         As for `load_official`.
-    arguments : dict or None
+    arguments : dict | None
         As for `load_official`.
     unused_keys : sequence of str
         As for `load_official`.

@@ -135,7 +135,7 @@ def architecture(config: dict) -> dict:
     }
     if audio.get("feature_encoder_spec"):
         taken["conv_layers"] = parse_conv_layers(audio["feature_encoder_spec"])
-    # In fairseq the data's task normalises, in FunASR the model.
+    # In fairseq the data's task normalizes, in FunASR the model.
     for source in (model, config.get("task") or {}):
         if source.get("normalize") is not None:
             taken["normalize"] = source["normalize"]
@@ -151,7 +151,7 @@ def architecture_of_shapes(
     ---------
     tensors : dict
         As returned by `rename`.
-    arguments : dict or None
+    arguments : dict | None
         Arguments that are known already.
 
     Returns

@@ -59,9 +59,9 @@ def prepare(
 
     Arguments
     ---------
-    save_folder : str or Path
+    save_folder : str | Path
         Gets audio/<dataset>/..., the manifests and corpus.json.
-    datasets : sequence of str or None
+    datasets : sequence of str | None
         Which of its corpora, as the files are named; None is all.
     split : str
         "test": all is for testing, as CAMEO is meant. "speaker": train, valid

@@ -40,12 +40,12 @@ def prepare(data_folder, save_folder, list_file=None, progress=True):
 
     Arguments
     ---------
-    data_folder : str or Path
+    data_folder : str | Path
         The folder that the list's wav paths begin from, or a folder below
         which the same paths lie without their first part.
-    save_folder : str or Path
+    save_folder : str | Path
         Gets test.json, or nothing after an error.
-    list_file : str or Path or None
+    list_file : str | Path | None
         The list; None looks for Emo-Emilia-ALL.jsonl in the data folder and
         beside it.
     progress : bool
@@ -80,7 +80,7 @@ def read_list(path):
 
     Arguments
     ---------
-    path : str or Path
+    path : str | Path
         The JSONL file.
 
     Returns

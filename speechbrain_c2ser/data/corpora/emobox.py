@@ -158,7 +158,7 @@ def read_folds(data_folder):
 
     Arguments
     ---------
-    data_folder : str or Path
+    data_folder : str | Path
         The corpus's metadata.
 
     Returns

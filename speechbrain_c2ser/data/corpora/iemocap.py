@@ -56,7 +56,7 @@ def prepare(
 
     Arguments
     ---------
-    save_folder : str or Path
+    save_folder : str | Path
         Gets fold_k/train.json ... and corpus.json; fold k tests session k.
     classes : int
         4: angry, happy, neutral, sad; 5: and frustrated.

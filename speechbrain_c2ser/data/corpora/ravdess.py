@@ -36,7 +36,7 @@ def prepare(
 
     Arguments
     ---------
-    data_folder : str or Path
+    data_folder : str | Path
         See the head of this file; actors may lie deeper.
     song : bool
         Whether sung takes are taken too.

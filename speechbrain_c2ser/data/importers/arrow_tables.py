@@ -19,7 +19,7 @@ def read_rows(path):
 
     Arguments
     ---------
-    path : str or Path
+    path : str | Path
         A .parquet or .arrow file.
 
     Yields
@@ -69,7 +69,7 @@ def save_audio(audio, folder, name):
     ---------
     audio : dict
         "bytes" and "path", as ``datasets`` stores it.
-    folder : str or Path
+    folder : str | Path
         Where to; made if it is not there. A file of the same size is kept.
     name : str
         Of the file, without suffix; odd characters are replaced.

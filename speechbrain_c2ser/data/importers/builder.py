@@ -37,7 +37,7 @@ class CorpusBuilder:
     ---------
     name : str
         Of the corpus; the ``dataset`` of its items.
-    data_folder : str or Path
+    data_folder : str | Path
         Where it lies; never written to.
     emotions : dict
         The corpus's own label -> ours, or None for what is left out.
@@ -45,7 +45,7 @@ class CorpusBuilder:
         The layout expected, for the error of a wrong one.
     language : str
         Of items that name none.
-    label_space : LabelSpace or str or int
+    label_space : LabelSpace | str | int
         A smaller set to map to, or its name or size; what has no place in it
         is left out.
     check_audio : bool
@@ -200,7 +200,7 @@ class CorpusBuilder:
         ---------
         key : str
             Its id.
-        wav : str or Path
+        wav : str | Path
             Its audio.
         raw : str
             Its emotion as the corpus writes it.
@@ -280,7 +280,7 @@ class CorpusBuilder:
         ---------
         save_folder, how, notes, strict
             As in :func:`speechbrain_c2ser.data.importers.writing.write_corpus`.
-        folds : dict or list of dict
+        folds : dict | list of dict
             Split -> items, or one such a fold.
 
         Returns

@@ -47,9 +47,9 @@ def prepare(
 
     Arguments
     ---------
-    data_folder : str or Path
+    data_folder : str | Path
         See the head of this file.
-    save_folder : str or Path
+    save_folder : str | Path
         Gets audio/<split>/..., train.json, valid.json, test.json and
         corpus.json.
     valid_fraction, test_fraction : float

@@ -53,9 +53,9 @@ def prepare(
 
     Arguments
     ---------
-    data_folder : str or Path
+    data_folder : str | Path
         See the head of this file; wav paths are relative to it.
-    save_folder : str or Path
+    save_folder : str | Path
         Gets train.json, valid.json, test.json and corpus.json (what the
         report says of the corpus), or nothing after an error.
     fold : int
@@ -177,7 +177,7 @@ def map_emotions(items, label_space):
     ---------
     items : dict
         Utterance id -> fields.
-    label_space : LabelSpace or None
+    label_space : LabelSpace | None
         What to map to; None takes them in lower case.
 
     Raises

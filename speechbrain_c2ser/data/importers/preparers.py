@@ -24,7 +24,7 @@ dict[str, Path]
     "train" or "fold_1/train" ... -> path of the manifest."""
 SECTION = r"\n\n(?=(?:Arguments|Returns|Raises)\n-+\n)"
 # Name -> its description, with the line of its type.
-ENTRY = re.compile(r"^(\w+) : .*(?:\n    .*)*", re.MULTILINE)
+ENTRY = re.compile(r"^(\w+)(?:, \w+)* : .*(?:\n    .*)*", re.MULTILINE)
 
 
 def describe(prepare: Callable) -> str:

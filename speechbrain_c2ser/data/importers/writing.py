@@ -31,7 +31,7 @@ def write_corpus(
     folds : list of dict
         Split -> items, one dictionary a fold. A corpus that is only for
         testing has the one split "test".
-    save_folder : str or Path
+    save_folder : str | Path
         Gets the manifests and corpus.json. Manifests that an earlier
         corpus.json there lists and this one does not are removed.
     name : str

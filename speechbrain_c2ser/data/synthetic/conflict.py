@@ -132,7 +132,7 @@ def prepare(
 
     Arguments
     ---------
-    save_folder : str or Path
+    save_folder : str | Path
         Gets wav/, train.json, valid.json and conflict.json.
     seed : int
         Of everything that is drawn.

@@ -63,7 +63,7 @@ def prepare(
 
     Arguments
     ---------
-    save_folder : str or Path
+    save_folder : str | Path
         Gets wav/, train.json, valid.json, test.json, corpus.json (what the
         report says of it) and settings.json.
     seed : int
@@ -140,7 +140,7 @@ def ceiling(train_manifest, test_manifest):
 
     Arguments
     ---------
-    train_manifest, test_manifest : str or Path
+    train_manifest, test_manifest : str | Path
         Manifests of this corpus.
 
     Returns

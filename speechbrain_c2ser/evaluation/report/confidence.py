@@ -15,7 +15,7 @@ def reliability_diagram(bins: list[dict], ece: float, path: str | Path) -> None:
         them.
     ece : float
         Expected calibration error, for the title.
-    path : str or Path
+    path : str | Path
         The PNG to write.
 
     Example
@@ -56,7 +56,7 @@ def coverage_curve(selective: dict, path: str | Path) -> None:
     selective : dict
         As `speechbrain_c2ser.evaluation.metrics.selective_accuracy` gives
         it.
-    path : str or Path
+    path : str | Path
         The PNG to write.
 
     Example

@@ -40,7 +40,7 @@ def write_evaluation(
     ---------
     result : dict
         As :func:`speechbrain_c2ser.evaluation.scoring.evaluate` gives it.
-    folder : str or Path
+    folder : str | Path
         Gets result.json (all, with every utterance), scores.csv (a row for
         each reading and group), classes.csv (a row for each reading and
         label), report.md, model_card.md (the metadata block of a Hugging

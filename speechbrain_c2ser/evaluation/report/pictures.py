@@ -31,13 +31,13 @@ def confusion_matrix(
     ---------
     targets : list of str
         True labels.
-    predictions : list of str or None
+    predictions : list of str | None
         Answers; None (no label in the answer) has a column of its own.
     labels : list of str
         Rows and columns, in this order.
     title : str
         Heading of the picture.
-    path : str or Path
+    path : str | Path
         The PNG to write.
 
     Returns
@@ -98,7 +98,7 @@ def learning_curves(logs, path: str | Path) -> None:
     logs : dict of str to list of dict
         Stage name to its epochs, each with "epoch" and numeric values.
         Drawn are those whose name ends in "loss", or all if none does.
-    path : str or Path
+    path : str | Path
         The PNG to write.
 
     Example
@@ -142,7 +142,7 @@ def embedding_maps(embeddings, path: str | Path, seed: int = 0) -> None:
     ---------
     embeddings : dict of str to (np.ndarray, sequence of str)
         Panel title to vectors [N, D] and their N emotions.
-    path : str or Path
+    path : str | Path
         The PNG to write.
     seed : int
         Of t-SNE.

@@ -15,14 +15,14 @@ def write_report(
 
     Arguments
     ---------
-    output_folder : str or Path
+    output_folder : str | Path
         Holds evaluation.json (corpus, synthetic, labels, split ...) and
         explicit.json and / or implicit.json (metrics, predictions);
         optionally embeddings_before.npz and embeddings_after.npz
         (vectors, emotions, speakers), times.json (seconds per stage) and
         <stage>/train_log.jsonl (epoch and losses). What is missing is
         named in the report.
-    report_folder : str or Path
+    report_folder : str | Path
         Where to write; by default `report` in the output folder.
 
     Returns

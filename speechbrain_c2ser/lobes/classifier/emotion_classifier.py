@@ -30,9 +30,9 @@ class EmotionClassifier(nn.Module):
         ``(frames, lengths, tokens) -> vector [B, C]``.
     layer_mix : LayerMix | LayerConcat | None
         Mixes the encoder's layers; None takes its last frames.
-    frame_network : torch.nn.Module or None
+    frame_network : torch.nn.Module | None
         ``(frames, lengths) -> (frames, lengths)``.
-    vector_network : torch.nn.Module or None
+    vector_network : torch.nn.Module | None
         ``vector -> vector``, before the heads.
 
     Raises
@@ -84,11 +84,11 @@ class EmotionClassifier(nn.Module):
 
         Arguments
         ---------
-        wavs : torch.Tensor or None
+        wavs : torch.Tensor | None
             Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
+        wav_lens : torch.Tensor | None
             Relative lengths, [B].
-        features : SpeechFeatures or None
+        features : SpeechFeatures | None
             Given instead of waveforms where they are known.
 
         Returns
@@ -107,7 +107,7 @@ class EmotionClassifier(nn.Module):
         ---------
         wavs : torch.Tensor
             Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
+        wav_lens : torch.Tensor | None
             Relative lengths, [B].
 
         Returns
@@ -167,7 +167,7 @@ class EmotionClassifier(nn.Module):
         ---------
         wavs : torch.Tensor
             Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
+        wav_lens : torch.Tensor | None
             Relative lengths, [B].
 
         Returns
@@ -203,7 +203,7 @@ class EmotionClassifier(nn.Module):
         ---------
         wavs : torch.Tensor
             Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
+        wav_lens : torch.Tensor | None
             Relative lengths, [B].
 
         Returns

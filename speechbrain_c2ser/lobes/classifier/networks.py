@@ -104,7 +104,7 @@ class LogMelCNN(nn.Module):
         goes, and with it what the voice's own would tell.
     dropout : float
         Between the convolutions over time.
-    spec_augment : torch.nn.Module or None
+    spec_augment : torch.nn.Module | None
         ``(frames, lengths) -> frames``, applied in training mode.
 
     Example

@@ -51,13 +51,13 @@ def attention_bias(
     ---------
     places : torch.Tensor
         Frame positions, [1 or B, T]; kept frames need not be neighbours.
-    valid : torch.Tensor or None
+    valid : torch.Tensor | None
         [B, T, 1] bool, True on real frames; None when all are.
     num_tokens : int
         Tokens in front of the frames, to and from which ALiBi is zero.
-    slopes : list of float or None
+    slopes : list of float | None
         ALiBi's slope of each head; None: no ALiBi.
-    scales : torch.Tensor or None
+    scales : torch.Tensor | None
         Factors of the slopes, clamped at 0, [1 or blocks, 1 or the heads that
         have a slope other than zero]. Needed with `slopes`.
     dtype : torch.dtype

@@ -30,14 +30,14 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
     blocks → blocks. The defaults are the published trained values.
 
     An item gives the same answer alone and in any batch: the waveform is
-    normalised over its own samples, padded frames are zero before every
+    normalized over its own samples, padded frames are zero before every
     positional convolution and are never attended to.
 
     Arguments
     ---------
     conv_layers : list of (int, int, int)
         Channels, kernel and stride of each layer of the front end.
-    spectrum : dict or None
+    spectrum : dict | None
         Arguments of a `VoiceSpectrum` for the convolutions to run on, which
         learns from hours of speech where waveforms take hundreds; None: on
         the waveform, as published.
@@ -70,7 +70,7 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
         Learned tokens in front of the frames.
     alibi : bool
         Whether attention has the ALiBi bias (between frames only).
-    alibi_heads : int or None
+    alibi_heads : int | None
         First heads that have the bias; None: all.
     alibi_scale : float
         Initial scale of the bias.
@@ -293,12 +293,12 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
             Local features, [B, T, C].
         lengths : torch.Tensor
             Valid frames of each item, [B].
-        keep_indices : torch.Tensor or None
+        keep_indices : torch.Tensor | None
             Frames that the blocks see, [B, K], ascending, -1 in empty slots at
             the end; None: all. The positions are computed from all frames.
         all_layers : bool
             Whether to return every block's result.
-        blocks : torch.nn.ModuleList or None
+        blocks : torch.nn.ModuleList | None
             Run instead of `self.blocks` (an averaged teacher's).
 
         Returns
@@ -307,7 +307,7 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
             [B, T or K, C]; padded frames and empty slots are zero.
         tokens : torch.Tensor
             Utterance tokens, [B, num_utterance_tokens, C].
-        layers : list of torch.Tensor or None
+        layers : list of torch.Tensor | None
             With `all_layers`, of every block after the prenet the MLP's
             output before its residual, [B, tokens + T or K, C]; zeros where
             layerdrop skipped the block.

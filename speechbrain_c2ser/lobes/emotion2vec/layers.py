@@ -119,7 +119,7 @@ class ConvFrontEnd(nn.Module):
     ---------
     conv_layers : list of (int, int, int)
         Channels, kernel and stride of each layer.
-    spectrum : dict or None
+    spectrum : dict | None
         Arguments of a `VoiceSpectrum` that the convolutions run on; None: on
         the waveform, as published.
 
@@ -162,12 +162,12 @@ class ConvFrontEnd(nn.Module):
 
         Arguments
         ---------
-        sample_lengths : torch.Tensor or int
+        sample_lengths : torch.Tensor | int
             Samples.
 
         Returns
         -------
-        torch.Tensor or int
+        torch.Tensor | int
             Frames; below 1 where the audio is too short.
         """
         lengths = sample_lengths
@@ -293,7 +293,7 @@ class PositionalConvs(nn.Module):
         ---------
         x : torch.Tensor
             [B, T, C].
-        valid : torch.Tensor or None
+        valid : torch.Tensor | None
             [B, T, 1] bool, True on real frames; None when all are.
 
         Returns
@@ -387,7 +387,7 @@ class Block(nn.Module):
         ---------
         x : torch.Tensor
             [B, T, C].
-        bias : torch.Tensor or None
+        bias : torch.Tensor | None
             Added to the scores, broadcastable to [B, heads, T, T].
 
         Returns
@@ -415,7 +415,7 @@ class Block(nn.Module):
         ---------
         x : torch.Tensor
             [B, T, C].
-        bias : torch.Tensor or None
+        bias : torch.Tensor | None
             Added to the scores, broadcastable to [B, heads, T, T].
 
         Returns

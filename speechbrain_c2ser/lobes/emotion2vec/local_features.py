@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from speechbrain_c2ser.lobes.emotion2vec.layers import ConvFrontEnd
 from speechbrain_c2ser.lobes.padding import (
-    normalise,
+    normalize,
     sample_counts,
     valid_frames,
 )
@@ -29,7 +29,7 @@ class LocalFeatures(nn.Module):
         Layer-norm the waveform over its valid samples.
     pad_short : bool
         Pad audio shorter than one frame with zeros instead of refusing it.
-    spectrum : dict or None
+    spectrum : dict | None
         Arguments of a `VoiceSpectrum` for the convolutions to run on; None:
         on the waveform.
 
@@ -99,7 +99,7 @@ class LocalFeatures(nn.Module):
         ---------
         wavs : torch.Tensor
             Waveforms at 16 kHz, [B, samples].
-        wav_lens : torch.Tensor or None
+        wav_lens : torch.Tensor | None
             Relative lengths, [B]; None when all are full.
 
         Returns
@@ -117,7 +117,7 @@ class LocalFeatures(nn.Module):
         samples = sample_counts(wavs, wav_lens)
         lengths = self.frame_lengths(samples)
         if self.normalize:
-            wavs = normalise(wavs, samples)
+            wavs = normalize(wavs, samples)
         wavs = wavs.to(self.projection.weight.dtype)
         missing = self.front_end.receptive_field - wavs.shape[1]
         if missing > 0:

@@ -20,7 +20,7 @@ class VoiceSpectrum(nn.Module):
 
     The bands hold loudness and timbre, the cepstrum's lags the pitch: a voice
     of 200 Hz has its peak at 5 ms. `fit` standardises each of them over a
-    training set, once; nothing is normalised per utterance, and frames are not
+    training set, once; nothing is normalized per utterance, and frames are not
     padded at the edges: an item's frames depend on its own samples alone.
 
     Arguments

@@ -1,4 +1,4 @@
-"""What every speech encoder gives, and what it says about itself.
+"""Interface of every speech encoder: its features and its sizes.
 
 Any encoder serves a classifier and either role of C2SER, because all have
 ``extract(wavs, wav_lens, all_layers) -> SpeechFeatures``.

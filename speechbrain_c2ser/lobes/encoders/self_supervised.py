@@ -16,7 +16,7 @@ from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
 )
-from speechbrain_c2ser.lobes.padding import frame_mask, normalise, sample_counts
+from speechbrain_c2ser.lobes.padding import frame_mask, normalize, sample_counts
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
 
 KINDS = {"wav2vec2": Wav2Vec2, "hubert": HuBERT, "wavlm": WavLM}
@@ -27,13 +27,13 @@ class SelfSupervisedEncoder(SpeechEncoder):
     """Frames of a wav2vec 2.0, HuBERT or WavLM checkpoint.
 
     SpeechBrain's lobe loads and holds the model. Three of its habits make an
-    utterance depend on its batch, and are avoided here: it normalises the
+    utterance depend on its batch, and are avoided here: it normalizes the
     waveform over the padded length (here: over the item's own samples), its
-    ``output_norm`` normalises over time and padding (here: over the channels
+    ``output_norm`` normalizes over time and padding (here: over the channels
     of each frame), and it masks padding also in models that never saw a mask.
 
     Models with ``feat_extract_norm: group`` (wav2vec 2.0 base, HuBERT base,
-    WavLM base) normalise their first convolution over all time steps, padding
+    WavLM base) normalize their first convolution over all time steps, padding
     included, so no mask can make a batch equal to single items. Here such a
     model encodes the items of a batch one by one: exact, and slower.
 
@@ -46,7 +46,7 @@ class SelfSupervisedEncoder(SpeechEncoder):
     pretrained : bool
         False reads only the configuration in ``source`` and leaves the
         weights random: for a checkpoint that is loaded over them.
-    save_path : str or None
+    save_path : str | None
         Download cache; None is Hugging Face's own.
     freeze : bool
         No gradients, and eval mode even under ``train()``.
@@ -145,7 +145,7 @@ class SelfSupervisedEncoder(SpeechEncoder):
                     "samples, too few for one frame of this encoder (400)."
                 )
             if self.normalize_wav:
-                wavs = normalise(wavs, counts)
+                wavs = normalize(wavs, counts)
             else:
                 wavs = wavs * frame_mask(counts, wavs.shape[1])
             encoded = self._encode(wavs, counts, lengths, all_layers)

@@ -40,18 +40,18 @@ class WhisperEncoder(SpeechEncoder):
 
     Arguments
     ---------
-    source : str or None
+    source : str | None
         Folder or hub name of a Whisper model. None builds the encoder from
         the numbers below, with random weights.
     pretrained : bool
         False reads only the configuration in ``source`` and leaves the weights
         random: for a checkpoint that is loaded over them.
-    save_path : str or None
+    save_path : str | None
         Download cache of ``source``; None is Hugging Face's own.
-    num_layers, size, num_heads, ffn_size, n_mels : int or None
+    num_layers, size, num_heads, ffn_size, n_mels : int | None
         Transformer layers, width, attention heads, feed-forward width and mel
         bands; needed without ``source`` and refused with it.
-    max_positions : int or None
+    max_positions : int | None
         Longest window, in frames of 20 ms; as the five numbers above.
     keep_layers : int | None
         Leave out the transformer layers above the first so many: for what is
@@ -65,7 +65,7 @@ class WhisperEncoder(SpeechEncoder):
     dropout : float
         Dropout on embeddings, attention outputs and in the feed-forward
         (C2SER was trained with 0.1).
-    spec_augment : torch.nn.Module or None
+    spec_augment : torch.nn.Module | None
         ``(mel, lengths) -> mel``, applied in training mode.
     gradient_checkpointing : bool
         Trade time for memory in training.
@@ -194,16 +194,16 @@ class WhisperEncoder(SpeechEncoder):
         Arguments
         ---------
         wavs : torch.Tensor
-            Waveforms [batch, time], 16 kHz.
-        wav_lens : torch.Tensor or None
-            Relative lengths [batch].
+            Waveforms [B, T], 16 kHz.
+        wav_lens : torch.Tensor | None
+            Relative lengths [B].
 
         Returns
         -------
         mel : torch.Tensor
-            [batch, time, bands] in float32, padded frames zero.
+            [B, T, bands] in float32, padded frames zero.
         lengths : torch.Tensor
-            Valid frames [batch], samples // 160.
+            Valid frames [B], samples // 160.
 
         Raises
         ------
@@ -220,16 +220,16 @@ class WhisperEncoder(SpeechEncoder):
         Arguments
         ---------
         mel : torch.Tensor
-            Log-mel frames [batch, time, bands].
+            Log-mel frames [B, T, bands].
         lengths : torch.Tensor
-            Valid frames [batch].
+            Valid frames [B].
 
         Returns
         -------
         frames : torch.Tensor
-            [batch, (time + 1) // 2, size], padded frames zero.
+            [B, (time + 1) // 2, size], padded frames zero.
         lengths : torch.Tensor
-            Valid frames [batch], (lengths + 1) // 2.
+            Valid frames [B], (lengths + 1) // 2.
         """
         lengths = lengths.to(mel.device, torch.long)
         return self._encode(mel, lengths)[0], (lengths + 1) // 2
@@ -265,7 +265,7 @@ class WhisperEncoder(SpeechEncoder):
 
         Arguments
         ---------
-        folder : str or Path
+        folder : str | Path
             Receives ``config.json`` and ``preprocessor_config.json``.
         """
         self.encoder.config.save_pretrained(folder)
@@ -278,7 +278,7 @@ class WhisperEncoder(SpeechEncoder):
 
         Arguments
         ---------
-        folder : str or Path
+        folder : str | Path
             Receives the configuration and ``model.safetensors``.
         """
         self.save_config(folder)
