@@ -35,7 +35,7 @@ def sample_counts(
     """
     if wavs.dim() != 2:
         raise ValueError(
-            "Waveforms must be [B, T] (one channel), got the shape "
+            "Waveforms must be [batch, time] (one channel), got the shape "
             f"{tuple(wavs.shape)}."
         )
     batch, time = wavs.shape
