@@ -60,8 +60,9 @@ class WhisperEncoder(SpeechEncoder):
         No gradients, and eval mode even under ``train()``.
     pad_to_30s : bool
         Encode as Whisper was pre-trained, silence appended to full windows;
-        the returned frames are still those of the speech only. A frozen,
-        untuned Whisper needs it; C2SER is trained without, and is faster so.
+        the returned frames are still those of the speech only. The
+        last layers of a frozen, untuned Whisper need it, the early ones do
+        not; C2SER is trained without, and is faster so.
     dropout : float
         Dropout on embeddings, attention outputs and in the feed-forward
         (C2SER was trained with 0.1).
