@@ -39,6 +39,7 @@ from speechbrain_c2ser.lobes.speech_llm.merging import Speech
 from speechbrain_c2ser.training.brain import TrainingBrain
 from speechbrain_c2ser.training.experiment import load_experiment
 from speechbrain_c2ser.training.logs import RunningMeans
+from speechbrain_c2ser.training.rehearsal import rehearse
 
 logger = get_logger(__name__)
 
@@ -50,6 +51,7 @@ class ExplicitBrain(TrainingBrain):
     """Cross-entropy on explicit answers."""
 
     mode = "explicit"
+    cache = None
     # The best epoch: of an answer all words count, not the emotion alone.
     best = {"min_key": "valid_loss"}
 
@@ -231,6 +233,7 @@ def train(brain_class, hparams, run_opts):
     )
     if hparams["start_from"] is not None:
         load_weights(hparams["model"], hparams["start_from"])
+    rehearse(brain, valid_set, hparams["model"].perception)
     brain.fill_cache(train_set, valid_set)
     brain.fit(
         hparams["epoch_counter"],

@@ -36,6 +36,7 @@ from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.training.brain import TrainingBrain
 from speechbrain_c2ser.training.experiment import load_experiment
 from speechbrain_c2ser.training.fixed import Fixed
+from speechbrain_c2ser.training.rehearsal import rehearse
 
 logger = get_logger(__name__)
 
@@ -243,6 +244,12 @@ def train(hparams, run_opts):
     labels = {n: head.labels for n, head in model.heads.heads.items()}
     brain.checkpointer.add_recoverable(
         "labels", Fixed("labels", labels), optional_load=True
+    )
+    rehearse(
+        brain,
+        datasets["train"],
+        model,
+        lambda path: write_predictions(list(brain.said.values()), path),
     )
     brain.fill_cache(datasets.values())
     whole = {

@@ -2,6 +2,8 @@
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -35,3 +37,24 @@ def seed_from(*position) -> int:
     np.random.seed(seed)
     torch.manual_seed(seed)
     return seed
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Python's, numpy's and torch's generators end as they began.
+
+    Example
+    -------
+    >>> _ = seed_from(1)
+    >>> with kept_random_state():
+    ...     first = torch.rand(3)
+    >>> bool((torch.rand(3) == first).all())
+    True
+    """
+    own, numpys = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(own)
+        np.random.set_state(numpys)

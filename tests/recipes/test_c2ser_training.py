@@ -212,6 +212,40 @@ def test_vectors_of_a_trained_encoder_are_not_kept(train, tmp_path):
         )
 
 
+FORGETFUL = """
+from speechbrain_c2ser.lobes import LinearConnector
+class Forgetful(LinearConnector):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.__dict__.pop("constructor_arguments")
+"""
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_connector_that_could_not_be_saved_fails_before_training(
+    train, stage, tmp_path, monkeypatch
+):
+    (tmp_path / "my_connector.py").write_text(FORGETFUL)
+    monkeypatch.syspath_prepend(tmp_path)
+    overlay = LINEAR.read_text().replace(
+        "speechbrain_c2ser.lobes.LinearConnector", "my_connector.Forgetful"
+    )
+    (tmp_path / "overlay.yaml").write_text(overlay)
+    with pytest.raises(ValueError, match="connector is a Forgetful, which"):
+        train(
+            stage,
+            tmp_path / "run",
+            TINY,
+            f"--overlay={tmp_path / 'overlay.yaml'}",
+            *DEBUG,
+            feature_folder=tmp_path / "features",
+        )
+    assert not list((tmp_path / "run" / "save").iterdir())
+    made = {path.name for path in (tmp_path / "run").iterdir()}
+    assert not made & {"c2ser", "train_log.jsonl"}
+    assert not (tmp_path / "features").exists()
+
+
 def test_curves_go_to_wandb(train, tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="the extra wandb is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")

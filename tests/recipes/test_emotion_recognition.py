@@ -3,11 +3,13 @@
 import importlib
 import json
 import os
+import random
 import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import HubertConfig, Wav2Vec2FeatureExtractor
@@ -60,7 +62,6 @@ def recipe():
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     """Manifest of four speakers with four tones, twice each."""
-    import numpy as np
     import soundfile
 
     folder = tmp_path_factory.mktemp("corpus")
@@ -419,6 +420,81 @@ def test_row_without_emotion_does_not_end_a_run(
         in (tmp_path / "log.txt").read_text()
     )
     assert said == (sampling == "balanced")
+
+
+FORGETFUL = """import torch
+class Forgetful(torch.nn.Module):
+    def __init__(self, input_size):
+        super().__init__()
+        self.output_size = input_size
+    def forward(self, frames, lengths, tokens=None):
+        return frames.mean(1)
+"""
+# As a multi-label head named emotion: no probabilities that sum to 1.
+MANY = """heads: !new:speechbrain_c2ser.lobes.MultiHead
+    heads:
+        emotion: !new:speechbrain_c2ser.lobes.MultiLabelHead
+            input_size: !ref <pooling.output_size>
+            labels: !ref <label_names>
+"""
+
+
+@pytest.mark.parametrize(
+    "overlay, message",
+    [
+        (
+            "pooling: !new:my_pooling.Forgetful {input_size: 8}",
+            "pooling is a Forgetful, which does not remember",
+        ),
+        ("vector_network: !new:torch.nn.Dropout", "vector_network is a Drop"),
+        (MANY, r"emotion \(MultiLabelHead\) say .*sum to"),
+    ],
+)
+def test_what_could_not_be_saved_fails_before_training(
+    overlay, message, recipe, corpus, tmp_path, monkeypatch
+):
+    (tmp_path / "my_pooling.py").write_text(FORGETFUL)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "overlay.yaml").write_text(overlay)
+    argv = short(corpus, tmp_path / "run")
+    argv += ["--overlay", str(tmp_path / "overlay.yaml")]
+    if "vector_network" not in overlay:
+        # its input is as wide as the pooling that it stood behind
+        argv += ["--vector_network=null"]
+    with pytest.raises(ValueError, match=message):
+        recipe("train").train(*load_experiment(argv))
+    assert not list((tmp_path / "run" / "save").iterdir())
+    made = {path.name for path in (tmp_path / "run").iterdir()}
+    assert not made & {"features", "classifier", "predictions.jsonl"}
+    assert "train_log.jsonl" not in made
+
+
+def test_dry_run_moves_no_random_number(recipe, corpus, tmp_path, monkeypatch):
+    module, logs, states = recipe("train"), [], []
+    rehearse = module.rehearse
+
+    def watched(*arguments):
+        states.append(random_state())
+        rehearse(*arguments)
+        states.append(random_state())
+
+    monkeypatch.setattr(module, "rehearse", watched)
+    for name in ("with", "without"):
+        module.train(*load_experiment(short(corpus, tmp_path / name)))
+        logs.append((tmp_path / name / "train_log.jsonl").read_text())
+        monkeypatch.setattr(module, "rehearse", lambda *_: None)
+    assert logs[0] == logs[1]
+    before, after = states
+    assert before == after
+
+
+def random_state():
+    """Of every generator that a run may draw from."""
+    return (
+        random.getstate(),
+        str(np.random.get_state()),
+        torch.get_rng_state().tolist(),
+    )
 
 
 @pytest.mark.parametrize("draws, ranks", [(17, 1), (18, 2), (33, 2)])
