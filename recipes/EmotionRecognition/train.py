@@ -161,7 +161,8 @@ def read_splits(hparams):
             items[split] = read_manifest(hparams[f"{split}_manifest"])
     check_leakage(items, hparams["apart"])
     items = {k: long_enough(v, hparams["shortest"]) for k, v in items.items()}
-    if hparams["sampling"] == "balanced":
+    # a head in closed form draws no batches, and learns from labels alone
+    if "discriminant" in hparams or hparams["sampling"] == "balanced":
         items["train"] = with_emotion(items["train"], "train")
     trained = {row.get("emotion") for row in items["train"].values()}
     missing = [name for name in space.names if name not in trained]
