@@ -134,7 +134,7 @@ def held_out(
             "All recordings are of one speaker: to choose on a speaker left "
             "out takes two at least."
         )
-    outputs = [None] * len(strengths)
+    outputs: list = [None] * len(strengths)
     for name in names:
         out = torch.tensor([group == name for group in groups])
         kept = targets[~out]

@@ -85,7 +85,7 @@ def check_rebuilding(model: nn.Module, rebuilt: nn.Module, folder: Path):
     """
     adapt = with_configs(folder)
     # what the run's own yaml built was trusted by whoever runs it
-    allow = {type(module).__module__ for module in model.modules()}
+    allow = sorted({type(module).__module__ for module in model.modules()})
     for name, module in {"whole": model, "model": rebuilt}.items():
         path = folder / f"{name}.yaml"
         described = describe(module, "model", adapt)
