@@ -227,7 +227,7 @@ def _classify(options):
             print(json.dumps(_as_dict(row, model.labels)))
         else:
             print(f"{row.path}\t{row.label}\t{row.score:.3f}")
-            _print_windows(row.classification.windows)
+            _print_windows(row.result.windows)
     return int(any(row.error is not None for row in rows))
 
 
@@ -240,7 +240,7 @@ def _print_windows(windows):
 
 
 def _as_dict(row, labels):
-    found = row.classification
+    found = row.result
     return {
         "path": row.path,
         "label": row.label,

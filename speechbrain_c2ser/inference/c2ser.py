@@ -1,26 +1,33 @@
 """C2SER for users: an emotion, or a whole description, of any recording."""
 
+from collections.abc import Iterator
+
 import torch
 
 from speechbrain_c2ser.chain_of_thought import answers
 from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.checkpoints.kinds import check_kind
-from speechbrain_c2ser.inference.classifying import (
-    as_results,
-    classify_recordings,
-)
-from speechbrain_c2ser.inference.pretrained import PretrainedModel
-from speechbrain_c2ser.inference.results import Description
-from speechbrain_c2ser.inference.segments import (
+from speechbrain_c2ser.inference.file_classifier import FileClassifier
+from speechbrain_c2ser.inference.options import (
     check_batch,
-    cut,
-    run,
-    silent,
+    check_language,
+    check_number,
+    read_labels,
+)
+from speechbrain_c2ser.inference.recordings import (
+    for_each_recording,
+    least_samples,
+    value_of,
+)
+from speechbrain_c2ser.inference.results import (
+    DescribedWindow,
+    Description,
+    FileResult,
 )
 
 
-class C2SER(PretrainedModel):
+class C2SER(FileClassifier):
     """Speech emotion recognition by a language model that listens.
 
     Labels always come from the closed set: every label's answer is weighed,
@@ -107,14 +114,16 @@ class C2SER(PretrainedModel):
             the model answers in, summed.
         prompt : str | None
             Another question than the model's own.
-        labels : LabelSpace | dict | None
-            Another set of labels, or label -> list of answers that name it.
+        labels : LabelSpace | list | dict | None
+            Another set of labels or their names, or label -> the answer or
+            answers that name it.
 
         Returns
         -------
         tuple
             probabilities [B, L], score [B], index [B], list of B labels.
         """
+        check_language(language)
         wavs, wav_lens = check_batch(wavs, wav_lens)
         candidates = self._answers("implicit", language, labels)
         with torch.no_grad(), self.inference_ctx:
@@ -129,73 +138,10 @@ class C2SER(PretrainedModel):
         names = list(candidates)
         return probabilities, score, index, [names[i] for i in index.tolist()]
 
-    def classify_file(self, path, window=30.0, hop=None, **options):
-        """Emotion of an audio file of any format, rate, channels and length.
-
-        Arguments
-        ---------
-        path : str | Path
-            The file.
-        window : float
-            A longer recording is classified in windows of so many seconds,
-            and as a whole by the mean of those that are not silent.
-        hop : float | None
-            Seconds from window to window; None = ``window``.
-        **options
-            ``language``, ``prompt``, ``labels`` of :meth:`classify_batch`.
-
-        Returns
-        -------
-        Classification
-            Unpacks to probabilities [L], score, index, label;
-            ``.windows`` has the windows.
-
-        Raises
-        ------
-        AudioError
-            When the file cannot be used.
-        """
-        outcome = self._classify([path], window, hop, 8, False, options)[0]
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    def classify_files(
-        self,
-        paths,
-        batch_size=8,
-        window=30.0,
-        hop=None,
-        progress=True,
-        **options,
-    ):
-        """Emotions of many files, batched by length.
-
-        Arguments
-        ---------
-        paths : iterable of str | Path
-            The files.
-        batch_size : int
-            Recordings (or windows) that are run together.
-        window : float
-            As in :meth:`classify_file`.
-        hop : float | None
-            As in :meth:`classify_file`.
-        progress : bool
-            Whether to show a progress bar.
-        **options
-            ``language``, ``prompt``, ``labels`` of :meth:`classify_batch`.
-
-        Returns
-        -------
-        list[FileResult]
-            One per file, in the order given; a bad file's has ``error``.
-        """
-        paths = [str(path) for path in paths]
-        outcomes = self._classify(
-            paths, window, hop, batch_size, progress, options
-        )
-        return as_results(paths, outcomes)
+    def names_of(self, language=None, prompt=None, labels=None):
+        """Names of the emotions that :meth:`classify_batch` tells apart."""
+        check_language(language)
+        return list(self._answers("implicit", language, labels))
 
     def describe_batch(
         self,
@@ -235,6 +181,10 @@ class C2SER(PretrainedModel):
         -------
         list[Description]
         """
+        _check_describing(
+            mode, language, prompt, max_new_tokens, num_beams,
+            repetition_penalty,
+        )  # fmt: skip
         wavs, wav_lens = check_batch(wavs, wav_lens)
         wavs, wav_lens = wavs.to(self.device), wav_lens.to(self.device)
         prompts = [prompt or self.prompt(mode, language)] * len(wavs)
@@ -284,13 +234,19 @@ class C2SER(PretrainedModel):
             )
         ]
 
-    def describe_file(self, path, window=30.0, hop=None, **options):
-        """Style, content and emotion of an audio file, in words.
+    def describe_file(
+        self,
+        audio: object,
+        window: float = 30.0,
+        hop: float | None = None,
+        **options,
+    ) -> Description:
+        """Style, content and emotion of a recording, in words.
 
         Arguments
         ---------
-        path : str | Path
-            The file.
+        audio : str | Path | object
+            As in :meth:`classify_file`.
         window : float
             A longer recording is described in windows of so many seconds:
             texts and contents are joined, probabilities averaged.
@@ -302,56 +258,76 @@ class C2SER(PretrainedModel):
         Returns
         -------
         Description
+
+        Raises
+        ------
+        AudioError
+            When the file cannot be used, or is silent.
         """
-        segments = cut(path, window, hop)
-        found = dict(run(segments, self._describer(options)))
-        for outcome in found.values():
-            if isinstance(outcome, Exception):
-                raise outcome
-        windows = [
-            (segment.start, segment.stop, found[i])
-            for i, segment in enumerate(segments)
-            if found[i] is not None
-        ]
-        if not windows:
-            raise silent(path)
-        parts = [description for _, _, description in windows]
-        if len(segments) == 1:
-            return parts[0]
+        (row,) = self.describe_files([audio], 8, window, hop, **options)
+        return value_of(row)
+
+    def describe_files(
+        self,
+        audios,
+        batch_size: int = 8,
+        window: float = 30.0,
+        hop: float | None = None,
+        progress: bool = False,
+        **options,
+    ) -> Iterator[FileResult]:
+        """Descriptions of many recordings, each as soon as it is there.
+
+        Arguments
+        ---------
+        audios, batch_size, window, hop, progress
+            As in :meth:`classify_files`.
+        **options
+            Further arguments of :meth:`describe_batch`.
+
+        Returns
+        -------
+        iterator of FileResult
+            One per recording, in the order given.
+        """
+        _check_describing(**options)
+
+        def rows(wavs, wav_lens):
+            return self.describe_batch(wavs, wav_lens, **options)
+
+        return for_each_recording(
+            audios,
+            rows,
+            self._join_descriptions,
+            batch_size,
+            window,
+            hop,
+            least_samples(self.mods.model),
+            progress,
+        )
+
+    def _join_descriptions(self, parts):
+        windows = tuple(DescribedWindow(*p) for p in parts if p[2] is not None)
+        said = [window.description for window in windows]
+        if len(parts) == 1:
+            return said[0]
         mean = {
-            label: sum(p.probabilities[label] for p in parts) / len(parts)
+            label: sum(d.probabilities[label] for d in said) / len(said)
             for label in self.labels
         }
-        contents = [p.content for p in parts if p.content]
+        contents = [d.content for d in said if d.content]
         return Description(
-            text="\n".join(p.text for p in parts),
+            text="\n".join(d.text for d in said),
             style=None,
             content=" ".join(contents) or None,
             emotion=max(mean, key=mean.get),
             probabilities=mean,
-            windows=tuple(windows),
-        )
-
-    def _describer(self, options):
-        return lambda wavs, lens: self.describe_batch(wavs, lens, **options)
-
-    def _classify(self, paths, window, hop, batch_size, progress, options):
-        """A Classification or an exception for each file."""
-
-        def rows(wavs, wav_lens):
-            return list(self.classify_batch(wavs, wav_lens, **options)[0].cpu())
-
-        names = list(
-            self._answers(
-                "implicit", options.get("language"), options.get("labels")
-            )
-        )
-        return classify_recordings(
-            paths, rows, names, window, hop, batch_size, progress
+            windows=windows,
         )
 
     def _answers(self, mode, language=None, labels=None):
         """Label -> answers, of one language or of all."""
+        labels = read_labels(labels)
         if isinstance(labels, dict):
             return labels
         space = self.hparams.label_space if labels is None else labels
@@ -370,3 +346,24 @@ class C2SER(PretrainedModel):
             "temperature": getattr(self.hparams, "temperature", 1.0),
             "prior": getattr(self.hparams, "prior", None),
         }
+
+
+def _check_describing(
+    mode="explicit",
+    language=None,
+    prompt=None,
+    max_new_tokens=1,
+    num_beams=1,
+    repetition_penalty=1.0,
+):
+    """Refuse options of ``describe_batch`` that cannot be."""
+    if mode not in answers.MODES:
+        raise ValueError(
+            f"mode must be one of {', '.join(answers.MODES)}, not {mode!r}."
+        )
+    if prompt is not None and not isinstance(prompt, str):
+        raise ValueError(f"prompt must be a text, not {prompt!r}.")
+    check_language(language)
+    check_number("max_new_tokens", max_new_tokens, 1, 4096, whole=True)
+    check_number("num_beams", num_beams, 1, 64, whole=True)
+    check_number("repetition_penalty", repetition_penalty, 0.01, 100)

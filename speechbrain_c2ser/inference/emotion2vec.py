@@ -1,7 +1,7 @@
 """Emotion2Vec-S for users: features of any recording, or of a corpus."""
 
-import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,15 @@ import torch
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.checkpoints.kinds import check_kind
+from speechbrain_c2ser.data.tables import read_list
+from speechbrain_c2ser.inference.options import check_batch
 from speechbrain_c2ser.inference.pretrained import PretrainedModel
-from speechbrain_c2ser.inference.segments import Segment, check_batch, cut, run
+from speechbrain_c2ser.inference.recordings import (
+    for_each_recording,
+    least_samples,
+    value_of,
+)
+from speechbrain_c2ser.inference.results import FileResult
 from speechbrain_c2ser.lobes.padding import masked_mean
 
 GRANULARITIES = ("frame", "utterance", "mean")
@@ -101,11 +108,63 @@ class Emotion2VecSEncoder(PretrainedModel):
         AudioError
             When the file cannot be used.
         """
-        result = self._encode_all({path: cut(path, window)}, granularity)
-        feature = next(iter(result))[1]
-        if isinstance(feature, Exception):
-            raise feature
-        return feature
+        (row,) = self.encode_files([path], granularity, window=window)
+        return value_of(row)
+
+    def encode_files(
+        self,
+        audios,
+        granularity: str = "utterance",
+        batch_size: int = 8,
+        window: float = 30.0,
+        progress: bool = False,
+    ) -> Iterator[FileResult]:
+        """Features of many recordings, each as soon as it is there.
+
+        Arguments
+        ---------
+        audios : iterable
+            Files, or other recordings as in :meth:`encode_file`.
+        granularity : str
+            "frame", "utterance" or "mean".
+        batch_size : int
+            Recordings (or stretches) that are encoded together.
+        window : float
+            As in :meth:`encode_file`.
+        progress : bool
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        iterator of FileResult
+            One per recording, in the order given.
+        """
+        _check_granularity(granularity)
+
+        def rows(wavs, wav_lens):
+            features, lengths = self._encode(wavs, wav_lens, granularity)
+            if granularity == "mean":
+                return list(features)
+            return [f[:n] for f, n in zip(features, lengths, strict=True)]
+
+        def join(parts):
+            features = [feature for _, _, feature in parts]
+            if len(features) == 1:
+                return features[0]
+            if granularity == "frame":
+                return torch.cat(features)
+            return torch.stack(features).mean(0)
+
+        return for_each_recording(
+            audios,
+            rows,
+            join,
+            batch_size,
+            window,
+            least=least_samples(self.mods.model),
+            progress=progress,
+            skip_silence=False,
+        )
 
     def write_features(
         self,
@@ -148,30 +207,30 @@ class Emotion2VecSEncoder(PretrainedModel):
         ValueError
             When the list cannot be read.
         """
-        folder, failures, segments = Path(folder), {}, {}
-        for key, item in _read_list(Path(source)).items():
+        folder, failures, targets = Path(folder), {}, {}
+        items = read_list(source)
+        for key in items:
             try:
-                target = folder / f"{key}.npy"
-                if folder.resolve() not in target.resolve().parents:
-                    raise ValueError(f"The id {key!r} leads out of {folder}.")
-                segments[key] = _cut_item(item, window)
+                target = _target(folder, key)
+                if target in targets.values():
+                    raise ValueError(f"{key!r} and another id name {target}.")
+                targets[key] = target
             except ValueError as error:
                 failures[key] = str(error)
-        features = self._encode_all(segments, granularity, batch_size, progress)
-        for key, feature in features:
-            if isinstance(feature, Exception):
-                failures[key] = str(feature)
-            else:
-                _save(feature.cpu().numpy(), folder / f"{key}.npy")
+        rows = [items[key] for key in targets]
+        results = self.encode_files(
+            rows, granularity, batch_size, window, progress
+        )
+        for (key, target), row in zip(targets.items(), results, strict=True):
+            try:
+                _save(value_of(row).cpu().numpy(), target)
+            except (OSError, ValueError) as error:
+                failures[key] = str(error)
         return failures
 
     def _encode(self, wavs, wav_lens, granularity):
         """(features, number of valid rows of each item)."""
-        if granularity not in GRANULARITIES:
-            raise ValueError(
-                f"granularity must be one of {GRANULARITIES}, not "
-                f"{granularity!r}."
-            )
+        _check_granularity(granularity)
         wavs, wav_lens = check_batch(wavs, wav_lens)
         with torch.no_grad(), self.inference_ctx:
             frames, lengths, tokens, _ = self.mods.model.extract(
@@ -183,79 +242,20 @@ class Emotion2VecSEncoder(PretrainedModel):
             return tokens, torch.full_like(lengths, tokens.shape[1])
         return masked_mean(frames, lengths), torch.ones_like(lengths)
 
-    def _encode_all(self, segments, granularity, batch_size=8, progress=False):
-        """Yield (key, feature | exception) of key -> its segments."""
 
-        def rows(wavs, wav_lens):
-            features, lengths = self._encode(wavs, wav_lens, granularity)
-            if granularity == "mean":
-                return list(features)
-            return [f[:n] for f, n in zip(features, lengths, strict=True)]
-
-        flat = [(key, s) for key, parts in segments.items() for s in parts]
-        waiting = {key: {} for key in segments}
-        results = run(
-            [segment for _, segment in flat],
-            rows,
-            batch_size,
-            progress,
-            skip_silence=False,
+def _check_granularity(granularity):
+    if granularity not in GRANULARITIES:
+        raise ValueError(
+            f"granularity must be one of {GRANULARITIES}, not {granularity!r}."
         )
-        for index, result in results:
-            key = flat[index][0]
-            waiting[key][index] = result
-            if len(waiting[key]) == len(segments[key]):
-                yield key, _joined(waiting.pop(key), granularity)
 
 
-def _joined(parts, granularity):
-    """One feature of a recording's stretches, in their order."""
-    parts = [parts[index] for index in sorted(parts)]
-    broken = [p for p in parts if isinstance(p, Exception)]
-    if broken:
-        return broken[0]
-    if len(parts) == 1:
-        return parts[0]
-    if granularity == "frame":
-        return torch.cat(parts)
-    return torch.stack(parts).mean(0)
-
-
-def _read_list(path):
-    """Id -> {"wav", ...} of a manifest or wav.scp."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no list {path}.")
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        try:
-            items = json.loads(text)
-            return {
-                key: {
-                    **item,
-                    "wav": item["wav"].replace("{data_root}", str(path.parent)),
-                }
-                for key, item in items.items()
-            }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path} is no manifest: each id needs a wav ({error!r})."
-            ) from error
-    items = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        parts = line.split(maxsplit=1)
-        if len(parts) == 1:
-            raise ValueError(f"{path}:{number} is not `ID PATH`: {line!r}.")
-        if parts:
-            items[parts[0]] = {"wav": parts[1].strip()}
-    return items
-
-
-def _cut_item(item, window):
-    start = item.get("start", item.get("start_time"))
-    stop = item.get("stop", item.get("end_time"))
-    if start is None or stop is None:
-        return cut(item["wav"], window)
-    return [Segment(str(item["wav"]), float(start), float(stop), False)]
+def _target(folder, key):
+    """The file of an id, below the folder."""
+    target = (folder / f"{key}.npy").resolve()
+    if folder.resolve() not in target.parents:
+        raise ValueError(f"The id {key!r} leads out of {folder}.")
+    return target
 
 
 def _save(array, path):

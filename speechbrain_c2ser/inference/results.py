@@ -1,20 +1,9 @@
-"""What C2SER returns."""
+"""What the interfaces answer."""
 
-from collections import namedtuple
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-
-
-class Classification(
-    namedtuple("Classification", "probabilities score index label")
-):
-    """Probabilities [L], their maximum, its index and label.
-
-    ``windows`` has a :class:`Window` per stretch of the recording.
-    """
-
-    windows = ()
 
 
 @dataclass(frozen=True)
@@ -40,28 +29,69 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Classification:
+    """The emotion of a recording; unpacks to its first four fields.
+
+    Arguments
+    ---------
+    probabilities : torch.Tensor
+        Of the labels, [L].
+    score : torch.Tensor
+        The largest of them.
+    index : torch.Tensor
+        Its place.
+    label : str
+        Its name.
+    windows : tuple of Window
+        The stretches of the recording.
+    """
+
+    probabilities: torch.Tensor
+    score: torch.Tensor
+    index: torch.Tensor
+    label: str
+    windows: tuple[Window, ...] = ()
+
+    def __iter__(self) -> Iterator:
+        """SpeechBrain's order: probabilities, score, index, label."""
+        yield from (self.probabilities, self.score, self.index, self.label)
+
+
+@dataclass(frozen=True)
 class FileResult:
-    """A row of :meth:`C2SER.classify_files`.
+    """What became of one recording of many.
 
     Arguments
     ---------
     path : str
-        The file.
-    label : str | None
-        The most probable emotion; None after an error.
-    score : float | None
-        Its probability.
-    classification : Classification | None
-        All that is known.
+        The file, or "recording N" of samples.
+    result : Classification | Description | torch.Tensor | None
+        None after an error.
     error : str | None
-        Why there is no label.
+        Why there is no result: one sentence that names the recording.
+    exception : Exception | None
+        What was caught.
     """
 
     path: str
-    label: str | None = None
-    score: float | None = None
-    classification: Classification | None = None
+    result: "Classification | Description | torch.Tensor | None" = None
     error: str | None = None
+    exception: Exception | None = field(default=None, repr=False)
+
+    @property
+    def label(self) -> str | None:
+        """The most probable emotion; None after an error."""
+        return getattr(self.result, "label", None) or getattr(
+            self.result, "emotion", None
+        )
+
+    @property
+    def score(self) -> float | None:
+        """The label's probability; None after an error."""
+        if isinstance(self.result, Description):
+            return self.result.probabilities[self.result.emotion]
+        score = getattr(self.result, "score", None)
+        return None if score is None else float(score)
 
 
 @dataclass(frozen=True)
@@ -84,8 +114,8 @@ class Description:
         The label that the text itself names; None if it names none.
     language : str | None
         Language of the text.
-    windows : tuple
-        (start, stop, Description) of the stretches of a long recording.
+    windows : tuple of DescribedWindow
+        The stretches of a long recording.
     """
 
     text: str
@@ -95,4 +125,23 @@ class Description:
     probabilities: dict
     text_emotion: str | None = None
     language: str | None = None
-    windows: tuple = field(default=(), repr=False)
+    windows: "tuple[DescribedWindow, ...]" = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class DescribedWindow:
+    """The description of a stretch of a recording.
+
+    Arguments
+    ---------
+    start : float
+        Seconds.
+    stop : float
+        Seconds.
+    description : Description
+        What is said about it.
+    """
+
+    start: float
+    stop: float
+    description: Description

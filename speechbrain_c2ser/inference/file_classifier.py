@@ -1,0 +1,173 @@
+"""From ``classify_batch`` to files: windows, batches, one bad file of many."""
+
+import torch
+
+from speechbrain_c2ser.inference.pretrained import PretrainedModel
+from speechbrain_c2ser.inference.recordings import (
+    for_each_recording,
+    least_samples,
+    value_of,
+)
+from speechbrain_c2ser.inference.results import (
+    Classification,
+    FileResult,
+    Window,
+)
+
+
+class FileClassifier(PretrainedModel):
+    """A trained model that gives every recording an emotion.
+
+    What has ``classify_batch`` and ``names_of`` classifies files by it.
+    """
+
+    def names_of(self, **options) -> list[str]:
+        """Names of the emotions that :meth:`classify_batch` tells apart.
+
+        Arguments
+        ---------
+        **options
+            Of :meth:`classify_batch`; refused here when they cannot be.
+
+        Returns
+        -------
+        list of str
+        """
+        raise NotImplementedError
+
+    def classify_file(
+        self,
+        audio: object,
+        window: float = 30.0,
+        hop: float | None = None,
+        **options,
+    ) -> Classification:
+        """Emotion of a recording of any format, rate, channels and length.
+
+        Arguments
+        ---------
+        audio : str | Path | object
+            A file, or anything of
+            :func:`~speechbrain_c2ser.audio.objects.open_recording`:
+            ``(samples, rate)``, a row of a data set, bytes ...
+        window : float
+            A longer recording is classified in windows of so many seconds,
+            and as a whole by their mean; silent ones do not count.
+        hop : float | None
+            Seconds from window to window; None = ``window``.
+        **options
+            Of ``classify_batch``.
+
+        Returns
+        -------
+        Classification
+            Unpacks to probabilities [L], score, index, label;
+            ``.windows`` has the windows.
+
+        Raises
+        ------
+        AudioError
+            When the file cannot be used, or is silent.
+        """
+        (row,) = self.iter_files([audio], 8, window, hop, **options)
+        return value_of(row)
+
+    def classify_files(
+        self,
+        audios,
+        batch_size: int = 8,
+        window: float = 30.0,
+        hop: float | None = None,
+        progress: bool = True,
+        **options,
+    ) -> list[FileResult]:
+        """Emotions of many recordings, batched by length.
+
+        Arguments
+        ---------
+        audios : iterable
+            Files, or other recordings as in :meth:`classify_file`; one alone
+            is a list of one.
+        batch_size : int
+            Recordings (or windows) that are run together.
+        window : float
+            As in :meth:`classify_file`.
+        hop : float | None
+            As in :meth:`classify_file`.
+        progress : bool
+            Whether to show a progress bar.
+        **options
+            Of ``classify_batch``.
+
+        Returns
+        -------
+        list[FileResult]
+            One per recording, in the order given; a bad one's has ``error``.
+        """
+        return list(
+            self.iter_files(
+                audios, batch_size, window, hop, progress, **options
+            )
+        )
+
+    def iter_files(
+        self,
+        audios,
+        batch_size: int = 8,
+        window: float = 30.0,
+        hop: float | None = None,
+        progress: bool = False,
+        **options,
+    ):
+        """:meth:`classify_files`, each result as soon as it is there.
+
+        Yields
+        ------
+        FileResult
+        """
+        names = self.names_of(**options)
+
+        def rows(wavs, wav_lens):
+            return list(self.classify_batch(wavs, wav_lens, **options)[0].cpu())
+
+        return for_each_recording(
+            audios,
+            rows,
+            lambda parts: mean_of_windows(parts, names),
+            batch_size,
+            window,
+            hop,
+            least_samples(self.mods.model),
+            progress,
+        )
+
+
+def mean_of_windows(parts: list[tuple], names: list[str]) -> Classification:
+    """A whole recording's classification from its windows'.
+
+    Arguments
+    ---------
+    parts : list of (float, float, torch.Tensor | None)
+        Start and stop of each window (s) and its probabilities [L]; None
+        where it is silent.
+    names : list of str
+        The L labels.
+
+    Returns
+    -------
+    Classification
+        The mean over the windows that are not silent.
+
+    Example
+    -------
+    >>> parts = [(0.0, 1.0, torch.tensor([0.2, 0.8])), (1.0, 2.0, None)]
+    >>> mean_of_windows(parts, ["sad", "happy"]).label
+    'happy'
+    """
+    windows = tuple(
+        Window(start, stop, row, None if row is None else names[row.argmax()])
+        for start, stop, row in parts
+    )
+    mean = torch.stack([row for _, _, row in parts if row is not None]).mean(0)
+    score, index = mean.max(-1)
+    return Classification(mean, score, index, names[index], windows)
