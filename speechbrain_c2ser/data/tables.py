@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 from speechbrain_c2ser.data.columns import (
@@ -80,7 +81,8 @@ def read_list(path: str | Path) -> dict[str, dict]:
     Arguments
     ---------
     path : str | Path
-        ``ID PATH`` a line (.scp, .txt, or no suffix); or what
+        ``ID PATH`` a line (.scp, .txt, .list, or no suffix), or, but in a
+        .scp, paths alone; or what
         :func:`read_table` reads, with a column of paths.
 
     Returns
@@ -103,6 +105,8 @@ def read_list(path: str | Path) -> dict[str, dict]:
         raise FileNotFoundError(f"There is no list {path}.")
     if path.suffix.lower() in (".scp", ".txt", ".list", ""):
         rows = list(_scp_rows(path))
+        if not rows:
+            raise ManifestError(f"The list {path} is empty.")
     else:
         rows = read_table(path)
     items = {}
@@ -264,20 +268,46 @@ def _json_lines(text, path):
 
 
 def _scp_rows(path):
+    """Lines ``ID PATH``; a list that is no .scp may hold paths alone."""
+    alone = path.suffix.lower() != ".scp"
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        parts = line.split(maxsplit=1)
-        if len(parts) == 1:
-            raise ManifestError(f"{path}:{number} is not `ID PATH`: {line!r}.")
-        if parts and parts[1].rstrip().endswith("|"):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        if line.endswith("|"):
             raise ManifestError(
                 f"{path}:{number} is a command, which is never run: write "
                 "its output to a file and name that."
             )
-        if parts:
-            yield {"id": parts[0], "wav": parts[1].strip()}
+        parts = line.split(maxsplit=1)
+        if alone and (
+            len(parts) == 1 or os.path.exists(_found(line, path.parent))
+        ):
+            yield {"wav": line}
+        elif len(parts) == 1:
+            raise ManifestError(f"{path}:{number} is not `ID PATH`: {line!r}.")
+        else:
+            yield {"id": parts[0], "wav": parts[1]}
 
 
 def _found(wav, folder):
+    """The path that is there: from here or the list, as it may be spelt.
+
+    macOS takes accents apart; names of old archives are no UTF-8.
+    """
     wav = wav.replace(DATA_ROOT, os.path.abspath(folder))
-    beside = folder / wav
-    return str(beside) if not os.path.exists(wav) and beside.exists() else wav
+    forms = [
+        wav,
+        wav.strip("\"'"),
+        *(unicodedata.normalize(f, wav) for f in ("NFC", "NFD")),
+    ]
+    if not wav.isascii():
+        forms += [
+            os.fsdecode(wav.encode(encoding, "replace"))
+            for encoding in ("cp1252", "gb18030")
+        ]
+    for form in forms:
+        for place in (form, str(folder / form)):
+            if os.path.exists(place):
+                return place
+    return wav

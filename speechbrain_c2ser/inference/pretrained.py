@@ -49,7 +49,7 @@ class PretrainedModel(torch.nn.Module):
                 f"precision is one of {', '.join(PRECISIONS)}, not "
                 f"'{precision}'."
             )
-        self.device = torch.device(options.get("device") or best_device())
+        self.device = find_device(options.get("device"))
         self.dtype = PRECISIONS[precision]
         self.hparams = SimpleNamespace(**hparams)
         self.mods = torch.nn.ModuleDict({"model": model})
@@ -74,3 +74,47 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return f"cuda:{torch.cuda.current_device()}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def find_device(name: str | torch.device | None = None) -> torch.device:
+    """The device that is meant, if this machine has it.
+
+    Arguments
+    ---------
+    name : str | torch.device | None
+        "cpu", "cuda", "cuda:1", "mps" ...; None = the best there is.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        Says what there is instead.
+
+    Example
+    -------
+    >>> find_device("cpu")
+    device(type='cpu')
+    """
+    if name is None:
+        return torch.device(best_device())
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(
+            f"There is no kind of device {str(name)!r}: leave it out, or give "
+            "cpu, cuda or mps."
+        ) from None
+    has = {
+        "cuda": torch.cuda.device_count,
+        "mps": lambda: int(torch.backends.mps.is_available()),
+    }
+    count = has.get(device.type, lambda: 1)()
+    if (device.index or 0) >= count:
+        raise ValueError(
+            f"This machine has no device {str(name)!r} that PyTorch can use: "
+            f"leave it out for {best_device()}."
+        )
+    return device

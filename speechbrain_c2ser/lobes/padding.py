@@ -42,8 +42,8 @@ def sample_counts(
     if wav_lens is None:
         return torch.full((batch,), time, device=wavs.device)
     # Float64: a relative length times minutes of samples must round back to
-    # the very sample it came from.
-    wav_lens = wav_lens.to(wavs.device, torch.float64)
+    # the very sample it came from. On the CPU: Apple's GPUs have no float64.
+    wav_lens = wav_lens.cpu().double()
     if wav_lens.shape != (batch,):
         raise ValueError(
             f"wav_lens must hold one value for each of the {batch} waveforms, "
@@ -54,7 +54,7 @@ def sample_counts(
             "wav_lens are fractions of the longest waveform in (0, 1], got "
             f"{wav_lens.tolist()}."
         )
-    return torch.round(wav_lens * time).long().clamp(max=time)
+    return torch.round(wav_lens * time).long().clamp(max=time).to(wavs.device)
 
 
 def frame_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:

@@ -9,6 +9,12 @@ import json
 import sys
 from pathlib import Path
 
+from speechbrain_c2ser.cli.recordings import add_recordings
+from speechbrain_c2ser.cli.terminal import (
+    leave_closed_pipe,
+    one_line,
+    prepare_streams,
+)
 from speechbrain_c2ser.evaluation.suites.command import (
     add_disturb,
     add_options,
@@ -27,19 +33,27 @@ def main(argv=None):
     Returns
     -------
     int
-        0; 1 when some files failed; 2 for an error; 130 when interrupted.
+        0; 1 when some files failed; 2 for an error; 130 when interrupted;
+        141 when the reader of a pipe has gone.
 
     Example
     -------
     >>> main(["classify", "nowhere.wav", "--model", "nowhere"])
     2
     """
+    prepare_streams()
     options = _parser().parse_args(argv)
     keep_freed_memory()
     try:
-        return options.run(options) or 0
+        code = options.run(options) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        leave_closed_pipe()
+        return 141
     except (OSError, ValueError, RuntimeError) as error:
-        print(f"c2ser: {' '.join(str(error).split())}", file=sys.stderr)
+        said = " ".join(str(error).split()) or type(error).__name__
+        print(f"c2ser: {one_line(said)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("c2ser: interrupted", file=sys.stderr)
@@ -52,50 +66,7 @@ def _parser():
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    classify = commands.add_parser(
-        "classify", help="the emotion of each file, with its probability"
-    )
-    classify.set_defaults(run=_classify)
-    describe = commands.add_parser(
-        "describe", help="style, content and emotion of each file, in words"
-    )
-    describe.set_defaults(run=_describe)
-    for command in (classify, describe):
-        command.add_argument("files", nargs="+", metavar="FILE")
-        _add_model(command, "model folder or hub id")
-        command.add_argument(
-            "--language", help="language of the answers (en, zh)"
-        )
-        command.add_argument(
-            "--window",
-            type=float,
-            default=30.0,
-            metavar="S",
-            help="cut longer recordings into windows of so many seconds",
-        )
-        command.add_argument(
-            "--hop", type=float, metavar="S", help="seconds between windows"
-        )
-        command.add_argument(
-            "--json", action="store_true", help="one JSON object per file"
-        )
-    classify.add_argument("--batch-size", type=int, default=8)
-    describe.add_argument("--beams", type=int, default=1)
-
-    features = commands.add_parser(
-        "features", help="Emotion2Vec-S features of a corpus, as .npy files"
-    )
-    features.set_defaults(run=_features)
-    features.add_argument("list", help="wav.scp or manifest (JSON)")
-    features.add_argument("output", help="folder of the .npy files")
-    _add_model(features, "Emotion2Vec-S folder or hub id")
-    features.add_argument(
-        "--granularity",
-        choices=("frame", "utterance", "mean"),
-        default="frame",
-    )
-    features.add_argument("--batch-size", type=int, default=8)
-
+    add_recordings(commands)
     convert = commands.add_parser(
         "convert", help="published checkpoints to folders"
     )
@@ -185,129 +156,6 @@ def _add_evaluate(commands):
     compare.add_argument("--samples", type=int, default=1000)
     compare.add_argument("--seed", type=int, default=0)
     compare.add_argument("--output", metavar="FILE", help="JSON to write")
-
-
-def _add_model(command, what):
-    command.add_argument("--model", required=True, help=what)
-    command.add_argument("--device", help="cpu, cuda, cuda:1 ...")
-
-
-def _load(interface, options):
-    """A model, without the libraries' own progress bars."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    run_opts = {"device": options.device} if options.device else None
-    load = getattr(interface, "from_hparams", interface)
-    return load(options.model, run_opts=run_opts)
-
-
-def _classify(options):
-    from speechbrain_c2ser.inference.opening import open_classifier
-
-    model = _load(open_classifier, options)
-    more = {"language": options.language} if options.language else {}
-    if more and not hasattr(model, "describe_file"):
-        raise ValueError(
-            f"{options.model} is a classifier, which answers in no language: "
-            "leave out --language."
-        )
-    rows = model.classify_files(
-        options.files,
-        batch_size=options.batch_size,
-        window=options.window,
-        hop=options.hop,
-        progress=len(options.files) > options.batch_size,
-        **more,
-    )
-    for row in rows:
-        if row.error is not None:
-            print(f"c2ser: {row.error}", file=sys.stderr)
-        elif options.json:
-            print(json.dumps(_as_dict(row, model.labels)))
-        else:
-            print(f"{row.path}\t{row.label}\t{row.score:.3f}")
-            _print_windows(row.result.windows)
-    return int(any(row.error is not None for row in rows))
-
-
-def _print_windows(windows):
-    if len(windows) == 1:
-        return
-    for window in windows:
-        label = window.label or "(silent)"
-        print(f"  {window.start:.1f}-{window.stop:.1f} s\t{label}")
-
-
-def _as_dict(row, labels):
-    found = row.result
-    return {
-        "path": row.path,
-        "label": row.label,
-        "score": row.score,
-        "probabilities": dict(
-            zip(labels, found.probabilities.tolist(), strict=True)
-        ),
-        "windows": [
-            {"start": w.start, "stop": w.stop, "label": w.label}
-            for w in found.windows
-        ],
-    }
-
-
-def _describe(options):
-    from speechbrain_c2ser.inference import C2SER
-
-    c2ser = _load(C2SER, options)
-    failed = 0
-    for path in options.files:
-        try:
-            said = c2ser.describe_file(
-                path,
-                window=options.window,
-                hop=options.hop,
-                language=options.language,
-                num_beams=options.beams,
-            )
-        except ValueError as error:
-            print(f"c2ser: {error}", file=sys.stderr)
-            failed = 1
-            continue
-        if options.json:
-            print(
-                json.dumps(
-                    {
-                        "path": path,
-                        "text": said.text,
-                        "style": said.style,
-                        "content": said.content,
-                        "emotion": said.emotion,
-                        "probabilities": said.probabilities,
-                    },
-                    ensure_ascii=False,
-                )
-            )
-        else:
-            score = said.probabilities[said.emotion]
-            print(f"{path}\t{said.emotion}\t{score:.3f}\n{said.text}")
-    return failed
-
-
-def _features(options):
-    from speechbrain_c2ser.inference import Emotion2VecSEncoder
-
-    if not Path(options.list).is_file():
-        raise FileNotFoundError(f"There is no list {options.list}.")
-    encoder = _load(Emotion2VecSEncoder, options)
-    failures = encoder.write_features(
-        options.list,
-        options.output,
-        granularity=options.granularity,
-        batch_size=options.batch_size,
-    )
-    for key, message in failures.items():
-        print(f"c2ser: {key}: {message}", file=sys.stderr)
-    return int(bool(failures))
 
 
 def _convert_c2ser(options):

@@ -1,0 +1,76 @@
+"""Which recordings the words of a command line mean."""
+
+import os
+import sys
+from pathlib import Path
+
+LISTS = (".scp", ".list", ".txt", ".csv", ".tsv", ".tab", ".json", ".jsonl")
+SOUNDS = (
+    ".wav .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .aif .aiff .aifc .au .snd "
+    ".caf .w64 .rf64 .amr .webm .mka .wma .sph .nist .voc .raw .pcm"
+).split()
+
+
+def find_recordings(words: list[str]) -> list:
+    """Recordings that files, folders, lists and ``-`` name, in their order.
+
+    Arguments
+    ---------
+    words : list of str
+        A file; a folder, in which every audio file below counts, sorted; a
+        list (wav.scp, paths in a .txt, a table or a manifest); or ``-``:
+        paths from standard input, one a line.
+
+    Returns
+    -------
+    list of (str | dict)
+        Paths; rows of lists with "id", "wav" and perhaps "start" and "stop".
+
+    Raises
+    ------
+    ValueError
+        For a folder without recordings, or a list that cannot be read.
+
+    Example
+    -------
+    >>> find_recordings(["a.wav", "b.mp3"])
+    ['a.wav', 'b.mp3']
+    """
+    found = []
+    for word in words:
+        if word == "-":
+            found += _from_stdin()
+        elif os.path.isdir(word):
+            found += _from_folder(word)
+        elif Path(word).suffix.lower() in LISTS:
+            found += _from_list(word)
+        else:
+            found.append(word)
+    return found
+
+
+def _from_stdin():
+    content = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
+    names = [os.fsdecode(line) for line in content.splitlines() if line.strip()]
+    if not names:
+        raise ValueError("Standard input names no recordings.")
+    return names
+
+
+def _from_folder(folder):
+    found = sorted(
+        os.path.join(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if Path(name).suffix.lower() in SOUNDS and not name.startswith(".")
+    )
+    if not found:
+        raise ValueError(f"The folder {folder} holds no recordings.")
+    return found
+
+
+def _from_list(path):
+    # Not at the top: help must not wait for it.
+    from speechbrain_c2ser.data.tables import read_list
+
+    return [{**row, "id": key} for key, row in read_list(path).items()]

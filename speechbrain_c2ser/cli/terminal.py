@@ -1,0 +1,82 @@
+"""What is printed, on any terminal and into any pipe."""
+
+import json
+import os
+import re
+import sys
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def prepare_streams() -> None:
+    """Let no character end a command: what a terminal lacks is escaped.
+
+    So are the bytes of file names that are no UTF-8, which Python keeps as
+    lone surrogates: ``caf\\udce9.wav``.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def leave_closed_pipe() -> None:
+    """Keep Python from flushing once more into a pipe that is closed."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass  # no file behind it: nothing is flushed
+
+
+def one_line(text: str) -> str:
+    """A name or message without characters that would break a line or cell.
+
+    Arguments
+    ---------
+    text : str
+        Such as a file name.
+
+    Returns
+    -------
+    str
+        With control characters escaped.
+
+    Example
+    -------
+    >>> print(one_line("a\\tb\\n.wav"))
+    a\\tb\\n.wav
+    """
+    return CONTROL.sub(_escaped, text)
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    """JSON that any reader takes: valid UTF-8, no NaN.
+
+    Bytes of a file name that are no UTF-8 become the escapes of lone
+    surrogates, ``\\udce9``; Python's ``json.loads`` and ``os.fsencode`` give
+    the name back.
+
+    Arguments
+    ---------
+    value : object
+        Of dictionaries, lists, texts and numbers.
+    indent : int | None
+        Of nested lines; None = one line.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> print(to_json({"path": "caf\\udce9 \\u5f55.wav"}).isascii())
+    False
+    >>> os.fsencode(json.loads(to_json("caf\\udce9.wav")))
+    b'caf\\xe9.wav'
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    return SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _escaped(found):
+    return found[0].encode("unicode_escape").decode("ascii")

@@ -1,0 +1,255 @@
+"""Names, terminals, lists and formats of the commands that listen."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import unicodedata
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from speechbrain_c2ser.cli import main, recordings
+from speechbrain_c2ser.cli.terminal import one_line, to_json
+from speechbrain_c2ser.inference.file_classifier import FileClassifier
+
+TONE = (0.3 * np.sin(np.arange(8000) / 7)).astype("f4")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="names are bytes")
+
+
+class Stub(FileClassifier):
+    """Loud, whatever it hears."""
+
+    labels = ["loud", "quiet"]
+
+    def __init__(self):
+        super().__init__(torch.nn.Linear(1, 1), {}, {"device": "cpu"})
+
+    def names_of(self):
+        return self.labels
+
+    def classify_batch(self, wavs, wav_lens=None):
+        return (torch.tensor([[0.75, 0.25]] * len(wavs)),)
+
+
+@pytest.fixture(autouse=True)
+def stub(monkeypatch):
+    monkeypatch.setattr(recordings, "_load", lambda *_: Stub())
+
+
+def write(path):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        soundfile.write(file, TONE, 16000, format="WAV")
+    return path
+
+
+@pytest.fixture
+def classify(monkeypatch, capsysbinary, tmp_path):
+    """classify(*words) -> code, lines of stdout, stderr; in tmp_path."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        code = main(["classify", "--model", "m", *map(str, words)])
+        out, err = capsysbinary.readouterr()
+        return code, out.decode("utf-8").splitlines(), err.decode("utf-8")
+
+    return run
+
+
+def paths_of(lines):
+    return [line.split("\t")[0] for line in lines]
+
+
+def test_folders_and_lists_in_their_order(classify, tmp_path):
+    for name in ("b/2.wav", "b/1.WAV", "b/c/3.wav", "a.wav", "in list.wav"):
+        write(tmp_path / name)
+    (tmp_path / "b/notes.doc").write_text("no audio")
+    (tmp_path / "l.txt").write_bytes(
+        "\ufeff# comment\r\n\r\nin list.wav\r\na.wav\r\n".encode()
+    )
+    (tmp_path / "k.scp").write_text("one a.wav\ntwo in list.wav\n")
+    code, lines, err = classify("l.txt", "b", "k.scp", "a.wav")
+    assert code == 0 and not err
+    assert [os.path.relpath(p) for p in paths_of(lines)] == [
+        "in list.wav", "a.wav", "b/1.WAV", "b/2.wav", "b/c/3.wav", "a.wav",
+        "in list.wav", "a.wav",
+    ]  # fmt: skip
+
+
+def test_a_list_beside_its_recordings_with_segments(classify, tmp_path):
+    write(tmp_path / "data/a.wav")
+    (tmp_path / "data/l.csv").write_text("file,start,end\na.wav,0.25,\n")
+    code, lines, _ = classify("data/l.csv", "--json")
+    row = json.loads(lines[0])
+    assert code == 0 and row["start"] == 0.25 and row["end"] is None
+    assert row["windows"][0]["end"] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("content", ["", "a.wav\n", "{", "x;y\n1;2\n"])
+@pytest.mark.parametrize("name", ["l.scp", "l.csv", "l.json"])
+def test_a_list_that_cannot_be_read_is_one_line(
+    classify, tmp_path, name, content
+):
+    (tmp_path / name).write_text(content)
+    code, lines, err = classify(name)
+    assert code == 2 and not lines and err.count("\n") == 1 and name in err
+
+
+def test_standard_input(classify, tmp_path, monkeypatch):
+    write(tmp_path / "a b.wav")
+    stdin = io.TextIOWrapper(io.BytesIO(b"a b.wav\r\n\nnowhere.wav\n"))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    code, lines, err = classify("-")
+    assert code == 1 and paths_of(lines) == ["a b.wav"]
+    assert "nowhere.wav is missing" in err
+
+
+@LINUX
+@pytest.mark.parametrize("name", [b"caf\xe9.wav", b"\xff\xfe.wav"])
+def test_a_name_that_is_no_utf8(classify, tmp_path, name):
+    write(os.path.join(os.fsencode(tmp_path), name))
+    bad = os.fsencode(tmp_path) + b"/bad" + name
+    with open(bad, "wb") as file:
+        file.write(b"no audio")
+    words = [os.fsdecode(name), os.path.basename(os.fsdecode(bad))]
+    code, lines, err = classify(*words, "--json")
+    assert code == 1 and "\\udc" in err
+    assert os.fsencode(json.loads(lines[0])["path"]) == name
+    code, lines, err = classify(*words)
+    assert code == 1 and "\\udc" in lines[0] and err.count("\n") == 1
+    # Listed by an editor in its own encoding.
+    if name.startswith(b"caf"):
+        (tmp_path / "l.txt").write_bytes(name + b"\n")
+        assert classify("l.txt")[0] == 0
+
+
+@LINUX
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_in_one_piece_or_two(classify, tmp_path, form):
+    write(tmp_path / unicodedata.normalize(form, "é.wav"))
+    (tmp_path / "l.txt").write_text(
+        unicodedata.normalize("NFC" if form == "NFD" else "NFD", "é.wav")
+    )
+    assert classify("l.txt")[0] == 0
+
+
+@LINUX
+def test_names_of_two_lines_are_one_line(classify, tmp_path):
+    write(tmp_path / "a\tb\nc.wav")
+    code, lines, err = classify("a\tb\nc.wav", "x\ny.wav")
+    assert len(lines) == 1 and lines[0].startswith("a\\tb\\nc.wav\tloud")
+    assert err.count("\n") == 1
+    _, lines, _ = classify("a\tb\nc.wav", "--json")
+    assert json.loads(lines[0])["path"] == "a\tb\nc.wav"
+
+
+PROGRAM = """
+import sys
+from speechbrain_c2ser.cli import main, recordings
+sys.path.insert(0, sys.argv[1])
+from test_cli_recordings import Stub
+recordings._load = lambda *_: Stub()
+sys.exit(main(["classify", "--model", "m", *sys.argv[2:]]))
+"""
+
+
+def start(*words, **options):
+    here = os.path.dirname(__file__)
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, here, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1"])
+def test_a_terminal_that_lacks_characters(tmp_path, encoding):
+    names = ["录音.wav", "é.wav", "a.wav"]
+    paths = [write(tmp_path / name) for name in names]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = start(*paths, tmp_path / "无.wav", env=environment)
+    out, err = done.communicate()
+    assert done.returncode == 1 and b"Traceback" not in err
+    assert len(out.decode(encoding).splitlines()) == 3
+    assert err.count(b"\n") == 1
+
+
+def test_a_reader_that_goes_away(tmp_path):
+    paths = [write(tmp_path / f"{number}.wav") for number in range(3)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, os.path.dirname(__file__), *paths],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writer)
+    assert done.returncode == 141 and not done.stderr
+
+
+def test_formats(classify, tmp_path):
+    write(tmp_path / "a.wav"), write(tmp_path / "b.wav")
+    words = ("a.wav", "b.wav", "nowhere.wav", "--window", 0.25, "--format")
+    code, lines, _ = classify(*words, "json")
+    rows = json.loads("\n".join(lines))
+    assert code == 1 and [row["path"] for row in rows] == ["a.wav", "b.wav"]
+    assert [(w["start"], w["end"]) for w in rows[0]["windows"]] == [
+        (0.0, 0.25), (0.25, 0.5)
+    ]  # fmt: skip
+    for key in ("version", "model", "label", "score", "calibrated"):
+        assert key in rows[0]
+    assert rows[0]["probabilities"] == {"loud": 0.75, "quiet": 0.25}
+    code, lines, _ = classify(*words, "csv", "-o", "out.csv")
+    assert not lines and not (tmp_path / "out.csv.part").exists()
+    with open(tmp_path / "out.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["label"], row["p_loud"]) for row in rows] == [
+        ("loud", "0.75")
+    ] * 2
+    assert json.loads("".join(classify("nowhere", "--format", "json")[1])) == []
+
+
+def test_many_failures_are_counted(classify, tmp_path):
+    write(tmp_path / "a.wav")
+    code, lines, err = classify(*["a.wav", "b.wav"] * 10)
+    assert code == 1 and len(lines) == 10
+    assert err.splitlines()[-1] == "c2ser: 10 of 20 done, 10 failed"
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("--batch-size", 0), "--batch-size must be a whole number from 1"),
+        (("--batch-size", -1), "--batch-size"),
+        (("--window", "nan"), "window"),
+        (("--window", 0), "window"),
+        (("--hop", -1), "hop"),
+        (("--hop", 40), "hop"),
+        (("--language", "Klingon"), "language 'Klingon': choose one of en, zh"),
+        (("--device", "cuda:99"), "leave it out"),
+        (("--device", "gpu"), "leave it out"),
+    ],
+)
+def test_options_are_refused_before_a_model_is_loaded(
+    classify, monkeypatch, words, message
+):
+    monkeypatch.setattr(
+        recordings, "_load", lambda *_: pytest.fail("a model is loaded")
+    )
+    code, lines, err = classify("a.wav", *words)
+    assert code == 2 and not lines
+    assert message in err and err.count("\n") == 1
+
+
+def test_texts_for_terminals_and_programs():
+    assert one_line("a\rb\x85\u2028") == "a\\rb\\x85\\u2028"
+    assert json.loads(to_json("\udce9录")) == "\udce9录"
+    to_json("\udce9录").encode("utf-8")
+    with pytest.raises(ValueError):
+        to_json(float("nan"))
