@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 
-from speechbrain_c2ser import __version__
 from speechbrain_c2ser.cli.terminal import one_line, to_json
 
 FORMATS = ("text", "json", "jsonl", "csv")
@@ -92,7 +92,11 @@ def write_results(
 
 def _head(row, recording, model):
     """What every record begins with."""
-    head = {"version": __version__, "model": model, "path": row.path}
+    head = {
+        "version": version("speechbrain_c2ser"),
+        "model": model,
+        "path": row.path,
+    }
     if isinstance(recording, dict):
         head["id"] = recording["id"]
         head["start"] = recording.get("start")
