@@ -35,6 +35,10 @@ from speechbrain_c2ser.data.selection import (
     within_limits,
 )
 from speechbrain_c2ser.evaluation.metrics import classification_metrics
+from speechbrain_c2ser.evaluation.metrics.temperature import (
+    calibration_sentence,
+    fit_calibration,
+)
 from speechbrain_c2ser.lobes.speech_llm.merging import Speech
 from speechbrain_c2ser.training.brain import TrainingBrain
 from speechbrain_c2ser.training.experiment import load_experiment
@@ -107,7 +111,7 @@ class ExplicitBrain(TrainingBrain):
         return self.cache.lookup(batch.item).to(self.device)
 
     def score_emotions(self, batch, speech, prompts):
-        """Collect the best-scored label of each utterance of a valid batch.
+        """Collect each utterance's label probabilities of a valid batch.
 
         In an explicit answer the emotion is scored after its true rationale:
         what is measured is whether the voice decides, at little cost.
@@ -123,13 +127,12 @@ class ExplicitBrain(TrainingBrain):
         probabilities = self.hparams.model.score_labels(
             speech, prompts, continuations, answer_prefixes=prefixes
         )
-        best = probabilities.argmax(-1).tolist()
-        self.predicted += [space.names[index] for index in best]
+        self.probabilities += probabilities.tolist()
         self.true += [item["emotion"] for item in batch.item]
 
     def on_stage_start(self, stage, epoch=None):
-        """Nothing predicted yet."""
-        self.predicted, self.true = [], []
+        """Nothing scored yet."""
+        self.probabilities, self.true = [], []
         self.losses = RunningMeans()
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
@@ -141,11 +144,15 @@ class ExplicitBrain(TrainingBrain):
             }
             return
         labels = self.hparams.label_space.names
-        metrics = classification_metrics(self.true, self.predicted, labels)
+        predicted = [labels[row.index(max(row))] for row in self.probabilities]
+        metrics = classification_metrics(self.true, predicted, labels)
         figures = {
             **self.train_figures,
             "valid_loss": stage_loss,
             "valid_ua": metrics["ua"],
+            **fit_calibration(
+                self.probabilities, [labels.index(name) for name in self.true]
+            ),
         }
         losses = self.losses.take()
         if losses:
@@ -246,13 +253,16 @@ def train(brain_class, hparams, run_opts):
             valid_set, **hparams["batching"], shuffle=False
         ),
     )
-    brain.on_evaluate_start(**brain.best)
+    figures = brain.checkpointer.recover_if_possible(**brain.best).meta
+    if if_main_process():
+        print(calibration_sentence(figures))
     run_on_main(
         save_c2ser,
         args=[hparams["model"], hparams["c2ser_folder"]],
         kwargs={
             "label_space": hparams["label_space"],
             "languages": hparams["languages"],
+            "temperature": figures["temperature"],
         },
     )
     return brain

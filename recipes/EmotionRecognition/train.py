@@ -21,7 +21,7 @@ import speechbrain as sb
 import torch
 from closed_form import fit_head
 from speechbrain.dataio.sampler import BalancingDataSampler
-from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
@@ -31,6 +31,11 @@ from speechbrain_c2ser.data.feature_cache import FeatureCache, fill_together
 from speechbrain_c2ser.data.manifest import check_leakage, read_manifest
 from speechbrain_c2ser.data.selection import long_enough
 from speechbrain_c2ser.evaluation.metrics import classification_metrics
+from speechbrain_c2ser.evaluation.metrics.temperature import (
+    calibration_sentence,
+    fit_calibration,
+    soften,
+)
 from speechbrain_c2ser.evaluation.predictions import write_predictions
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.training.brain import TrainingBrain
@@ -48,6 +53,7 @@ class EmotionBrain(TrainingBrain):
 
     cache = None
     validates = True
+    temperature = 1.0  # fitted when the training is done
 
     def compute_forward(self, batch, stage):
         """Waveforms (or kept features) → every head's output and target."""
@@ -88,8 +94,9 @@ class EmotionBrain(TrainingBrain):
     def keep(self, rows, probabilities):
         """Collect what is said of each utterance."""
         head = self.hparams.model.heads["emotion"]
-        for row, p in zip(rows, probabilities["emotion"].cpu(), strict=True):
-            p = p.tolist()
+        emotion = probabilities["emotion"].float().cpu().numpy()
+        emotion = soften(emotion, self.temperature).tolist()
+        for row, p in zip(rows, emotion, strict=True):
             self.said[row["id"]] = {
                 "id": row["id"],
                 "emotion": row.get("emotion"),
@@ -110,13 +117,18 @@ class EmotionBrain(TrainingBrain):
         figures = {"train_loss": self.train_loss}
         if stage != sb.Stage.TRAIN:
             rows = [r for r in self.said.values() if r["emotion"]]
+            labels = self.hparams.model.heads["emotion"].labels
             metrics = classification_metrics(
                 [row["emotion"] for row in rows],
                 [row["label"] for row in rows],
-                self.hparams.model.heads["emotion"].labels,
+                labels,
             )
             figures["valid_loss"] = stage_loss
             figures |= {f"valid_{name}": metrics[name] for name in ("ua", "wa")}
+            figures |= fit_calibration(
+                [list(row["probabilities"].values()) for row in rows],
+                [labels.index(row["emotion"]) for row in rows],
+            )
         ends = stage == sb.Stage.VALID or not self.validates
         if ends:
             self.hparams.epoch_log.write(epoch, **figures)
@@ -268,10 +280,17 @@ def train(hparams, run_opts):
     )
     best = {"max_key": "valid_ua"} if brain.validates else {}
     found = brain.checkpointer.recover_if_possible(**best)
+    if "temperature" in found.meta:
+        brain.temperature = found.meta["temperature"]
+        if if_main_process():
+            print(calibration_sentence(found.meta))
     run_on_main(
         save_classifier,
         args=[model, hparams["classifier_folder"]],
-        kwargs={"label_space": LabelSpace(hparams["label_names"])},
+        kwargs={
+            "label_space": LabelSpace(hparams["label_names"]),
+            "temperature": brain.temperature,
+        },
     )
     predictions = []
     if "test" in datasets:

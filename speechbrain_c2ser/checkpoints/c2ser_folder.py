@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from speechbrain_c2ser.checkpoints.description import reference
@@ -124,8 +126,8 @@ def load_c2ser(
 def load_weights(model, folder: str | Path) -> None:
     """Load a folder's weights into a model that a yaml built.
 
-    The base language model is not touched: where it was trained, build the
-    model with the folder's ``llm/`` as its source.
+    The base language model is not touched, and has to be the folder's: where
+    it was trained, build the model with the folder's ``llm/`` as its source.
 
     Arguments
     ---------
@@ -139,14 +141,41 @@ def load_weights(model, folder: str | Path) -> None:
     FileNotFoundError
         When the folder holds no weights.
     ValueError
-        When they do not fit; names the keys.
+        When they do not fit (names the keys), or the model has another
+        language model than the folder.
     """
     weights = Path(folder) / WEIGHTS
     if not weights.is_file():
         raise FileNotFoundError(
             f"{folder} is no complete model folder: it has no {WEIGHTS}."
         )
+    _require_same_base(model.language_model, Path(folder) / "llm")
     load_strict(model, load_file(weights), weights, elsewhere=_is_base)
+
+
+def _require_same_base(lm, folder):
+    """Whether a model has the language model that a folder was saved with."""
+    if not folder.is_dir() or Path(lm.source).resolve() == folder.resolve():
+        return
+    own = _base_tensors(lm)
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "pt") as saved:
+            for key in saved.keys():
+                if not _equal(own.get(key), saved.get_tensor(key)):
+                    raise ValueError(
+                        f"{folder.parent} was trained with the language model "
+                        f"in its llm/, and {lm.source} is another one ({key} "
+                        f"differs): start with --llm_source={folder}."
+                    )
+
+
+def _equal(ours, theirs):
+    """Equal weights, in the coarser one of their types."""
+    if ours is None or ours.shape != theirs.shape:
+        return False
+    ours = ours.detach().cpu()
+    coarser = min(ours.dtype, theirs.dtype, key=lambda dtype: dtype.itemsize)
+    return torch.equal(ours.to(coarser), theirs.to(coarser))
 
 
 def _is_base(key):
@@ -187,11 +216,15 @@ def _with_llm(folder, lm, include_llm):
 
 
 def _save_llm(lm, folder):
-    # With LoRA the base's layers sit one level deeper.
-    tensors = {
+    lm.model.save_pretrained(folder, state_dict=_base_tensors(lm))
+    lm.tokenizer.save_pretrained(folder)
+
+
+def _base_tensors(lm):
+    """Name → tensor of the base, named as if there were no LoRA."""
+    return {
+        # with LoRA the base's layers sit one level deeper
         key.replace(".base_layer.", "."): value
         for key, value in lm.model.state_dict().items()
         if "lora_" not in key
     }
-    lm.model.save_pretrained(folder, state_dict=tensors)
-    lm.tokenizer.save_pretrained(folder)

@@ -12,7 +12,11 @@ from speechbrain_c2ser.checkpoints.folder import (
 
 
 def save_classifier(
-    model, folder: str | Path, label_space=None, extra: dict | None = None
+    model,
+    folder: str | Path,
+    label_space=None,
+    extra: dict | None = None,
+    temperature: float = 1.0,
 ) -> Path:
     """Write a classifier as a folder that ``EmotionClassifier`` reads.
 
@@ -26,6 +30,8 @@ def save_classifier(
         The emotions of the head "emotion".
     extra : dict | None
         Plain facts to keep, such as what it was trained on.
+    temperature : float
+        Of the probabilities of the head "emotion"; fitted on validation data.
 
     Returns
     -------
@@ -42,6 +48,7 @@ def save_classifier(
         "sample_rate": 16000,
         "label_space": label_space,
         "extra": extra,
+        "temperature": float(temperature),
         "model": model,
     }
     with written_beside(folder) as beside:

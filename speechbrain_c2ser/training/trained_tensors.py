@@ -37,15 +37,19 @@ class TrainedTensors:
 
     def tensors(self):
         """Name → tensor of what is trained."""
-        frozen = {
+        # Of a quantised base the state has more than parameters and buffers.
+        trained = {
             name
-            for name, parameter in self.module.named_parameters()
-            if not parameter.requires_grad
+            for name, parameter in self.module.named_parameters(
+                remove_duplicate=False
+            )
+            if parameter.requires_grad
         }
+        buffers = dict(self.module.named_buffers(remove_duplicate=False))
         return {
             name: tensor
             for name, tensor in self.module.state_dict().items()
-            if name not in frozen
+            if name in trained or name in buffers
         }
 
     @mark_as_saver

@@ -13,6 +13,7 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
 from speechbrain_c2ser.data.synthetic import corpus as synthetic
+from speechbrain_c2ser.inference import C2SER
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.training.brain import NonFiniteLossError
 from speechbrain_c2ser.training.checkpointer import SafeCheckpointer
@@ -36,10 +37,20 @@ def explicit(recipe, corpus, models, options, tmp_path_factory):
 def test_explicit_writes_folder_log_and_record(explicit):
     log = (explicit / "train_log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in log] == [1, 2]
-    assert 0 <= json.loads(log[-1])["valid_ua"] <= 1
+    last = json.loads(log[-1])
+    assert 0 <= last["valid_ua"] <= 1
+    assert last["valid_ece_calibrated"] <= last["valid_ece"] + 0.05
     record = json.loads((explicit / "run.json").read_text())
     assert record["seed"] == 1986 and record["versions"]["torch"]
     assert (explicit / "c2ser" / "model.safetensors").is_file()
+
+
+def test_the_temperature_is_that_of_the_epoch_kept(explicit):
+    log = (explicit / "train_log.jsonl").read_text().splitlines()
+    best = min(map(json.loads, log), key=lambda line: line["valid_loss"])
+    c2ser = C2SER.from_hparams(explicit / "c2ser")
+    assert c2ser.hparams.temperature == pytest.approx(best["temperature"])
+    assert best["temperature"] != 1
 
 
 @pytest.mark.parametrize(
@@ -56,11 +67,12 @@ def test_the_epoch_that_is_kept(recipe, tmp_path, name, epoch):
         epoch_log=EpochLog(tmp_path / "log.jsonl"),
         train_logger=SimpleNamespace(log_stats=lambda *_, **__: None),
     )
-    predicted = [["angry", "sad"], ["sad", "sad"], ["sad", "sad"]]
+    right, wrong = [[0.9, 0.1], [0.1, 0.9]], [[0.1, 0.9], [0.1, 0.9]]
+    probabilities = [right, wrong, wrong]
     for number, loss in enumerate((0.5, 0.3, 0.4)):
         brain = SimpleNamespace(
             true=["angry", "sad"],
-            predicted=predicted[number],
+            probabilities=probabilities[number],
             train_figures={"train_loss": 1.0},
             losses=RunningMeans(),
             hparams=hparams,

@@ -171,6 +171,7 @@ def test_every_yaml_in_debug_mode(
     assert label == row["label"] == EMOTIONS[int(index)]
     expected = torch.tensor([row["probabilities"][n] for n in EMOTIONS])
     torch.testing.assert_close(probabilities, expected, atol=1e-4, rtol=1e-4)
+    assert classifier.hparams.temperature == found["valid"]["temperature"]
     assert score == probabilities.max()
 
 

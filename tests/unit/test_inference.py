@@ -264,6 +264,47 @@ def test_describe(c2ser, clips, alone):
         assert one.probabilities == pytest.approx(said.probabilities, abs=1e-5)
 
 
+def test_describing_listens_once(c2ser, clips, monkeypatch):
+    """Text and probabilities come of one pass through each encoder."""
+    perception, calls = c2ser.mods.model.perception, []
+
+    def counted(part, name):
+        function = getattr(part, name)
+        monkeypatch.setattr(
+            part, name, lambda *x: calls.append(part) or function(*x)
+        )
+
+    for part in (perception.semantic_encoder, perception.acoustic_encoder):
+        counted(part, "extract")
+    counted(perception.connector, "forward")
+    c2ser.describe_batch(*clips, max_new_tokens=3)
+    assert len(calls) == len(set(calls)) == 3
+
+
+def test_a_folders_temperature_and_prior_are_used(model, tmp_path, clips):
+    plain, calibrated = (
+        C2SER.from_hparams(save_c2ser(model, tmp_path / name, SPACE, **more))
+        for name, more in (
+            ("plain", {}),
+            ("fitted", {"temperature": 2.0, "prior": [0.4, *[0.1] * 6]}),
+        )
+    )
+    scores = plain.classify_batch(*clips)[0] / torch.tensor([4, *[1] * 6])
+    expected = scores.sqrt() / scores.sqrt().sum(-1, keepdim=True)
+    close(calibrated.classify_batch(*clips)[0], expected)
+    said = calibrated.describe_batch(*clips, mode="implicit", max_new_tokens=2)
+    found = torch.tensor([list(s.probabilities.values()) for s in said])
+    close(found, expected)
+    # what was fitted for these labels says nothing of others
+    other = {"yes": ["yes"], "no": ["no"]}
+    close(
+        *(
+            m.classify_batch(*clips, labels=other)[0]
+            for m in (plain, calibrated)
+        )
+    )
+
+
 def test_describe_implicitly(c2ser, clips):
     said = c2ser.describe_batch(*clips, mode="implicit", max_new_tokens=4)
     probabilities, _, _, labels = c2ser.classify_batch(*clips)

@@ -5,19 +5,21 @@ the true one as often as promised.
 """
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
 from speechbrain_c2ser.evaluation.metrics.calibration import (
     expected_calibration_error,
     reliability_bins,
 )
+from speechbrain_c2ser.evaluation.metrics.temperature import (
+    LEAST,
+    fit_temperature,
+    soften,
+)
 from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
 from speechbrain_c2ser.evaluation.suites.cases import Cases
 
 BINS = 10
-LEAST = 1e-12
-TEMPERATURES = (0.05, 20.0)
 GROUPS = {"language": "language", "gender": "gender", "corpus": "dataset"}
 
 
@@ -129,47 +131,6 @@ def equal_mass_error(
         gap = abs(confidence[inside].mean() - right[inside].mean())
         error += inside.sum() * gap
     return float(error / len(targets))
-
-
-def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities [N, L] at a temperature: softmax of log p over it.
-
-    Example
-    -------
-    >>> soften(np.array([[0.8, 0.2]]), 2.0).round(3).tolist()
-    [[0.667, 0.333]]
-    """
-    logits = np.log(np.maximum(probabilities, LEAST)) / temperature
-    logits -= logits.max(1, keepdims=True)
-    raised = np.exp(logits)
-    return raised / raised.sum(1, keepdims=True)
-
-
-def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """The temperature under which the true labels are likeliest.
-
-    Arguments
-    ---------
-    probabilities : np.ndarray
-        [N, L].
-    targets : np.ndarray
-        [N].
-
-    Returns
-    -------
-    float
-        Between 0.05 and 20; over 1 softens, as of a system too sure.
-    """
-    rows = np.arange(len(targets))
-
-    def loss(log_temperature):
-        own = soften(probabilities, np.exp(log_temperature))
-        return -np.log(np.maximum(own[rows, targets], LEAST)).mean()
-
-    found = minimize_scalar(
-        loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded"
-    )
-    return float(np.exp(found.x))
 
 
 def scores_of_labels(kind: str, probabilities: np.ndarray) -> np.ndarray:
