@@ -437,11 +437,16 @@ def test_opensmile(recipe, corpus, tmp_path, capsys):
 def test_leave_one_speaker_out_makes_one_table(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     script = importlib.import_module("leave_one_speaker_out")
-    argv = ["x", str(tmp_path / "list.jsonl"), str(tmp_path / "out")]
+    corpus = tmp_path / "list.jsonl"
+    corpus.write_text(
+        "".join(
+            json.dumps({"id": str(i), "emotion": true, "wav": f"{i}.wav"})
+            + "\n"
+            for i, true in enumerate("saa")
+        )
+    )
+    argv = ["x", str(corpus), str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", argv)
-    monkeypatch.setattr(script, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match="openSMILE is not installed"):
-        script.main()
     said = {"egemaps": "sss", "compare": "ssa", "network": "saa"}
 
     def run_steps(steps):
