@@ -440,7 +440,8 @@ def test_leave_one_speaker_out_makes_one_table(tmp_path, monkeypatch, capsys):
     corpus = tmp_path / "list.jsonl"
     corpus.write_text(
         "".join(
-            json.dumps({"id": str(i), "emotion": true, "wav": f"{i}.wav"})
+            json.dumps({"id": str(i), "emotion": true, "wav": "a.wav"})
+            + "\n"
             + "\n"
             for i, true in enumerate("saa")
         )
