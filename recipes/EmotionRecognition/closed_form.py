@@ -7,6 +7,11 @@ from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.folder import fingerprint
 from speechbrain_c2ser.data.feature_cache import FeatureCache
 from speechbrain_c2ser.evaluation.metrics import classification_metrics
+from speechbrain_c2ser.evaluation.metrics.temperature import (
+    calibration_sentence,
+    fit_calibration,
+    soften,
+)
 from speechbrain_c2ser.evaluation.predictions import (
     prediction_of,
     write_predictions,
@@ -47,33 +52,41 @@ def fit_head(hparams, run_opts, datasets):
         torch.tensor(targets * len(speeds)),
         groups_of(train) * len(speeds),
     )
+
+    def predict(split, temperature=1.0):
+        shares = model.heads.predict(model.heads(vectors(split)))["emotion"]
+        shares = soften(shares.detach().cpu().numpy(), temperature).tolist()
+        return [
+            said_of(row, head.labels, p)
+            for row, p in zip(rows[split].values(), shares, strict=True)
+        ]
+
+    valid = predict("valid") if "valid" in rows else []
+    labelled = [row for row in valid if row["emotion"]]
+    temperature = 1.0
+    if labelled:
+        true = [row["emotion"] for row in labelled]
+        calibration = fit_calibration(
+            [list(row["probabilities"].values()) for row in labelled],
+            [head.labels.index(name) for name in true],
+        )
+        temperature = calibration["temperature"]
+        print(calibration_sentence(calibration))
+        predicted = [row["label"] for row in labelled]
+        metrics = classification_metrics(true, predicted, head.labels)
+        found |= {f"valid_{name}": metrics[name] for name in ("ua", "wa")}
+        found |= calibration
     save_classifier(
         model,
         hparams["classifier_folder"],
         label_space=LabelSpace(hparams["label_names"]),
         extra=found,
+        temperature=temperature,
     )
-    predictions = {}
-    for split in ("valid", "test"):
-        predictions[split] = []
-        if split in rows:
-            logits = model.heads(vectors(split))
-            shares = model.heads.predict(logits)["emotion"].cpu().tolist()
-            predictions[split] = [
-                said_of(row, head.labels, p)
-                for row, p in zip(rows[split].values(), shares, strict=True)
-            ]
+    test = predict("test", temperature) if "test" in rows else []
     if "test" in rows:
-        write_predictions(predictions["test"], hparams["prediction_file"])
-    labelled = [row for row in predictions["valid"] if row["emotion"]]
-    if labelled:
-        metrics = classification_metrics(
-            [row["emotion"] for row in labelled],
-            [row["label"] for row in labelled],
-            head.labels,
-        )
-        found |= {f"valid_{name}": metrics[name] for name in ("ua", "wa")}
-    return {"valid": found, "test": predictions["test"]}
+        write_predictions(test, hparams["prediction_file"])
+    return {"valid": found, "test": test}
 
 
 def said_of(row, labels, probabilities):

@@ -95,8 +95,9 @@ class EmotionBrain(TrainingBrain):
         """Collect what is said of each utterance."""
         head = self.hparams.model.heads["emotion"]
         emotion = probabilities["emotion"].float().cpu().numpy()
-        emotion = soften(emotion, self.temperature).tolist()
-        for row, p in zip(rows, emotion, strict=True):
+        if self.temperature != 1:
+            emotion = soften(emotion, self.temperature)
+        for row, p in zip(rows, emotion.tolist(), strict=True):
             self.said[row["id"]] = {
                 "id": row["id"],
                 "emotion": row.get("emotion"),
