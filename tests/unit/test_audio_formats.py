@@ -63,6 +63,8 @@ def test_a_flac_without_length_is_read_to_its_end(tmp_path):
     path = write(tmp_path, flac_without_length(), "a.flac")
     assert soundfile.info(path).frames == 2**63 - 1
     check_whole(path)
+    with pytest.raises(AudioError, match="lasts 1.000 s and has no segment"):
+        read_audio(path, 2.0, 3.0)
 
 
 def test_a_flac_whose_length_is_invented(tmp_path):
@@ -153,8 +155,9 @@ def test_a_flac_that_was_cut_is_told(tmp_path, caplog):
 
 @pytest.fixture(scope="module")
 def mp3():
-    """Silence, then a loud part: the first frame tells a wrong rate."""
-    wave = np.concatenate([np.zeros(RATE, "f4"), sweep(2.0)])
+    """Noise, then quiet: by its first frame it would end far too early."""
+    noise = 0.3 * np.random.default_rng(0).standard_normal(RATE)
+    wave = np.concatenate([noise.astype("f4"), 0.01 * sweep(2.0)])
     return encoded(
         wave, format="MP3", bitrate_mode="VARIABLE", compression_level=0.5
     )
@@ -169,6 +172,7 @@ def test_an_mp3_without_index_is_read_to_its_end(tmp_path, mp3):
     assert b"Xing" in mp3[:200] or b"Info" in mp3[:200]
     whole = write(tmp_path, mp3, "whole.mp3")
     bare = write(tmp_path, without_index(mp3), "bare.mp3")
+    assert soundfile.info(bare).duration < 2.5  # what the header suggests
     assert audio_seconds(whole) == pytest.approx(3.0, abs=0.01)
     # Nothing tells how much of the first and last frame is filling.
     assert audio_seconds(bare) == pytest.approx(3.0, abs=0.15)
@@ -315,6 +319,24 @@ def test_an_endless_ffmpeg_is_stopped(tmp_path, fake_ffmpeg):
     fake_ffmpeg(AU + "; cat /dev/zero")
     path = write(tmp_path, b"\0\0\0\x1cftypM4A " + bytes(99), "a.m4a")
     assert len(read_audio(path, 1.0, 2.0)) == RATE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+def test_an_ffmpeg_that_hangs_is_ended(tmp_path, fake_ffmpeg, monkeypatch):
+    fake_ffmpeg(AU + "; head -c 300000 /dev/zero; exec sleep 1000")
+    started = []
+    popen = subprocess.Popen
+
+    def remembered(*args, **options):
+        started.append(popen(*args, **options))
+        wait = started[-1].wait
+        started[-1].wait = lambda: wait(timeout=60)
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", remembered)
+    path = write(tmp_path, b"\0\0\0\x1cftypM4A " + bytes(99), "a.m4a")
+    assert len(read_audio(path, 0.0, 0.5)) == RATE // 2
+    assert all(process.returncode is not None for process in started)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script")

@@ -48,6 +48,9 @@ class Loud(FileClassifier):
         return self.labels
 
     def classify_batch(self, wavs, wav_lens=None):
+        shortest = (wav_lens * wavs.shape[1]).round().min()
+        if shortest < self.mods.model.receptive_field:
+            raise ValueError("too short for a frame")
         for count in (wav_lens * wavs.shape[1]).round().int().tolist():
             if count in self.broken:
                 raise self.broken[count]
@@ -168,6 +171,13 @@ def test_channels_that_cancel_are_heard(tmp_path, caplog, rate, weaker):
     assert picked.mean() == pytest.approx(-0.1, abs=0.01)
     with pytest.raises(AudioError, match="no channel 2"):
         read_audio(path, channel=2)
+
+
+def test_offsets_of_opposite_sign_do_not_hide_that_channels_cancel():
+    tone = 0.01 * WAVE
+    both = np.stack([tone + 0.5, -tone + 0.4], 1)
+    wave = as_waveform(both, 16000)
+    assert (wave - wave.mean()).abs().max() > 0.002
 
 
 def constant(rate=16000, value=0.4, noise=0.0):
