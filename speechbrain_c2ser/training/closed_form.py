@@ -53,6 +53,8 @@ def discriminant(
     across = means - along @ axes
     for shrinkage in shrinkages:
         floor = shrinkage * spread.square().sum() / x.shape[1]
+        # in classes of one point each nothing varies: no division by zero
+        floor = floor.clamp_min(1e-12)
         variance = (1 - shrinkage) * spread.square() + floor
         weight = (along / variance) @ axes + across / floor
         yield weight, -0.5 * (weight * means).sum(1)

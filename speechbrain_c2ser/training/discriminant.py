@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from speechbrain_c2ser.training.closed_form import discriminant
+
 TEMPERATURES = torch.logspace(-1, 2, 301, dtype=torch.float64)
 
 
@@ -101,10 +103,8 @@ class LinearDiscriminant:
             # a class of one group cannot be held out
             if len(targets[~held].unique()) < classes:
                 continue
-            found = _fits(
-                vectors[~held], targets[~held], classes, self.shrinkages
-            )
-            for share, (weight, bias) in found.items():
+            fits = _fits(vectors[~held], targets[~held], self.shrinkages)
+            for share, (weight, bias) in fits.items():
                 logits[share].append(vectors[held] @ weight.T + bias)
             kept.append(targets[held])
         if not kept:
@@ -118,7 +118,7 @@ class LinearDiscriminant:
             for share, rows in logits.items()
         )
         _, temperature, share = best
-        weight, bias = _fits(vectors, targets, classes, [share])[share]
+        weight, bias = _fits(vectors, targets, [share])[share]
         with torch.no_grad():
             layer.weight.copy_(weight / temperature)
             layer.bias.copy_(bias / temperature)
@@ -150,24 +150,16 @@ def _deal(groups, num_parts):
     return [part[group] for group in groups]
 
 
-def _fits(vectors, targets, classes, shrinkages):
+def _fits(vectors, targets, shrinkages):
     """Share → weight [classes, C] and bias [classes], for raw vectors."""
     center, scale = vectors.mean(0), vectors.std(0, correction=0) + 1e-6
     x = (vectors - center) / scale
-    members = nn.functional.one_hot(targets, classes).double()
-    means = members.T @ x / members.sum(0).unsqueeze(1)  # [classes, C]
-    inner = x - means[targets]
-    values, axes = torch.linalg.eigh(inner.T @ inner / len(x))
-    rotated = means @ axes
-    found = {}
-    for share in shrinkages:
-        spread = (1 - share) * values.clamp_min(0) + share * values.mean()
-        inverse = 1 / spread.clamp_min(1e-12)
-        scaled = (rotated * inverse) @ axes.T
+    solved = discriminant(x, targets, shrinkages)
+    fits = {}
+    for share, (scaled, bias) in zip(shrinkages, solved, strict=True):
         weight = scaled / scale
-        bias = -0.5 * (scaled * means).sum(1) - weight @ center
-        found[share] = weight, bias
-    return found
+        fits[share] = weight, bias - weight @ center
+    return fits
 
 
 def _temperature(logits, targets):
