@@ -122,7 +122,8 @@ class Step:
         command = [sys.executable, *self.command]
         if log is None:
             return subprocess.call(command, cwd=ROOT), ""
-        with open(log, "ab") as file:
+        # Unbuffered: the log is read while the step runs.
+        with open(log, "ab", buffering=0) as file:
             file.write(f"\n[{self.name}] {' '.join(self.command)}\n".encode())
             last = _follow(command, file, f"{self.name}: {self.title}")
         return last[0], f": {last[1]}\nAll it said: {log}"
