@@ -460,8 +460,13 @@ def test_leave_one_speaker_out_makes_one_table(tmp_path, monkeypatch, capsys):
         ]
         write_predictions(rows, step.folder / "predictions.jsonl")
 
-    monkeypatch.setattr(script, "find_spec", lambda name: name)
     monkeypatch.setattr(script, "run_steps", run_steps)
+    monkeypatch.setattr(script, "find_spec", lambda name: None)
+    script.main()
+    assert "No openSMILE rows: it is not installed" in capsys.readouterr().out
+    (alone,) = (tmp_path / "out/table.md").read_text().splitlines()[2:]
+    assert "from scratch" in alone and "1.000" in alone
+    monkeypatch.setattr(script, "find_spec", lambda name: name)
     script.main()
     lines = (tmp_path / "out/table.md").read_text().splitlines()[2:]
     assert [line.split("|")[2].split()[0] for line in lines] == [
