@@ -1,6 +1,5 @@
 """Ask a system everything that the suites need, in one pass over the audio."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from speechbrain_c2ser.chain_of_thought.answer_parsing import parse_answer
-from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.chance import rng_of
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.evaluation.suites.asking import System, ask_all
@@ -354,13 +352,6 @@ def choose(items: dict, most: int | None, seed: int = 0) -> dict:
         turn[keys[place]] = seen[emotion] = seen.get(emotion, -1) + 1
     kept = set(sorted(keys, key=turn.get)[:most])
     return {key: row for key, row in items.items() if key in kept}
-
-
-def write_answers(answers: Answers, folder: str | Path) -> None:
-    """Keep what was answered, as predictions: <condition>.jsonl each."""
-    for name, rows in answers.conditions.items():
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_atomic("".join(lines), Path(folder) / f"{name}.jsonl")
 
 
 def read_answers(folder: str | Path, read: Callable) -> dict:
