@@ -72,6 +72,7 @@ EXTRAS = {
     "dev": [
         *DATASETS,
         "jsonschema>=4.25,<4.27",
+        "mypy>=2.4,<2.5",
         "pytest>=8.4,<10",
         "pytest-xdist>=3.6.1,<4",
         "ruff>=0.17,<0.18",
