@@ -97,7 +97,7 @@ class StyleThresholds:
         ---------
         measures : dict
             "f0", "loudness", "rate", as from :func:`.prosody.measure`.
-        gender, language : str or None
+        gender, language : str | None
             Choose the group of pitch and of speed.
 
         Returns

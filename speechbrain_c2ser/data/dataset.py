@@ -26,7 +26,7 @@ def speech_dataset(
         A manifest file, or its items already read (id → row).
     need : sequence of str
         Fields that every row must carry.
-    label_space : LabelSpace, optional
+    label_space : LabelSpace | None
         Where given, every ``emotion`` must be one of its names.
 
     Returns

@@ -151,7 +151,7 @@ def check_manifest(
         Utterance id -> fields.
     need : sequence of str
         Fields that each item must have, beside wav and duration.
-    label_space : LabelSpace | sequence of str | None
+    label_space : LabelSpace | sequence[str] | None
         The emotions that may occur; anything with ``.names``.
     check_audio : bool
         Open the header of every audio file.

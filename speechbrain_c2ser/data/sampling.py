@@ -26,7 +26,7 @@ class PairedBatchSampler(DynamicBatchSampler):
         batch of its own.
     num_buckets : int
         Number of length buckets.
-    max_batch_ex : int, optional
+    max_batch_ex : int | None
         Largest number of items in a batch.
     shuffle : bool
         Whether items and batches change their order every epoch.

@@ -130,7 +130,7 @@ def write_oruk_bench(
     ---------
     references : dict
         Id -> what is true; each emotion must have a place in its seven.
-    labels : list of str | None
+    labels : list[str] | None
         The label read of each reference, in their order.
     folder : str | Path
         Gets preds.npz ("preds": numbers of its classes), labels.npz

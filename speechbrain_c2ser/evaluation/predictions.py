@@ -95,7 +95,7 @@ def read_predictions(
         in :mod:`speechbrain_c2ser.data.columns`): beside a "prediction", a
         "label" is what is true; an "emotion" beside neither is what was
         predicted. Whole numbers as ids are their digits.
-    faults : list of str | None
+    faults : list[str] | None
         Where given, probabilities that are none are taken out of their row
         and told here, instead of an error.
 

@@ -168,7 +168,7 @@ def on_space(rows: list[dict], space: LabelSpace) -> tuple[list | None, float]:
 
     Returns
     -------
-    probabilities : list of dict | None
+    probabilities : list[dict] | None
         Label of the set -> number, in the rows' order; None if no row gives
         any.
     left_out : float

@@ -27,7 +27,7 @@ def read_labels(
         ``texts -> labels``, for the reading "llm".
     outside_as_unparsed : bool
         A label that means none of the set is an error; or None, if True.
-    probabilities : list of dict | None
+    probabilities : list[dict] | None
         Of the rows, on this very set (see
         :func:`speechbrain_c2ser.evaluation.probabilities.on_space`).
 

@@ -85,7 +85,7 @@ def read_labels(labels: object) -> "LabelSpace | dict[str, list[str]] | None":
 
     Arguments
     ---------
-    labels : LabelSpace | dict | str | iterable of str | None
+    labels : LabelSpace | dict | str | iterable[str] | None
         A set; label -> a word or words that name it; the name of a known
         set, or labels with commas between; or names.
 

@@ -21,7 +21,7 @@ class TextLLM:
     ---------
     source : str or Path
         Folder (or hub id) of the model with its tokenizer.
-    device : str or None
+    device : str | None
         "cpu", "cuda" ...; None takes a GPU where there is one.
     dtype : str
         Type of the weights: "float32", "bfloat16" or "float16".

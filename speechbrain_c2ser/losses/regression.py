@@ -58,7 +58,7 @@ def concordance_loss(
         Values [N] or [N, K], K = dimensions such as valence and arousal.
     targets : torch.Tensor
         Same shape.
-    mask : torch.Tensor, optional
+    mask : torch.Tensor | None
         Booleans [N]; False = no target, the item takes no part.
 
     Returns

@@ -48,7 +48,7 @@ def load_experiment(argv: list[str] | None = None):
 
     Arguments
     ---------
-    argv : list of str, optional
+    argv : list[str] | None
         Command line without the script's name: the yaml (or an overlay that
         names one), then any of ``--overlay FILE``, SpeechBrain's run options
         (``--device``, ``--precision``, ``--debug``) and overrides

@@ -67,7 +67,7 @@ def build(official, config=None, arguments=None, labels=None, unused_keys=()):
         Official configuration as plain values; None: from the shapes.
     arguments : dict | None
         Constructor arguments of `Emotion2VecS` that override both.
-    labels : list of str | None
+    labels : list[str] | None
         Labels of the head; None: "0", "1", ... Those that start with "unuse"
         were never trained and are left out.
     unused_keys : sequence of str
@@ -174,7 +174,7 @@ def load_official(path, labels=None, arguments=None, unused_keys=()):
     ---------
     path : str | Path
         checkpoint.pt, model.pt or .safetensors.
-    labels : list of str | None
+    labels : list[str] | None
         Labels of the head, where there is no tokens.txt.
     arguments : dict | None
         Constructor arguments of `Emotion2VecS` that override the file's.
@@ -266,7 +266,7 @@ def convert(source, output_folder, labels=None, arguments=None, unused_keys=()):
     output_folder : str | Path
         Read again by `load_emotion2vec` and by `Emotion2VecSEncoder`; of an
         emotion2vec+ file by the public `EmotionClassifier` too.
-    labels : list of str | None
+    labels : list[str] | None
         As for `load_official`.
     arguments : dict | None
         As for `load_official`.

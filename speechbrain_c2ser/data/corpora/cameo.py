@@ -61,7 +61,7 @@ def prepare(
     ---------
     save_folder : str | Path
         Gets audio/<dataset>/..., the manifests and corpus.json.
-    datasets : sequence of str | None
+    datasets : sequence[str] | None
         Which of its corpora, as the files are named; None is all.
     split : str
         "test": all is for testing, as CAMEO is meant. "speaker": train, valid

@@ -54,7 +54,7 @@ def import_rows(
         What wav paths are relative to.
     check_audio : bool
         Open the header of every file, also where the duration is given.
-    vad_scale : list of float | None
+    vad_scale : list[float] | None
         Lowest and highest rating; None where they are from 0 to 1.
 
     Returns

@@ -23,9 +23,9 @@ def edit_rate(
     ---------
     references : sequence of str
         Transcripts.
-    hypotheses : sequence of str | None
+    hypotheses : sequence[str] | None
         What was quoted; None counts as nothing.
-    language : str | sequence of str | None
+    language : str | sequence[str] | None
         Of all, or of each item; units are characters in Chinese and other
         languages without spaces, else words.
 
@@ -70,7 +70,7 @@ def style_accuracy(true: Sequence[dict], said: Sequence[dict | None]) -> dict:
     ---------
     true : sequence of dict
         Item -> speed, pitch, volume as measured.
-    said : sequence of dict | None
+    said : sequence[dict] | None
         As read from the answers; what is missing counts as wrong.
 
     Returns

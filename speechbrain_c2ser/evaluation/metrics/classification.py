@@ -25,7 +25,7 @@ def classification_metrics(
     ---------
     targets : sequence of str
         True labels.
-    predictions : sequence of str | None
+    predictions : sequence[str] | None
         Predicted labels; None is unparsed.
     labels : sequence of str
         The closed set.
@@ -178,7 +178,7 @@ def paired_bootstrap(
     ---------
     targets, labels
         As in :func:`classification_metrics`.
-    first, second : sequence of str | None
+    first, second : sequence[str] | None
         Predictions of the two systems.
     metric, confidence, samples, seed
         As in :func:`bootstrap_interval`.

@@ -31,7 +31,7 @@ def confusion_matrix(
     ---------
     targets : list of str
         True labels.
-    predictions : list of str | None
+    predictions : list[str] | None
         Answers; None (no label in the answer) has a column of its own.
     labels : list of str
         Rows and columns, in this order.

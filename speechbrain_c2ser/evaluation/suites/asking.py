@@ -37,7 +37,7 @@ def as_row(key: str, answer: str | dict | None) -> dict:
     ---------
     key : str
         Id of the utterance.
-    answer : str or dict or None
+    answer : str | dict | None
         See :class:`System`.
 
     Returns
@@ -94,7 +94,7 @@ def ask_all(
     questions : iterable of tuple
         (id, function that gives the arguments as a tuple), so that audio is
         read only when its turn comes.
-    many : callable or None
+    many : callable | None
         ``list of first arguments -> answers``; where it fails, each item of
         that batch is asked by itself.
 

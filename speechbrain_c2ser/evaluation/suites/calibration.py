@@ -32,7 +32,7 @@ def compute(
     ---------
     cases : Cases
         The test set, with probabilities.
-    validation : Cases or None
+    validation : Cases | None
         Other utterances of the same system, best of other speakers: fits
         the temperature and the sets.
     coverage : float

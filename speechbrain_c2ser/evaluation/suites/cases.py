@@ -30,7 +30,7 @@ class Cases:
         True indices [N].
     guesses : np.ndarray
         Predicted indices [N]; L is unparsed.
-    probabilities : np.ndarray or None
+    probabilities : np.ndarray | None
         [N, L], rows sum to 1; a row of NaN has none that can be used. None
         where no prediction has any.
     notes : list of str
@@ -90,7 +90,7 @@ def build_cases(
         Id -> fields, with the true ``emotion``.
     space : LabelSpace
         The closed set.
-    guesses : list of str or None
+    guesses : list[str] | None
         Labels already read, in the references' order; None reads them:
         ``label`` where there is one, else the text.
 

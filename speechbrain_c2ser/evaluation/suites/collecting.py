@@ -105,15 +105,15 @@ def ask_for_suites(
         The labels.
     suites : list of str
         Names of suites.
-    conflicts : dict or None
+    conflicts : dict | None
         Manifest of a corpus of conflicts; asked whole.
-    most : int or None
+    most : int | None
         Utterances of the test set that are asked again.
     seed : int
         Of all chance.
-    noises : list of np.ndarray or None
+    noises : list of np.ndarray | None
         Own noise.
-    answers : Answers or None
+    answers : Answers | None
         What was answered before; not asked again.
     read : callable
         ``row -> waveform``.

@@ -173,7 +173,7 @@ def run_options(
         Id -> what is true.
     space : LabelSpace
         The closed set.
-    system : System or None
+    system : System | None
         To be asked again; what it answers is kept in the output folder.
     notes : list of str
         What was set aside before.

@@ -200,7 +200,7 @@ def disturb(
         Id of the utterance.
     seed : int
         Of the chance in it.
-    noises : list of np.ndarray or None
+    noises : list of np.ndarray | None
         Recordings [T] that take the place of the synthesized noise.
 
     Returns

@@ -105,7 +105,7 @@ def write_disturbed(
         Of :data:`ALL`.
     seed : int
         Of all chance.
-    noises : list of np.ndarray or None
+    noises : list of np.ndarray | None
         Own noise.
 
     Returns

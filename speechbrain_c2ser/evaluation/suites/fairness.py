@@ -66,7 +66,7 @@ def compare_groups(
     ---------
     cases : Cases
         All.
-    values : list of str or None
+    values : list[str] | None
         Group of each case; None is unknown.
     name : str
         Of the attribute, for the notes.
@@ -77,7 +77,7 @@ def compare_groups(
 
     Returns
     -------
-    dict or None
+    dict | None
         As in :func:`compute`; None where there are no two groups.
     """
     if all(value is None for value in values):

@@ -41,7 +41,7 @@ def compute(
     ---------
     cases : Cases
         The system's.
-    others : dict or None
+    others : dict | None
         Name -> predicted indices [N] of other systems on the same cases.
     samples, seed : int
         Of the bootstrap.

@@ -123,7 +123,7 @@ def load_own(
         A C2SER or classifier folder.
     mode : str
         How a C2SER model answers: "explicit" or "implicit".
-    device : str or None
+    device : str | None
         "cpu", "cuda" ...
 
     Raises

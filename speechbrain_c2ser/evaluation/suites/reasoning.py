@@ -37,11 +37,11 @@ def compute(
         the items, measured ``style``.
     answers : dict
         mask_20, mask_100 -> Cases of the same utterances.
-    edited : dict or None
+    edited : dict | None
         style, content, emotion -> list of dict: id, before and after (labels
         or None), wanted (the label that was put in, or None), and named
         (whether the reasoning had named an emotion).
-    phrasings : dict or None
+    phrasings : dict | None
         Question -> Cases of the same utterances.
 
     Returns
@@ -103,7 +103,7 @@ def judge_reasons(edits: dict) -> str | None:
 
     Returns
     -------
-    str or None
+    str | None
         "used": surely more than 5 % of the answers change; "decoration":
         surely fewer than 10 %; "unclear"; None where nothing was edited.
     """
@@ -123,7 +123,7 @@ def style_words(cases: Cases, notes: list[str]) -> dict | None:
 
     Returns
     -------
-    dict or None
+    dict | None
         speed, pitch, volume -> n (with a measurement), accuracy (a style not
         told counts as wrong), constant (the commonest value, always).
     """
@@ -168,7 +168,7 @@ def spread(
 
     Returns
     -------
-    dict or None
+    dict | None
         questions: list of question, n, ua; spread: highest less lowest ua;
         same: share of utterances answered alike in all.
     """

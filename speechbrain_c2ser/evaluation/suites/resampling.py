@@ -136,7 +136,7 @@ def speaker_unit(cases: Cases) -> tuple[str | None, list[str]]:
 
     Returns
     -------
-    unit : str or None
+    unit : str | None
         "speaker" or "corpus x speaker"; None where there are no two voices.
     notes : list of str
     """

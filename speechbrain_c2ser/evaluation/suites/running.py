@@ -47,13 +47,13 @@ class Evidence:
     ---------
     cases : Cases
         The system's answers to the test set.
-    validation : Cases or None
+    validation : Cases | None
         Its answers to a validation set.
     others : dict
         Name -> Cases of other systems on the same references.
     answers : dict
         Condition (a disturbance or a control) -> Cases.
-    conflict : Cases or None
+    conflict : Cases | None
         Answers to a corpus of conflicts.
     edited : dict
         Kind of edit -> answers, as :func:`.reasoning.compute` wants them.

@@ -42,7 +42,7 @@ def compute(
         The answers to the audio as it is.
     answers : dict
         transcript_only, silence, shuffled -> Cases of the same utterances.
-    conflict : Cases or None
+    conflict : Cases | None
         Answers to a corpus of :mod:`speechbrain_c2ser.data.synthetic.conflict`.
     samples, seed : int
         Of the bootstrap.

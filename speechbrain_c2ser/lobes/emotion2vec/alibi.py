@@ -55,7 +55,7 @@ def attention_bias(
         [B, T, 1] bool, True on real frames; None when all are.
     num_tokens : int
         Tokens in front of the frames, to and from which ALiBi is zero.
-    slopes : list of float | None
+    slopes : list[float] | None
         ALiBi's slope of each head; None: no ALiBi.
     scales : torch.Tensor | None
         Factors of the slopes, clamped at 0, [1 or blocks, 1 or the heads that

@@ -79,7 +79,7 @@ class Emotion2VecPretraining(nn.Module):
         of the paper; instance norm over time makes it zero for everyone.
     pooling : str
         Source of the utterance vector: mean of "tokens" or of "frames".
-    num_classes : int, optional
+    num_classes : int | None
         Size of the auxiliary head (D, D, D/2, classes); None = no head.
     head_dropout : float
         Dropout of the auxiliary head.
@@ -199,7 +199,7 @@ class Emotion2VecPretraining(nn.Module):
         ---------
         wavs : torch.Tensor
             Waveforms [B, samples], 16 kHz.
-        wav_lens : torch.Tensor, optional
+        wav_lens : torch.Tensor | None
             Relative lengths [B] in (0, 1].
 
         Returns

@@ -53,9 +53,9 @@ class MultiHead(nn.Module):
         ---------
         vector : torch.Tensor
             Utterance vectors [B, C].
-        frames : torch.Tensor or None
+        frames : torch.Tensor | None
             [B, T, C], for heads over frames.
-        lengths : torch.Tensor or None
+        lengths : torch.Tensor | None
             Valid frames [B].
 
         Returns

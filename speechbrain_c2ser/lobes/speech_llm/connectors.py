@@ -60,14 +60,14 @@ class Downsampler(nn.Module):
         Arguments
         ---------
         frames : torch.Tensor
-            [batch, time, size].
+            [B, T, C].
         lengths : torch.Tensor
             Valid frames [batch].
 
         Returns
         -------
         frames : torch.Tensor
-            [batch, shorter time, size]; what stands behind an item's length
+            [B, T', C]; what stands behind an item's length
             is not defined.
         lengths : torch.Tensor
             Valid frames [batch].
@@ -183,16 +183,16 @@ class ConnectorTransformer(nn.Module):
         Arguments
         ---------
         frames : torch.Tensor | None
-            Semantic frames [batch, time, input_size].
+            Semantic frames [B, T, input_size].
         lengths : torch.Tensor | None
             Their valid counts [batch]; needed with ``frames``.
         utterance_vectors : torch.Tensor | None
-            [batch, number, utterance_size], all valid.
+            [B, N, utterance_size], all valid.
 
         Returns
         -------
         embeddings : torch.Tensor
-            [batch, number + shorter time, output_size], padding zero.
+            [B, N + T', output_size], padding zero.
         lengths : torch.Tensor
             Valid embeddings [batch].
 

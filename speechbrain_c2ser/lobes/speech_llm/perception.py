@@ -103,17 +103,17 @@ class ContextualPerception(nn.Module):
         Arguments
         ---------
         wavs : torch.Tensor
-            Waveforms [batch, time], 16 kHz.
-        wav_lens : torch.Tensor or None
+            Waveforms [B, T], 16 kHz.
+        wav_lens : torch.Tensor | None
             Relative lengths [batch].
-        utterance_vectors : torch.Tensor or None
+        utterance_vectors : torch.Tensor | None
             What :meth:`utterance_vectors` gave for these waveforms earlier (a
             cache); the acoustic encoder is then not run.
 
         Returns
         -------
         embeddings : torch.Tensor
-            [batch, time, output_size], padding zero.
+            [B, T, output_size], padding zero.
         lengths : torch.Tensor
             Valid embeddings [batch].
         """
@@ -140,14 +140,14 @@ class ContextualPerception(nn.Module):
         Arguments
         ---------
         wavs : torch.Tensor
-            Waveforms [batch, time], 16 kHz.
-        wav_lens : torch.Tensor or None
+            Waveforms [B, T], 16 kHz.
+        wav_lens : torch.Tensor | None
             Relative lengths [batch].
 
         Returns
         -------
         torch.Tensor
-            [batch, number, size]; number is that of the utterance tokens, or
+            [B, N, C]; N is the number of the utterance tokens, or
             1 for ``mean``.
         """
         encoder = self.acoustic_encoder
