@@ -25,11 +25,8 @@ from speechbrain_c2ser.data.feature_cache import (
     UtteranceVectorCache,
     fill_together,
 )
-from speechbrain_c2ser.data.manifest import (
-    check_leakage,
-    check_manifest,
-    read_manifest,
-)
+from speechbrain_c2ser.data.manifest import check_manifest
+from speechbrain_c2ser.data.pools import read_pools
 from speechbrain_c2ser.data.selection import (
     describe_training_set,
     within_limits,
@@ -207,9 +204,8 @@ def prepare_data(hparams):
     """Datasets for training (what is within the limits) and validation."""
     need = ["emotion", "style"] + ["transcript"] * hparams["content"]
     space, model = hparams["label_space"], hparams["model"]
-    items = read_manifest(hparams["train_manifest"])
-    valid_items = read_manifest(hparams["valid_manifest"])
-    check_leakage({"train": items, "valid": valid_items}, ("id", "wav"))
+    pools = {s: hparams[f"{s}_manifest"] for s in ("train", "valid")}
+    items, valid_items = read_pools(pools, ("id", "wav")).values()
     check_manifest(items, need, space, check_audio=False)
     items, _ = within_limits(
         items,

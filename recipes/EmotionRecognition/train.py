@@ -28,7 +28,7 @@ from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.folder import fingerprint
 from speechbrain_c2ser.data.dataset import speech_dataset
 from speechbrain_c2ser.data.feature_cache import FeatureCache, fill_together
-from speechbrain_c2ser.data.manifest import check_leakage, read_manifest
+from speechbrain_c2ser.data.pools import read_pools
 from speechbrain_c2ser.data.selection import long_enough
 from speechbrain_c2ser.evaluation.metrics import classification_metrics
 from speechbrain_c2ser.evaluation.metrics.temperature import (
@@ -168,11 +168,10 @@ class EmotionBrain(TrainingBrain):
 def read_splits(hparams):
     """Split → dataset, of the manifests that the yaml names; checked."""
     space = LabelSpace(hparams["label_names"])
-    items = {}
-    for split in SPLITS:
-        if hparams[f"{split}_manifest"] is not None:
-            items[split] = read_manifest(hparams[f"{split}_manifest"])
-    check_leakage(items, hparams["apart"])
+    items = read_pools(
+        {split: hparams[f"{split}_manifest"] for split in SPLITS},
+        hparams["apart"],
+    )
     items = {k: long_enough(v, hparams["shortest"]) for k, v in items.items()}
     # a head in closed form draws no batches, and learns from labels alone
     if "discriminant" in hparams or hparams["sampling"] == "balanced":

@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from speechbrain_c2ser.audio import read_audio
-from speechbrain_c2ser.data.manifest import check_manifest, read_manifest
+from speechbrain_c2ser.data.manifest import check_manifest
+from speechbrain_c2ser.data.pools import read_pool
 from speechbrain_c2ser.data.sampling import PairedBatchSampler
 from speechbrain_c2ser.labels import LabelSpace
 
 
 def speech_dataset(
-    manifest: str | Path | dict,
+    manifest: str | Path | list | dict,
     need: Sequence[str] = (),
     label_space: LabelSpace | None = None,
 ) -> DynamicItemDataset:
@@ -22,8 +24,10 @@ def speech_dataset(
 
     Arguments
     ---------
-    manifest : str | Path | dict
-        A manifest file, or its items already read (id → row).
+    manifest : str | Path | list | dict
+        A manifest file, several as of
+        :func:`~speechbrain_c2ser.data.pools.parts_of`, or the items already
+        read (id → row).
     need : sequence of str
         Fields that every row must carry.
     label_space : LabelSpace | None
@@ -46,7 +50,7 @@ def speech_dataset(
     >>> len(speech_dataset(rows, need=["emotion"]))
     1
     """
-    items = manifest if isinstance(manifest, dict) else read_manifest(manifest)
+    items = manifest if isinstance(manifest, dict) else read_pool(manifest)
     check_manifest(items, need, label_space, check_audio=False)
     dataset = DynamicItemDataset(
         {
@@ -106,13 +110,14 @@ def sample_waveforms(items: dict, most: int = 500):
         yield read_item(row)
 
 
-def emotions_of(manifest: str | Path) -> list[str]:
+def emotions_of(manifest: Any) -> list[str]:
     """The distinct emotions of a manifest, sorted: the classes of a yaml.
 
     Arguments
     ---------
-    manifest : str | Path
-        A manifest file.
+    manifest : str | Path | dict | list of them
+        A manifest file, or a pool as of
+        :func:`~speechbrain_c2ser.data.pools.parts_of`.
 
     Returns
     -------
@@ -125,7 +130,7 @@ def emotions_of(manifest: str | Path) -> list[str]:
     ValueError
         If no row has an emotion.
     """
-    return LabelSpace.from_items(read_manifest(manifest)).names
+    return LabelSpace.from_items(read_pool(manifest, aloud=False)).names
 
 
 def loader_options(

@@ -369,6 +369,15 @@ def test_training_on_a_valid_recording_is_refused(train, corpus, tmp_path):
         )
 
 
+def test_several_manifests_are_looked_through_together(train, corpus, tmp_path):
+    write_manifest(
+        read_manifest(corpus / "valid.json"), tmp_path / "b" / "train.json"
+    )
+    pool = f"[{corpus / 'train.json'}, {tmp_path / 'b' / 'train.json'}]"
+    with pytest.raises(ManifestError, match="in both train and valid"):
+        train("explicit", tmp_path / "out", TINY, train_manifest=pool)
+
+
 def test_long_items_are_left_out_aloud(train, corpus, tmp_path, caplog):
     items = read_manifest(corpus / "train.json")
     name = sorted(items)[0]

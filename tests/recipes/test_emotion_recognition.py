@@ -238,6 +238,32 @@ def test_leaking_manifests_are_refused(recipe, corpus, tmp_path):
         recipe("train").train(*load_experiment(argv))
 
 
+def test_several_manifests_are_one_training_set(recipe, corpus, tmp_path):
+    rows = read_manifest(corpus / "train.json")
+    other = tmp_path / "other" / "train.json"
+    labels = {"angry": "ang", "sad": "xxx"}
+    for row in rows.values():
+        row["emotion"] = labels.get(row["emotion"], row["emotion"])
+    write_manifest(rows, other)
+    part = f"{{manifest: {other}, share: 0.5, map: {{ang: angry, xxx: null}}}}"
+    argv = [str(HPARAMS / "functionals.yaml"), "--feature_folder=null"]
+    argv += options(
+        corpus,
+        tmp_path / "out",
+        train_manifest=f"[{corpus / 'train.json'}, {part}]",
+        draws_per_epoch=16,
+        number_of_epochs=1,
+    )
+    hparams, _ = load_experiment(argv)
+    assert hparams["label_names"] == list(EMOTIONS)
+    datasets = recipe("train").read_splits(hparams)
+    assert len(datasets["train"]) == 16 + 6
+    assert next(iter(datasets["train"].data)).startswith(f"{corpus.name}/")
+    hparams["test_manifest"] = [other]
+    with pytest.raises(ManifestError, match="id 'other/.* train and test"):
+        recipe("train").read_splits(hparams)
+
+
 def cross_validation(corpus, output, *more):
     """Command line of a short cross-validation."""
     return [
