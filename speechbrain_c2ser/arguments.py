@@ -23,7 +23,8 @@ def remember_arguments(cls):
     -------
     type
         The same class; instances get ``constructor_arguments``, a dict with
-        the defaults filled in.
+        the defaults filled in, without those that the class names in
+        ``training_only``: they change nothing in a trained model.
 
     Example
     -------
@@ -44,6 +45,8 @@ def remember_arguments(cls):
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
             arguments = dict(list(bound.arguments.items())[1:])
+            for name in getattr(type(self), "training_only", ()):
+                arguments.pop(name, None)
             self.__dict__["constructor_arguments"] = arguments
         construct(self, *args, **kwargs)
 

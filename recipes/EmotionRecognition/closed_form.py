@@ -2,21 +2,17 @@
 
 import torch
 from speechbrain.augment.time_domain import SpeedPerturb
+from splits import emotions_of
 
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.folder import fingerprint
 from speechbrain_c2ser.data.feature_cache import FeatureCache
-from speechbrain_c2ser.evaluation.metrics import classification_metrics
+from speechbrain_c2ser.evaluation.head_results import HeadResults
+from speechbrain_c2ser.evaluation.metrics.category import majority
 from speechbrain_c2ser.evaluation.metrics.temperature import (
     calibration_sentence,
-    fit_calibration,
-    soften,
 )
-from speechbrain_c2ser.evaluation.predictions import (
-    prediction_of,
-    write_predictions,
-)
-from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.evaluation.predictions import write_predictions
 
 AS_IT_IS = 100  # percent
 AT_ONCE = 64  # utterances whose kept features are in memory
@@ -33,7 +29,7 @@ def fit_head(hparams, run_opts, datasets):
     """
     device = str(run_opts.get("device") or "cpu")
     model = hparams["model"].to(device).eval()
-    head = model.heads["emotion"]
+    head = only_head(model.heads)
     rows = {
         split: {key: data["row"] for key, data in dataset.data.items()}
         for split, dataset in datasets.items()
@@ -42,58 +38,55 @@ def fit_head(hparams, run_opts, datasets):
     def vectors(split, speed=AS_IT_IS):
         return utterance_vectors(model, rows[split], hparams, device, speed)
 
-    train = [r for r in rows["train"].values() if r.get("emotion")]
-    rows["train"] = {row["id"]: row for row in train}
     speeds = [AS_IT_IS, *(s for s in hparams["speeds"] if s != AS_IT_IS)]
-    targets = [head.labels.index(row["emotion"]) for row in train]
+    labels = [majority(head.truth(row)) for row in rows["train"].values()]
+    targets = [head.labels.index(label) for label in labels]
     found = hparams["discriminant"].fit(
         head.linear,
         torch.cat([vectors("train", speed) for speed in speeds]).cpu(),
         torch.tensor(targets * len(speeds)),
-        groups_of(train) * len(speeds),
+        groups_of(list(rows["train"].values())) * len(speeds),
     )
 
-    def predict(split, temperature=1.0):
-        shares = model.heads.predict(model.heads(vectors(split)))["emotion"]
-        shares = soften(shares.detach().cpu().numpy(), temperature).tolist()
-        return [
-            said_of(row, head.labels, p)
-            for row, p in zip(rows[split].values(), shares, strict=True)
-        ]
+    def results_of(split, temperature=1.0):
+        outputs = model.heads(vectors(split))
+        results = HeadResults(model.heads)
+        predicted = model.heads.predict(outputs, temperature)
+        results.add(list(rows[split].values()), predicted)
+        return results
 
-    valid = predict("valid") if "valid" in rows else []
-    labelled = [row for row in valid if row["emotion"]]
     temperature = 1.0
-    if labelled:
-        true = [row["emotion"] for row in labelled]
-        calibration = fit_calibration(
-            [list(row["probabilities"].values()) for row in labelled],
-            [head.labels.index(name) for name in true],
-        )
-        temperature = calibration["temperature"]
-        print(calibration_sentence(calibration))
-        predicted = [row["label"] for row in labelled]
-        metrics = classification_metrics(true, predicted, head.labels)
-        found |= {f"valid_{name}": metrics[name] for name in ("ua", "wa")}
-        found |= calibration
+    if "valid" in rows:
+        valid = results_of("valid")
+        found |= {f"valid_{k}": v for k, v in valid.figures().items()}
+        calibration = valid.calibration()
+        if calibration:
+            temperature = calibration["temperature"]
+            print(calibration_sentence(calibration))
+            found |= calibration
     save_classifier(
         model,
         hparams["classifier_folder"],
-        label_space=LabelSpace(hparams["label_names"]),
+        label_space=emotions_of(model.heads),
         extra=found,
         temperature=temperature,
     )
-    test = predict("test", temperature) if "test" in rows else []
+    test = []
     if "test" in rows:
+        test = results_of("test", temperature).predictions()
         write_predictions(test, hparams["prediction_file"])
     return {"valid": found, "test": test}
 
 
-def said_of(row, labels, probabilities):
-    """The line of an utterance in a prediction file."""
-    shares = dict(zip(labels, probabilities, strict=True))
-    label = max(shares, key=shares.get)
-    return prediction_of(row["id"], row, label=label, probabilities=shares)
+def only_head(heads):
+    """The one head, which decides on a label: no other has a closed form."""
+    names = list(heads.heads)
+    if len(names) > 1 or heads.main is None:
+        raise ValueError(
+            "One head of one label is fitted in closed form, not "
+            f"{', '.join(names)}: take another yaml for the others."
+        )
+    return heads[names[0]]
 
 
 def groups_of(rows):

@@ -7,57 +7,47 @@
       --test_manifest=test.json --output_folder=results/probe
 
 The features of a frozen encoder are computed once and kept. The checkpoint
-with the best valid UA becomes a folder that ``EmotionClassifier`` loads; with
-no valid manifest it is the last one. A yaml with a ``discriminant`` has its
-linear head fitted in closed form instead. Where there is a test manifest, its
-predictions are written for `c2ser evaluate`.
+that is best by the yaml's ``select_by`` becomes a folder that
+``EmotionClassifier`` loads; with no valid manifest it is the last one. A yaml
+with a ``discriminant`` has its linear head fitted in closed form instead. Where
+there is a test manifest, its predictions are written for `c2ser evaluate`.
 """
 
-import math
 import os
 import sys
 
 import speechbrain as sb
 import torch
 from closed_form import fit_head
-from speechbrain.dataio.sampler import BalancingDataSampler
+from speechbrain.augment.time_domain import SpeedPerturb
 from speechbrain.utils.distributed import if_main_process, run_on_main
-from speechbrain.utils.logger import get_logger
+from splits import emotions_of, read_splits, rows_of, train_loader
 
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.folder import fingerprint
-from speechbrain_c2ser.data.dataset import speech_dataset
 from speechbrain_c2ser.data.feature_cache import FeatureCache, fill_together
-from speechbrain_c2ser.data.pools import read_pools
-from speechbrain_c2ser.data.selection import long_enough
-from speechbrain_c2ser.evaluation.metrics import classification_metrics
+from speechbrain_c2ser.evaluation.head_results import HeadResults
 from speechbrain_c2ser.evaluation.metrics.temperature import (
     calibration_sentence,
-    fit_calibration,
-    soften,
 )
 from speechbrain_c2ser.evaluation.predictions import write_predictions
-from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.training.brain import TrainingBrain
+from speechbrain_c2ser.training.choosing import EpochChoice
 from speechbrain_c2ser.training.experiment import load_experiment
 from speechbrain_c2ser.training.fixed import Fixed
 from speechbrain_c2ser.training.rehearsal import rehearse
-
-logger = get_logger(__name__)
-
-SPLITS = ("train", "valid", "test")
 
 
 class EmotionBrain(TrainingBrain):
     """One loss over named heads, on waveforms or on features kept."""
 
     cache = None
-    validates = True
+    choice = None  # EpochChoice, where there is a valid set
     temperature = 1.0  # fitted when the training is done
 
     def compute_forward(self, batch, stage):
         """Waveforms (or kept features) → every head's output and target."""
-        model, heads = self.hparams.model, self.hparams.model.heads
+        model = self.hparams.model
         rows, wavs, lens, features = batch.item, None, None, None
         if self.cache is not None:
             kept = [x.to(self.device) for x in self.cache.lookup(rows)]
@@ -67,13 +57,12 @@ class EmotionBrain(TrainingBrain):
             lens = lens.to(self.device)
             if stage == sb.Stage.TRAIN and self.hparams.augmentation:
                 wavs, lens, rows = self.augment(wavs, lens, rows)
-        targets = heads.targets(rows)
+        targets = model.heads.targets(rows)
         if stage == sb.Stage.TRAIN and self.hparams.mixup:
             if features is None:
                 features = model.features(wavs, lens)
-            sizes = {n: len(h.labels) for n, h in heads.heads.items()}
-            features, targets = self.hparams.mixup(features, targets, sizes)
-        return self.modules.model(wavs, lens, features), targets
+            features, targets = self.hparams.mixup(features, targets)
+        return self.modules.model(wavs, lens, features, rows), targets
 
     def augment(self, wavs, lens, rows):
         """Augmented waveforms, and the row of each."""
@@ -88,26 +77,13 @@ class EmotionBrain(TrainingBrain):
         heads = self.hparams.model.heads
         loss, _ = heads.loss(outputs, targets)
         if stage != sb.Stage.TRAIN:
-            self.keep(batch.item, heads.predict(outputs))
+            predicted = heads.predict(outputs, self.temperature)
+            self.results.add(batch.item, predicted)
         return loss
 
-    def keep(self, rows, probabilities):
-        """Collect what is said of each utterance."""
-        head = self.hparams.model.heads["emotion"]
-        emotion = probabilities["emotion"].float().cpu().numpy()
-        if self.temperature != 1:
-            emotion = soften(emotion, self.temperature)
-        for row, p in zip(rows, emotion.tolist(), strict=True):
-            self.said[row["id"]] = {
-                "id": row["id"],
-                "emotion": row.get("emotion"),
-                "label": head.labels[p.index(max(p))],
-                "probabilities": dict(zip(head.labels, p, strict=True)),
-            }
-
     def on_stage_start(self, stage, epoch=None):
-        """Nothing said yet."""
-        self.said = {}
+        """Nothing predicted yet."""
+        self.results = HeadResults(self.hparams.model.heads)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log the epoch; keep the newest checkpoint and the best."""
@@ -117,40 +93,20 @@ class EmotionBrain(TrainingBrain):
             self.train_loss = stage_loss
         figures = {"train_loss": self.train_loss}
         if stage != sb.Stage.TRAIN:
-            rows = [r for r in self.said.values() if r["emotion"]]
-            labels = self.hparams.model.heads["emotion"].labels
-            metrics = classification_metrics(
-                [row["emotion"] for row in rows],
-                [row["label"] for row in rows],
-                labels,
-            )
             figures["valid_loss"] = stage_loss
-            figures |= {f"valid_{name}": metrics[name] for name in ("ua", "wa")}
-            figures |= fit_calibration(
-                [list(row["probabilities"].values()) for row in rows],
-                [labels.index(row["emotion"]) for row in rows],
-            )
-        ends = stage == sb.Stage.VALID or not self.validates
-        if ends:
+            found = self.results.figures()
+            figures |= {f"valid_{name}": n for name, n in found.items()}
+            figures |= self.results.calibration()
+        if stage == sb.Stage.VALID or self.choice is None:
             self.hparams.epoch_log.write(epoch, **figures)
-            best = ["valid_ua"] if self.validates else None
-            self.checkpointer.save_and_keep_only(meta=figures, max_keys=best)
+            best = self.choice.keep if self.choice else {}
+            self.checkpointer.save_and_keep_only(meta=figures, **best)
 
     def fill_cache(self, datasets):
         """Compute a frozen encoder's features, once."""
         model = self.hparams.model
         if self.hparams.feature_folder is None:
             return
-        if any(p.requires_grad for p in model.encoder.parameters()):
-            raise ValueError(
-                "The encoder is trained, so its features cannot be kept: set "
-                "feature_folder to null."
-            )
-        if self.hparams.augmentation:
-            raise ValueError(
-                "Augmented waveforms have no kept features: set feature_folder "
-                "or augmentation to null."
-            )
         cache = FeatureCache(
             model.cached_features,
             fingerprint(model.encoder),
@@ -165,68 +121,46 @@ class EmotionBrain(TrainingBrain):
         self.cache = cache
 
 
-def read_splits(hparams):
-    """Split → dataset, of the manifests that the yaml names; checked."""
-    space = LabelSpace(hparams["label_names"])
-    items = read_pools(
-        {split: hparams[f"{split}_manifest"] for split in SPLITS},
-        hparams["apart"],
-    )
-    items = {k: long_enough(v, hparams["shortest"]) for k, v in items.items()}
-    # a head in closed form draws no batches, and learns from labels alone
-    if "discriminant" in hparams or hparams["sampling"] == "balanced":
-        items["train"] = with_emotion(items["train"], "train")
-    trained = {row.get("emotion") for row in items["train"].values()}
-    missing = [name for name in space.names if name not in trained]
-    if missing:
+def check_settings(hparams):
+    """Refuse settings that contradict each other, before anything is done."""
+    model, augmentation = hparams["model"], hparams["augmentation"]
+    if hparams["feature_folder"] is not None:
+        if any(p.requires_grad for p in model.encoder.parameters()):
+            raise ValueError(
+                "The encoder is trained, so its features cannot be kept: set "
+                "feature_folder to null."
+            )
+        if augmentation:
+            raise ValueError(
+                "Augmented waveforms have no kept features: set feature_folder "
+                "or augmentation to null."
+            )
+    framed = [n for n, h in model.heads.heads.items() if h.needs_frames]
+    if framed and hparams["mixup"]:
         raise ValueError(
-            f"No utterance of {hparams['train_manifest']} is labelled "
-            f"{', '.join(missing)}: leave it out of label_names, or draw the "
-            "folds anew."
+            f"Two recordings mixed have no frames of the head {framed[0]!r}: "
+            "set mixup to null."
         )
-    return {split: speech_dataset(i, (), space) for split, i in items.items()}
-
-
-def train_loader(dataset, hparams, ranks=1):
-    """Loader's options: items in random order, or every class as often."""
-    options = {"num_workers": hparams["num_workers"]}
-    draws = len(dataset)
-    if hparams["sampling"] == "balanced":
-        dataset.add_dynamic_item(emotion_of, takes="row", provides="emotion")
-        draws = hparams["draws_per_epoch"] or draws
-        options["sampler"] = BalancingDataSampler(
-            dataset, "emotion", draws, seed=hparams["seed"]
-        )
-    elif hparams["sampling"] == "random":
-        options["shuffle"] = True
-    else:
+    steps = augmentation.augmentations.values() if augmentation else ()
+    if framed and any(isinstance(step, SpeedPerturb) for step in steps):
         raise ValueError(
-            f"sampling is {hparams['sampling']!r}: give random or balanced."
+            f"At another speed the times of the head {framed[0]!r} are wrong: "
+            "leave SpeedPerturb out of augmentation."
         )
-    share = math.ceil(draws / ranks)
-    size = min(hparams["batch_size"], share)
-    # batch norm has no statistics of a single item
-    return {**options, "batch_size": size, "drop_last": share % size == 1}
 
 
-def emotion_of(row):
-    """What balanced sampling draws evenly."""
-    return row["emotion"]
+def dry_run(brain, datasets):
+    """Two rows through all that is done with a row, and the yaml's figure."""
 
+    def write(path):
+        brain.results.check()
+        write_predictions(brain.results.predictions(), path)
 
-def with_emotion(items, split):
-    """Rows that have an emotion; the others are counted and named."""
-    kept = {key: row for key, row in items.items() if row.get("emotion")}
-    without = [key for key in items if key not in kept]
-    if without:
-        logger.warning(
-            "%d of %d items of the %s set have no emotion and are left out: %s",
-            len(without),
-            len(items),
-            split,
-            ", ".join(without[:5]),
-        )
-    return kept
+    rehearse(brain, datasets["train"], brain.hparams.model, write)
+    scored = datasets.get("valid", datasets["train"])
+    names = brain.results.figure_names(rows_of(scored))
+    if brain.choice is not None:
+        brain.choice.check(["valid_loss", *(f"valid_{name}" for name in names)])
 
 
 def train(hparams, run_opts):
@@ -240,12 +174,8 @@ def train(hparams, run_opts):
     datasets = read_splits(hparams)
     if "discriminant" in hparams:
         return fit_head(hparams, run_opts, datasets)
+    check_settings(hparams)
     model = hparams["model"]
-    rows = [data["row"] for data in datasets["train"].data.values()]
-    if hparams["weigh_classes"]:
-        for head in model.heads.all():
-            if hasattr(head, "weigh_classes"):
-                head.weigh_classes(rows)
     brain = EmotionBrain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
@@ -253,17 +183,13 @@ def train(hparams, run_opts):
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
-    brain.validates = "valid" in datasets
+    if "valid" in datasets:
+        brain.choice = EpochChoice(hparams["select_by"])
     labels = {n: head.labels for n, head in model.heads.heads.items()}
     brain.checkpointer.add_recoverable(
         "labels", Fixed("labels", labels), optional_load=True
     )
-    rehearse(
-        brain,
-        datasets["train"],
-        model,
-        lambda path: write_predictions(list(brain.said.values()), path),
-    )
+    dry_run(brain, datasets)
     brain.fill_cache(datasets.values())
     whole = {
         "batch_size": hparams["batch_size"],
@@ -278,7 +204,7 @@ def train(hparams, run_opts):
         ),
         valid_loader_kwargs=whole,
     )
-    best = {"max_key": "valid_ua"} if brain.validates else {}
+    best = brain.choice.best if brain.choice else {}
     found = brain.checkpointer.recover_if_possible(**best)
     if "temperature" in found.meta:
         brain.temperature = found.meta["temperature"]
@@ -288,14 +214,14 @@ def train(hparams, run_opts):
         save_classifier,
         args=[model, hparams["classifier_folder"]],
         kwargs={
-            "label_space": LabelSpace(hparams["label_names"]),
+            "label_space": emotions_of(model.heads),
             "temperature": brain.temperature,
         },
     )
     predictions = []
     if "test" in datasets:
         brain.evaluate(datasets["test"], test_loader_kwargs=whole, **best)
-        predictions = list(brain.said.values())
+        predictions = brain.results.predictions()
         run_on_main(
             write_predictions, args=[predictions, hparams["prediction_file"]]
         )

@@ -1,8 +1,9 @@
 """The one prediction format: a JSON object a line.
 
 ``id`` and ``text`` (what a model said) and / or ``label`` (what it decided;
-null = it named none), optionally ``probabilities`` (label -> number). Other
-keys are kept.
+null = it named none), optionally ``probabilities`` (label -> number); or
+``heads`` (name -> what each head of a classifier records). Other keys are
+kept.
 """
 
 import json
@@ -153,7 +154,7 @@ def check_predictions(rows, name):
                 "each the id of its utterance, in one of the columns "
                 f"{known_names('id', PREDICTED)} (it has: {some(row, 20)})."
             )
-        if "text" not in row and "label" not in row:
+        if not row.keys() & {"text", "label", "heads"}:
             raise PredictionError(
                 f"Prediction {key!r} of {name} has neither text nor label "
                 f"(it has: {some(row, 20)})."

@@ -72,14 +72,11 @@ class EmotionClassifier(FileClassifier):
         """
         wavs, wav_lens = check_batch(wavs, wav_lens)
         with torch.no_grad(), self.inference_ctx:
-            outputs = self.mods.model.predict(
-                wavs.to(self.device), wav_lens.to(self.device)
+            return self.mods.model.predict(
+                wavs.to(self.device),
+                wav_lens.to(self.device),
+                temperature=getattr(self.hparams, "temperature", 1.0),
             )
-        temperature = getattr(self.hparams, "temperature", 1.0)
-        if temperature != 1 and "emotion" in outputs:
-            scores = outputs["emotion"].clamp(min=1e-12).log()
-            outputs["emotion"] = (scores / temperature).softmax(-1)
-        return outputs
 
     def classify_batch(self, wavs, wav_lens=None):
         """Emotion of each waveform of a batch.

@@ -2,7 +2,6 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.padding import frame_mask
@@ -12,8 +11,8 @@ from speechbrain_c2ser.lobes.padding import frame_mask
 class Mixup(nn.Module):
     """Every item mixed with another one of its batch, and its label too.
 
-    For models whose only heads are category heads. Of two items that differ
-    in length the shorter one is followed by its padding.
+    For heads over utterances, whose targets are shares or numbers. Of two
+    items that differ in length the shorter one is followed by its padding.
 
     Arguments
     ---------
@@ -25,8 +24,8 @@ class Mixup(nn.Module):
     -------
     >>> from speechbrain_c2ser.lobes.encoders.features import SpeechFeatures
     >>> features = SpeechFeatures(torch.rand(2, 5, 4), torch.tensor([5, 3]))
-    >>> labels = {"emotion": torch.tensor([0, 1])}
-    >>> mixed, targets = Mixup(0.3)(features, labels, {"emotion": 3})
+    >>> labels = {"emotion": torch.eye(3)[:2]}
+    >>> mixed, targets = Mixup(0.3)(features, labels)
     >>> mixed.lengths.min() >= 3, targets["emotion"].sum(1)
     (tensor(True), tensor([1., 1.]))
     """
@@ -35,7 +34,7 @@ class Mixup(nn.Module):
         super().__init__()
         self.alpha = alpha
 
-    def forward(self, features, targets: dict, sizes: dict):
+    def forward(self, features, targets: dict):
         """Mixes features and targets.
 
         Arguments
@@ -43,15 +42,13 @@ class Mixup(nn.Module):
         features : SpeechFeatures
             Of a batch.
         targets : dict
-            Head → label indices [B], -1 where missing.
-        sizes : dict
-            Head → number of its labels.
+            Head → shares or numbers [B, labels], NaN where missing.
 
         Returns
         -------
         features : SpeechFeatures
         targets : dict
-            Head → distributions [B, labels], zero where a label is missing.
+            Head → mixed targets [B, labels], NaN where either is missing.
         """
         device = features.lengths.device
         order = torch.randperm(len(features.lengths), device=device)
@@ -66,17 +63,9 @@ class Mixup(nn.Module):
         lengths = torch.maximum(features.lengths, features.lengths[order])
         layers = features.layers and [mixed(x) for x in features.layers]
         tokens = None if features.tokens is None else mixed(features.tokens)
-        targets = {
-            name: mixed(_distributions(labels.to(device), sizes[name]))
-            for name, labels in targets.items()
-        }
+        targets = {name: mixed(own.to(device)) for name, own in targets.items()}
         frames = mixed(features.frames)
         return type(features)(frames, lengths, tokens, layers), targets
-
-
-def _distributions(labels, size):
-    known = (labels >= 0).unsqueeze(1)
-    return F.one_hot(labels.clamp_min(0), size).float() * known
 
 
 @remember_arguments

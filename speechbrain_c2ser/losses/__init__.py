@@ -1,11 +1,20 @@
 """Losses, each a function or a module of its own."""
 
-from speechbrain_c2ser.losses.contrast import PairLoss, gather_rows
-from speechbrain_c2ser.losses.labels import distillation_loss, soft_label_loss
+from speechbrain_c2ser.losses.contrast import (
+    PairLoss,
+    gather_rows,
+    gather_targets,
+)
+from speechbrain_c2ser.losses.labels import (
+    distillation_loss,
+    focal_loss,
+    soft_label_loss,
+)
 from speechbrain_c2ser.losses.regression import (
     concordance_loss,
     data2vec_loss,
     hidden_state_loss,
+    rank_loss,
 )
 
 __all__ = [
@@ -13,7 +22,10 @@ __all__ = [
     "concordance_loss",
     "data2vec_loss",
     "distillation_loss",
+    "focal_loss",
     "gather_rows",
+    "gather_targets",
     "hidden_state_loss",
+    "rank_loss",
     "soft_label_loss",
 ]

@@ -140,6 +140,40 @@ def gather_rows(
     return torch.cat(vectors), torch.cat(labels)
 
 
+def gather_targets(
+    values: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Values and their targets of all DDP ranks, while gradients are taken.
+
+    A loss over a whole batch, such as 1 - CCC, is then that of one process.
+
+    Arguments
+    ---------
+    values : torch.Tensor
+        [n, D]; n may differ between ranks.
+    targets : torch.Tensor
+        [n, D]; no gradient flows into them.
+
+    Returns
+    -------
+    values : torch.Tensor
+        [N, D] of all ranks in order of rank.
+    targets : torch.Tensor
+        [N, D].
+
+    Example
+    -------
+    >>> gather_targets(torch.ones(2, 1), torch.zeros(2, 1))[1].shape
+    torch.Size([2, 1])
+    """
+    if not torch.is_grad_enabled():
+        return values, targets
+    both = torch.cat([values, targets], 1)
+    nobody = torch.zeros(len(both), dtype=torch.long, device=both.device)
+    values, targets = gather_rows(both, nobody)[0].chunk(2, 1)
+    return values, targets.detach()
+
+
 class _GatherWithGradient(torch.autograd.Function):
     """all_gather whose backward sums every rank's gradient for my rows.
 

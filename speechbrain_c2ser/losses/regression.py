@@ -89,6 +89,36 @@ def concordance_loss(
     return torch.where(spread > 0, 1 - ccc, torch.zeros_like(ccc)).mean()
 
 
+def rank_loss(values: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Logistic loss over pairs: who has more, not how much (RankNet, 2005).
+
+    For ordinal labels, such as ranks of a best-worst scaling.
+
+    Arguments
+    ---------
+    values : torch.Tensor
+        Predicted numbers [N].
+    targets : torch.Tensor
+        True ones [N]; only their order counts.
+
+    Returns
+    -------
+    torch.Tensor
+        Scalar: mean over the pairs whose targets differ; a zero with zero
+        gradient where there is none.
+
+    Example
+    -------
+    >>> rank_loss(torch.zeros(3), torch.tensor([0.0, 1.0, 1.0]))
+    tensor(0.6931)
+    """
+    more = targets.unsqueeze(1) > targets.unsqueeze(0)  # [N, N]
+    if not more.any():
+        return values.sum() * 0.0
+    ahead = values.unsqueeze(1) - values.unsqueeze(0)
+    return F.softplus(-ahead[more]).mean()
+
+
 def hidden_state_loss(
     student: torch.Tensor, teacher: torch.Tensor
 ) -> torch.Tensor:

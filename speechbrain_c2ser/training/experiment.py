@@ -284,19 +284,24 @@ def _take_overlays(argv):
 
 
 def _update(tree, changes, source):
-    for key, value in changes.items():
+    for key in changes:
         if key not in tree:
             raise ValueError(
                 f"'{key}' (from {source}) is not a key of the yaml: it has "
                 f"{', '.join(map(str, tree))}."
             )
-        if not _is_plain_mapping(value):
+    _merge(tree, changes)
+
+
+def _merge(tree, changes):
+    """Plain mappings go into what is there, at any depth; the rest replaces."""
+    for key, value in changes.items():
+        if key not in tree or not _is_plain_mapping(value):
             tree[key] = value
             continue
         if not hasattr(tree[key], "items"):
             tree[key] = _with_arguments(tree[key])
-        for name, node in value.items():
-            tree[key][name] = node
+        _merge(tree[key], value)
 
 
 def _with_arguments(node):

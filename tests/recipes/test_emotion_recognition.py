@@ -49,7 +49,7 @@ def recipe():
     """recipe(name) -> the script as a module."""
     sys.path.insert(0, str(RECIPES))
     # other recipes have scripts of these names too
-    names = ("train", "folds", "cross_validate", "closed_form")
+    names = ("train", "folds", "cross_validate", "closed_form", "splits")
     kept = {name: sys.modules.pop(name, None) for name in names}
     yield importlib.import_module
     sys.path.remove(str(RECIPES))
@@ -79,6 +79,9 @@ def corpus(tmp_path_factory):
                     "duration": size / 16000,
                     "emotion": emotion,
                     "speaker": f"s{speaker}",
+                    "gender": ("female", "male")[speaker % 2],
+                    "vad": [1 + 2 * place, 7 - place, None],
+                    "vad_scale": [1, 7],
                 }
     write_manifest(items, folder / "all.json")
     for split, own in {"train": "s0s1", "valid": "s2", "test": "s3"}.items():
@@ -456,11 +459,19 @@ class Forgetful(torch.nn.Module):
         self.output_size = input_size
     def forward(self, frames, lengths, tokens=None):
         return frames.mean(1)
+
+from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes import CategoryHead
+
+@remember_arguments
+class Each(CategoryHead):
+    def predict(self, output):
+        return output.sigmoid()
 """
-# As a multi-label head named emotion: no probabilities that sum to 1.
-MANY = """heads: !new:speechbrain_c2ser.lobes.MultiHead
+# Its probabilities do not sum to 1.
+EACH = """heads: !new:speechbrain_c2ser.lobes.MultiHead
     heads:
-        emotion: !new:speechbrain_c2ser.lobes.MultiLabelHead
+        emotion: !new:my_pooling.Each
             input_size: !ref <pooling.output_size>
             labels: !ref <label_names>
 """
@@ -474,7 +485,7 @@ MANY = """heads: !new:speechbrain_c2ser.lobes.MultiHead
             "pooling is a Forgetful, which does not remember",
         ),
         ("vector_network: !new:torch.nn.Dropout", "vector_network is a Drop"),
-        (MANY, r"emotion \(MultiLabelHead\) say .*sum to"),
+        (EACH, r"emotion \(Each\) say .*sum to"),
     ],
 )
 def test_what_could_not_be_saved_fails_before_training(
@@ -498,18 +509,18 @@ def test_what_could_not_be_saved_fails_before_training(
 
 def test_dry_run_moves_no_random_number(recipe, corpus, tmp_path, monkeypatch):
     module, logs, states = recipe("train"), [], []
-    rehearse = module.rehearse
+    dry_run = module.dry_run
 
     def watched(*arguments):
         states.append(random_state())
-        rehearse(*arguments)
+        dry_run(*arguments)
         states.append(random_state())
 
-    monkeypatch.setattr(module, "rehearse", watched)
+    monkeypatch.setattr(module, "dry_run", watched)
     for name in ("with", "without"):
         module.train(*load_experiment(short(corpus, tmp_path / name)))
         logs.append((tmp_path / name / "train_log.jsonl").read_text())
-        monkeypatch.setattr(module, "rehearse", lambda *_: None)
+        monkeypatch.setattr(module, "dry_run", lambda *_: None)
     assert logs[0] == logs[1]
     before, after = states
     assert before == after
@@ -527,7 +538,7 @@ def random_state():
 @pytest.mark.parametrize("draws, ranks", [(17, 1), (18, 2), (33, 2)])
 def test_no_batch_holds_a_single_draw(draws, ranks, recipe):
     settings = {"batch_size": 8, "num_workers": 0, "sampling": "random"}
-    loader = recipe("train").train_loader(range(draws), settings, ranks)
+    loader = recipe("splits").train_loader(range(draws), settings, ranks)
     share = -(-draws // ranks)
     left = share % loader["batch_size"]
     assert (left == 1) == loader["drop_last"]

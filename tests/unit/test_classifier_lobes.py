@@ -221,9 +221,9 @@ def test_unknown_label_of_an_item_is_named():
 
 
 def test_class_weights_let_classes_count_alike():
-    head = CategoryHead(2, ["angry", "sad"])
+    head = CategoryHead(2, ["angry", "sad"], weigh_classes=True)
     rows = [{"emotion": "angry"}] * 3 + [{"emotion": "sad"}]
-    head.weigh_classes(rows)
+    head.fit(rows)
     torch.testing.assert_close(head.class_weights, torch.tensor([2 / 3, 2.0]))
 
 

@@ -75,3 +75,47 @@ def emotion_diarisation_error_rate(
 
 def _emotions_at(time, segments, neutral):
     return {e for s, t, e in segments if s <= time < t and e != neutral}
+
+
+def recording_error_rates(references, hypotheses, durations, neutral="neutral"):
+    """EDER as SpeechBrain's recipe computes it, and over all time.
+
+    What a hypothesis leaves uncovered counts as wrong; time outside of all
+    reference segments is neutral.
+
+    Arguments
+    ---------
+    references, hypotheses, durations, neutral
+        As of :func:`emotion_diarisation_error_rate`; hypotheses name neutral
+        stretches too.
+
+    Returns
+    -------
+    dict
+        eder (mean over recordings) and eder_pooled (over all time).
+
+    Example
+    -------
+    >>> said = [(0, 2, "sad"), (2, 4, "neutral")]
+    >>> recording_error_rates([[(0, 2, "sad")]], [said], [4.0])
+    {'eder': 0.0, 'eder_pooled': 0.0}
+    """
+    wrong = []
+    for reference, hypothesis, duration in zip(
+        references, hypotheses, durations, strict=True
+    ):
+        cuts = {0.0, duration}
+        for start, end, _ in (*reference, *hypothesis):
+            cuts |= {min(start, duration), min(end, duration)}
+        cuts, right = sorted(cuts), 0.0
+        for start, end in zip(cuts, cuts[1:], strict=False):
+            time = (start + end) / 2
+            true = {e for s, t, e in reference if s <= time < t} or {neutral}
+            said = {e for s, t, e in hypothesis if s <= time < t}
+            right += (end - start) * bool(true & said)
+        wrong.append(duration - right)
+    rates = [w / d for w, d in zip(wrong, durations, strict=True)]
+    return {
+        "eder": sum(rates) / len(rates),
+        "eder_pooled": sum(wrong) / sum(durations),
+    }

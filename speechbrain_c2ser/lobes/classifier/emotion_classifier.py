@@ -79,7 +79,7 @@ class EmotionClassifier(nn.Module):
         self.vector_network = vector_network
         self.heads = heads
 
-    def forward(self, wavs, wav_lens=None, features=None):
+    def forward(self, wavs, wav_lens=None, features=None, rows=None):
         """Every head's output.
 
         Arguments
@@ -90,6 +90,8 @@ class EmotionClassifier(nn.Module):
             Relative lengths, [B].
         features : SpeechFeatures | None
             Given instead of waveforms where they are known.
+        rows : sequence of dict | None
+            Manifest rows of the batch, for what reads more than the voice.
 
         Returns
         -------
@@ -98,7 +100,7 @@ class EmotionClassifier(nn.Module):
         """
         if features is None:
             features = self.features(wavs, wav_lens)
-        return self.classify(features)
+        return self.classify(features, rows)
 
     def features(self, wavs, wav_lens=None):
         """The encoder's features, with layers where they are mixed.
@@ -133,22 +135,24 @@ class EmotionClassifier(nn.Module):
         """
         return self._pool(features)[0]
 
-    def classify(self, features):
+    def classify(self, features, rows=None):
         """Every head's output for an encoder's features.
 
         Arguments
         ---------
         features : SpeechFeatures
             From :meth:`features` or :meth:`from_cache`.
+        rows : sequence of dict | None
+            Manifest rows of the batch.
 
         Returns
         -------
         dict
             Head's name → output.
         """
-        return self.heads(*self._pool(features))
+        return self.heads(*self._pool(features, rows))
 
-    def _pool(self, features):
+    def _pool(self, features, rows=None):
         """Utterance vectors, and the frames and lengths they are of."""
         frames, lengths, tokens, layers = features
         if self.layer_mix is not None:
@@ -160,7 +164,7 @@ class EmotionClassifier(nn.Module):
             vector = self.vector_network(vector)
         return vector, frames, lengths
 
-    def predict(self, wavs, wav_lens=None):
+    def predict(self, wavs, wav_lens=None, rows=None, temperature=1.0):
         """Every head's probabilities or values for waveforms.
 
         Arguments
@@ -169,13 +173,18 @@ class EmotionClassifier(nn.Module):
             Waveforms at 16 kHz, [B, samples].
         wav_lens : torch.Tensor | None
             Relative lengths, [B].
+        rows : sequence of dict | None
+            Manifest rows of the batch.
+        temperature : float
+            Of the probabilities of the head that decides on the label.
 
         Returns
         -------
         dict
             Head's name → probabilities.
         """
-        return self.heads.predict(self(wavs, wav_lens))
+        outputs = self(wavs, wav_lens, rows=rows)
+        return self.heads.predict(outputs, temperature)
 
     @property
     def cached_kind(self):
@@ -185,6 +194,11 @@ class EmotionClassifier(nn.Module):
         can change places; "layers" [L, T, C]; or "frames" [1, T, C].
         """
         if isinstance(self.pooling, UtteranceTokens):
+            if self.heads.needs_frames:
+                raise ValueError(
+                    "Utterance tokens are pooled and a head takes frames: pool "
+                    "frames, as with MaskedMean, or set feature_folder to null."
+                )
             return "tokens"
         if self.layer_mix is None:
             return "frames"
@@ -192,7 +206,7 @@ class EmotionClassifier(nn.Module):
             self.frame_network is None
             and not self.layer_mix.normalize
             and isinstance(self.pooling, MaskedMean)
-            and not any(hasattr(h, "frame_rate") for h in self.heads.all())
+            and not self.heads.needs_frames
         )
         return "layer_means" if averaged else "layers"
 

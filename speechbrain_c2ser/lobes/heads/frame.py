@@ -1,30 +1,40 @@
 """One label for each frame: emotion diarization."""
 
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.heads.base import Head
+from speechbrain_c2ser.lobes.heads.track import check_rate
 from speechbrain_c2ser.lobes.padding import frame_mask
 
 
 @remember_arguments
-class FrameHead(nn.Module):
+class FrameHead(Head):
     """A label for every frame, from ``segments`` of a manifest row.
 
     Arguments
     ---------
     input_size : int
         Channels of the frames.
-    labels : list of str
+    labels : sequence of str
         The closed set.
     frame_rate : float
-        Frames per second.
+        Frames per second: ``!ref <encoder.frame_rate>`` where no network over
+        frames changes it.
     key : str
-        Field of the row: a list of [start (s), end (s), label]. Frames
-        outside all segments have no label.
+        Field of the row: a list of [start (s), end (s), label].
     weight : float
         Weight of its loss.
+    outside : str | None
+        Label of the frames of a row that are in none of its segments; None =
+        they have no label.
+    loss : callable | None
+        As of ``CategoryHead``, of the frames that have a label.
 
     Example
     -------
@@ -34,49 +44,100 @@ class FrameHead(nn.Module):
             [-1, -1, -1]])
     """
 
+    needs_frames = True
+    training_only = ("outside", "loss")
+
     def __init__(
-        self, input_size, labels, frame_rate=50.0, key="segments", weight=1.0
+        self,
+        input_size: int,
+        labels: Sequence[str],
+        frame_rate: float = 50.0,
+        key: str = "segments",
+        weight: float = 1.0,
+        outside: str | None = None,
+        loss: Callable | None = None,
     ):
-        super().__init__()
-        self.labels = [str(label) for label in labels]
+        super().__init__(labels, key, weight)
+        if outside is not None and outside not in self.labels:
+            raise ValueError(
+                f"outside is {outside!r}, which is none of "
+                f"{', '.join(self.labels)}."
+            )
+        self.loss_function = loss
         self.frame_rate = frame_rate
-        self.key = key
-        self.weight = weight
+        self.outside = outside
         self.linear = nn.Linear(input_size, len(self.labels))
 
-    def targets(self, rows):
-        """Label indices [B, T] up to the last segment's end; -1 is missing."""
-        segments = [row.get(self.key) or [] for row in rows]
-        ends = [end for listed in segments for _, end, _ in listed]
-        size = round(max(ends, default=1 / self.frame_rate) * self.frame_rate)
+    def truth(self, row: dict) -> list | None:
+        """The segments; None where the row has none listed.
+
+        Raises
+        ------
+        ValueError
+            For a label outside the set; names the row.
+        """
+        segments = row.get(self.key)
+        for _, _, label in segments or ():
+            if label not in self.labels:
+                raise ValueError(
+                    f"Item {row.get('id')!r}: unknown label {label!r} in "
+                    f"{self.key} (known: {', '.join(self.labels)})."
+                )
+        return segments
+
+    def targets(self, rows: Sequence[dict]) -> torch.Tensor:
+        """Label indices [B, T]; -1 is missing."""
+        listed = [self.truth(row) for row in rows]
+        ends = [end for segments in listed for _, end, _ in segments or ()]
+        if self.outside is not None:
+            ends += [float(row["duration"]) for row in rows]
+        size = round(max(ends, default=0.0) * self.frame_rate)
         indices = torch.full((len(rows), max(size, 1)), -1)
-        for line, listed, row in zip(indices, segments, rows, strict=True):
-            for start, end, label in listed:
-                if label not in self.labels:
-                    raise ValueError(
-                        f"Item {row.get('id')!r}: unknown label {label!r} in "
-                        f"{self.key} (known: {', '.join(self.labels)})."
-                    )
+        for line, segments in zip(indices, listed, strict=True):
+            if segments is not None and self.outside is not None:
+                line[:] = self.labels.index(self.outside)
+            for start, end, label in segments or ():
                 first, last = (round(t * self.frame_rate) for t in (start, end))
                 line[first:last] = self.labels.index(label)
         return indices
 
-    def forward(self, vector, frames, lengths):
+    def forward(
+        self, vector: torch.Tensor, frames: torch.Tensor, lengths: torch.Tensor
+    ) -> torch.Tensor:
         """Logits [B, T, labels] of frames [B, T, C]; -inf past the end."""
         logits = self.linear(frames)
         valid = frame_mask(lengths, frames.shape[1]).unsqueeze(-1)
         return logits.masked_fill(~valid, float("-inf"))
 
-    def loss(self, logits, targets):
+    def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of the labelled frames; 0 without any."""
-        size = min(logits.shape[1], targets.shape[1])
-        logits, targets = logits[:, :size], targets[:, :size]
+        size = min(output.shape[1], targets.shape[1])
+        logits, targets = output[:, :size], targets[:, :size]
         # a segment may end a frame after the frames do
         labelled = (targets >= 0) & logits.isfinite().all(-1)
         if not labelled.any():
             return self.linear.weight.sum() * 0.0
-        return F.cross_entropy(logits[labelled].float(), targets[labelled])
+        logits, targets = logits[labelled].float(), targets[labelled]
+        if self.loss_function is None:
+            return F.cross_entropy(logits, targets)
+        shares = F.one_hot(targets, len(self.labels)).float()
+        return self.loss_function(logits, shares, None)
 
-    def predict(self, logits):
+    def predict(self, output: torch.Tensor) -> torch.Tensor:
         """Probabilities [B, T, labels]; 0 past an item's end."""
-        return logits.float().softmax(-1).nan_to_num(0.0)
+        return output.float().softmax(-1).nan_to_num(0.0)
+
+    def record(self, prediction: torch.Tensor) -> dict:
+        """``segments`` of one item [T, labels]: [start, end, label]."""
+        valid = prediction.sum(-1) > 0
+        best = prediction[valid].argmax(-1).tolist()
+        segments, frame = [], 0
+        for index, same in groupby(best):
+            start, frame = frame, frame + len(list(same))
+            times = (round(n / self.frame_rate, 4) for n in (start, frame))
+            segments.append([*times, self.labels[index]])
+        return {"segments": segments}
+
+    def check(self, row: dict, record: dict) -> None:
+        """Refuses a frame rate that the frames do not have."""
+        check_rate(self.frame_rate, record["segments"][-1][1], row)
