@@ -237,12 +237,16 @@ def test_numbers_are_scaled_all_or_none():
     scaled = {"id": "u1", "vad": [1, 4, 7], "vad_scale": [1, 7]}
     assert list(head.truth(scaled).values()) == [0.0, 0.5, 1.0]
     head.fit([scaled])
-    with pytest.raises(ValueError, match="'u2': its vad has no scale"):
+    assert head.truth({"vad": [0.5, 0, None]})["valence"] == 0.5
+    with pytest.raises(ValueError, match="'u2' tells no scale of its vad"):
         head.truth({"id": "u2", "vad": [1, 2, 3]})
     with pytest.raises(ValueError, match="'u2'.*scale from 7 to 1"):
         head.truth({"id": "u2", "vad": [1, 2, 3], "vad_scale": [7, 1]})
     with pytest.raises(ValueError, match="'u3': vad has 2 values"):
         head.truth({"id": "u3", "vad": [1, 2], "vad_scale": [1, 7]})
+    head.fit([{"vad": [0.1, 0.2, 0.3]}])
+    with pytest.raises(ValueError, match="'u1' tells a scale .* no training"):
+        head.truth(scaled)
     with pytest.raises(ValueError, match="pick names anger: choose of"):
         DimensionHead(4, pick=["anger"])
 

@@ -71,34 +71,39 @@ class DimensionHead(Head):
         self.linear = nn.Linear(input_size, len(self.labels))
 
     def fit(self, rows: Sequence[dict]) -> None:
-        """Remembers whether numbers have a scale: all must, or none.
+        """Remembers whether the numbers have a scale: all must, or none.
 
         Raises
         ------
         ValueError
-            Where some rows' numbers have a scale and others' have not.
+            Where some rows' numbers have a scale, and others' have none and
+            are not from 0 to 1.
         """
         rows = [row for row in rows if row.get(self.key) is not None]
-        self.scaled = None
-        scales = [row.get(f"{self.key}_scale") is not None for row in rows]
-        self.scaled = any(scales)
+        scales = {row.get(f"{self.key}_scale") is not None for row in rows}
+        self.scaled = True in scales
         for row in rows:
-            self._scale_of(row)
+            self.truth(row)
 
-    def _scale_of(self, row):
+    def _scale_of(self, row, given):
         scale = row.get(f"{self.key}_scale")
-        if self.scaled is not None and self.scaled != (scale is not None):
-            raise ValueError(
-                f"Item {row.get('id')!r}: its {self.key} "
-                f"{'has no scale' if self.scaled else 'has a scale'}, "
-                f"unlike others': add {self.key}_scale, such as [1, 7], to "
-                "each item or to none."
-            )
         low, high = scale or (0.0, 1.0)
         if not low < high:
             raise ValueError(
                 f"Item {row.get('id')!r}: the scale from {low} to {high} of "
                 f"{self.key} is none."
+            )
+        numbers = [number for number in given.values() if number is not None]
+        if self.scaled and not scale and any(not 0 <= n <= 1 for n in numbers):
+            raise ValueError(
+                f"Item {row.get('id')!r} tells no scale of its {self.key} "
+                f"{numbers}, unlike others: add {self.key}_scale, such as "
+                "[1, 7]."
+            )
+        if self.scaled is False and scale:
+            raise ValueError(
+                f"Item {row.get('id')!r} tells a scale of its {self.key}, and "
+                f"no training item does: add {self.key}_scale to them."
             )
         return low, high
 
@@ -131,8 +136,8 @@ class DimensionHead(Head):
         """
         if row.get(self.key) is None:
             return None
-        low, high = self._scale_of(row)
         given = self._numbers_of(row)
+        low, high = self._scale_of(row, given)
         numbers = {name: given.get(name) for name in self.labels}
         if all(number is None for number in numbers.values()):
             return None
