@@ -39,6 +39,7 @@ CORPORA = (
     "esd",
     "generic",
     "iemocap",
+    "join",
     "m3ed",
     "meld",
     "mesd",
@@ -53,7 +54,7 @@ CORPORA = (
 
 def module_of(corpus):
     """The module that prepares a corpus."""
-    any_source = corpus in ("generic", "datasets_folder")
+    any_source = corpus in ("generic", "datasets_folder", "join")
     room = "importers" if any_source else "corpora"
     return import_module(f"speechbrain_c2ser.data.{room}.{corpus}")
 

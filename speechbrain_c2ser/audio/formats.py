@@ -4,6 +4,11 @@ import os
 from dataclasses import dataclass
 
 HEAD = 64  # bytes that tell
+# Suffixes that recordings have: what of a folder is listened to.
+SOUNDS = (
+    ".wav .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .aif .aiff .aifc .au .snd "
+    ".caf .w64 .rf64 .amr .webm .mka .wma .sph .nist .voc .raw .pcm"
+).split()
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,6 @@ import sys
 from pathlib import Path
 
 LISTS = (".scp", ".list", ".txt", ".csv", ".tsv", ".tab", ".json", ".jsonl")
-SOUNDS = (
-    ".wav .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .aif .aiff .aifc .au .snd "
-    ".caf .w64 .rf64 .amr .webm .mka .wma .sph .nist .voc .raw .pcm"
-).split()
 
 
 def find_recordings(words: list[str]) -> list:
@@ -58,6 +54,9 @@ def _from_stdin():
 
 
 def _from_folder(folder):
+    # Not at the top: help must not wait for it.
+    from speechbrain_c2ser.audio.formats import SOUNDS
+
     found = sorted(
         os.path.join(place, name)
         for place, _, names in os.walk(folder)

@@ -185,7 +185,7 @@ def random_split(items: dict, share: float, seed: int = 1) -> tuple[dict, ...]:
     Arguments
     ---------
     items : dict
-        Utterance id -> fields with "emotion".
+        Utterance id -> fields.
     share : float
         Between 0 and 1; one utterance of every emotion at least, where it
         has two.
@@ -204,7 +204,9 @@ def random_split(items: dict, share: float, seed: int = 1) -> tuple[dict, ...]:
     [8, 2]
     """
     rng = np.random.default_rng(seed)
-    groups = _groups(items, "emotion")
+    groups = {}  # those of no majority are one
+    for key, item in items.items():
+        groups.setdefault(item.get("emotion") or "", []).append(key)
     drawn = set()
     for name in sorted(groups):
         keys = sorted(groups[name])

@@ -260,7 +260,8 @@ def _groups(references, group_by):
             groups[group] = values
         elif field in group_by:
             raise PredictionError(
-                f"No reference has the field {field!r} to group by."
+                f"No reference has the field {field!r} to group by: give a "
+                "--reference that has it."
             )
     return groups
 

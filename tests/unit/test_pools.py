@@ -83,7 +83,7 @@ def test_label_maps(corpora, caplog):
 def test_shares_are_the_same_rows_in_every_run(corpora):
     path = corpora / "a" / "train.json"
     few = read_pool({"manifest": path, "share": 0.3})
-    assert len(few) == 3
+    assert list(few) == ["u3", "u5", "u9"]  # wherever it runs
     assert few.keys() < read_pool({"manifest": path, "share": 0.6}).keys()
     more = read_pool({"manifest": path, "share": 2.3})
     assert len(more) == 23 and {"u0", "u0#2"} < set(more)

@@ -51,6 +51,7 @@ def prepare(
     merge_excited=True,
     valid="group",
     seed=1,
+    keep_disagreed=False,
 ):
     """Write manifests of IEMOCAP, a fold a session.
 
@@ -66,6 +67,9 @@ def prepare(
     valid : str
         "group": the next session validates. "random": a fifth of the four
         training sessions, as EmoBox and emotion2vec do.
+    keep_disagreed : bool
+        Keep utterances whose raters found no majority (xxx), without emotion,
+        for their votes and dimensions.
 
     Returns
     -------
@@ -79,7 +83,10 @@ def prepare(
     emotions = dict.fromkeys(OTHERS) | (FOUR if classes == 4 else FIVE)
     if merge_excited:
         emotions["exc"] = "happy"
-    corpus = CorpusBuilder("iemocap", data_folder, emotions, LAYOUT, "en")
+    disagreed = ["xxx"] if keep_disagreed else []
+    corpus = CorpusBuilder(
+        "iemocap", data_folder, emotions, LAYOUT, "en", disagreed=disagreed
+    )
     for path, name in corpus.match(
         "Session*/dialog/EmoEvaluation/*.txt", r"Ses\d\d[FM]_(?P<scene>\w+)"
     ):

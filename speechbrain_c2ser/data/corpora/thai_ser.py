@@ -26,6 +26,7 @@ EMOTIONS = {
     "None": None,
     "Other": None,
 }
+NO_MAJORITY = "None"
 RECORDINGS = 10  # of a fold
 
 
@@ -35,6 +36,7 @@ def prepare(
     microphone="con",
     min_agreement=0.0,
     label_space=None,
+    keep_disagreed=False,
 ):
     """Write manifests of THAI-SER, recordings (and so actors) apart.
 
@@ -45,6 +47,9 @@ def prepare(
         takes what there is.
     min_agreement : float
         Of the raters, 0 to 1; the authors take 0.71.
+    keep_disagreed : bool
+        Keep recordings whose raters found no majority, or less agreement
+        than that, without emotion, for their votes.
 
     Returns
     -------
@@ -52,7 +57,13 @@ def prepare(
         Manifest name -> path. ``votes`` counts the raters' words.
     """
     corpus = CorpusBuilder(
-        "thai-ser", data_folder, EMOTIONS, LAYOUT, "th", label_space
+        "thai-ser",
+        data_folder,
+        EMOTIONS,
+        LAYOUT,
+        "th",
+        label_space,
+        disagreed=[NO_MAJORITY] if keep_disagreed else [],
     )
     actors = {
         str(actor["Actor's ID"]).zfill(3): actor
@@ -69,16 +80,19 @@ def prepare(
         recording, _, rest = stem.split("_", 2)
         taken = audio.get((recording, rest), {})
         rating = rated[0] if isinstance(rated, list) else rated
+        emotion = rating["majority_emo"]
         if rating.get("agreement", 1.0) < min_agreement:
-            corpus.skip("raters disagree", stem)
-            continue
+            if not keep_disagreed:
+                corpus.skip("raters disagree", stem)
+                continue
+            emotion = NO_MAJORITY
         wav = taken.get(microphone) or next(iter(taken.values()), None)
         actor = rest.split("_")[0].removeprefix("actor")
         about = actors.get(actor, {})
         corpus.add(
             f"{recording}_{rest}",
             wav or corpus.folder / file,
-            rating["majority_emo"],
+            emotion,
             speaker=actor,
             gender=about.get("Sex"),
             age=about.get("Age"),

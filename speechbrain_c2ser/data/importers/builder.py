@@ -51,6 +51,9 @@ class CorpusBuilder:
     check_audio : bool
         Read the duration of every file from its header; else every item
         brings its own.
+    disagreed : sequence of str
+        The corpus's own labels that mean "no majority": such items are taken
+        without emotion, where they have votes or dimensions.
     """
 
     def __init__(
@@ -62,7 +65,9 @@ class CorpusBuilder:
         language=None,
         label_space=None,
         check_audio=True,
+        disagreed=(),
     ):
+        self.disagreed = tuple(disagreed)
         self.name, self.layout = name, layout
         self.folder = Path(data_folder)
         self.language, self.check_audio = language, check_audio
@@ -222,10 +227,13 @@ class CorpusBuilder:
                 f"(known: {', '.join(map(str, self.emotions))})."
             )
         label = self._labels.get(self.emotions[raw])
-        if label is None:
+        rated = fields.get("votes") or fields.get("vad")
+        if label is None and not (raw in self.disagreed and rated):
             self.skip(f"emotion {raw} left out", key)
             return
-        item = {"wav": str(Path(wav).absolute()), "emotion": label}
+        item = {"wav": str(Path(wav).absolute())}
+        if label is not None:
+            item["emotion"] = label
         if raw != label:
             item["emotion_raw"] = raw
         fields["language"] = fields.get("language") or self.language

@@ -14,6 +14,7 @@ from pathlib import Path
 from speechbrain_c2ser.data.importers.arrow_tables import read_rows, save_audio
 from speechbrain_c2ser.data.importers.generic import (
     SPLIT_NAMES,
+    check_labels,
     map_emotions,
 )
 from speechbrain_c2ser.data.importers.rows import import_notes, import_rows
@@ -42,6 +43,10 @@ def prepare(
     test_fraction=0.25,
     seed=1,
     label_space=None,
+    vad_scale=None,
+    columns=None,
+    labels=None,
+    keep_disagreed=False,
 ):
     """Turn a folder of ``datasets`` into checked manifests.
 
@@ -58,6 +63,14 @@ def prepare(
         Of splits that are drawn.
     label_space : LabelSpace
         Maps and limits the emotions; None takes what the data holds.
+    vad_scale : list of float
+        As in ``generic.py``.
+    columns : dict
+        As in ``generic.py``.
+    labels : dict
+        As in ``generic.py``.
+    keep_disagreed : bool
+        As in ``generic.py``.
 
     Returns
     -------
@@ -74,15 +87,23 @@ def prepare(
     for path in _tables(folder):
         split = _split_of(path.relative_to(folder))
         rows = list(_rows(path, split, Path(save_folder)))
-        notes += import_notes(rows, path.name)
-        items = import_rows(rows, path.name, path.parent)
+        notes += import_notes(rows, path.name, columns or {})
+        items = import_rows(
+            rows,
+            path.name,
+            path.parent,
+            vad_scale=vad_scale,
+            columns=columns,
+            keep_disagreed=keep_disagreed,
+        )
         part = splits.setdefault(split, {})
         for key, item in items.items():
             unique = key if key not in part else f"{path.stem}-{key}"
             part[unique] = item
     how = "as the folder gives it"
+    check_labels(labels, splits)
     for items in splits.values():
-        map_emotions(items, label_space)
+        notes += map_emotions(items, label_space, labels)
     if "train" not in splits:
         raise ManifestError(
             f"{folder} has no training table (it has: {', '.join(splits)})."

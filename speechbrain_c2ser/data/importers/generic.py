@@ -13,9 +13,11 @@ by ``datasets_folder.py``.
 import json
 import os
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 from speechbrain_c2ser.data.columns import as_id
+from speechbrain_c2ser.data.importers.file_names import rows_of_names
 from speechbrain_c2ser.data.importers.rows import import_notes, import_rows
 from speechbrain_c2ser.data.importers.writing import write_corpus
 from speechbrain_c2ser.data.manifest import (
@@ -48,6 +50,10 @@ def prepare(
     label_space=None,
     check_audio=True,
     vad_scale=None,
+    columns=None,
+    labels=None,
+    pattern=None,
+    keep_disagreed=False,
 ):
     """Turn a folder of recordings into checked manifests.
 
@@ -72,6 +78,20 @@ def prepare(
         Lowest and highest valence, arousal and dominance that a rater could
         give, such as [1, 7]; needed where tables have such columns that are
         not from 0 to 1.
+    columns : dict
+        Field: column, where names of columns are not understood; field: list
+        of columns for a dict of numbers, such as ``{emotion: Main,
+        intensities: [Awe, Fear]}``.
+    labels : dict
+        The corpus's own label: ours, or null for what is left out; other
+        labels stay.
+    pattern : str
+        Regular expression of the file names (of the paths, where it holds a
+        "/") with named groups: emotion, and perhaps speaker, gender ... Then
+        no table is looked for.
+    keep_disagreed : bool
+        Take rows without emotion for their votes or dimensions, where the
+        votes have no majority.
 
     Returns
     -------
@@ -89,16 +109,33 @@ def prepare(
         raise ManifestError(
             f"The data folder {folder} is missing or no folder."
         )
-    splits, how, notes = _find_splits(folder, fold, check_audio, vad_scale)
+    options = {
+        "check_audio": check_audio,
+        "vad_scale": vad_scale,
+        "columns": columns,
+        "keep_disagreed": keep_disagreed,
+    }
+    if pattern is not None:
+        splits, how, notes = _from_names(folder, pattern, options)
+    else:
+        splits, how, notes = _find_splits(folder, fold, options)
+    check_labels(labels, splits)
     for items in splits.values():
-        map_emotions(items, label_space)
+        notes += map_emotions(items, label_space, labels)
     shares = {"test": test_fraction, "valid": valid_fraction}
     splits = complete(splits, shares, seed)
     name = folder.resolve().name
     return write_corpus([splits], save_folder, name, how, notes)
 
 
-def _find_splits(folder, fold, check_audio, vad_scale):
+def _from_names(folder, pattern, options):
+    """One part out of the names of the files."""
+    rows, notes = rows_of_names(folder, pattern)
+    items = import_rows(rows, str(folder), folder, **options)
+    return {"train": items}, _how_drawn(items), notes
+
+
+def _find_splits(folder, fold, options):
     """Splits as far as the folder gives them, how, and notes on it."""
     given = [s for s in SPLITS if (folder / f"{s}.json").is_file()]
     if "train" in given:
@@ -106,7 +143,8 @@ def _find_splits(folder, fold, check_audio, vad_scale):
         for items in splits.values():
             for item in items.values():
                 item["wav"] = os.path.abspath(folder / item["wav"])
-            check_manifest(items, check_audio=check_audio)
+            need = [] if options["keep_disagreed"] else ["emotion"]
+            check_manifest(items, need, check_audio=options["check_audio"])
         return splits, AS_GIVEN, []
     for suffix in TABLES:
         tables = _split_tables(folder, suffix)
@@ -114,26 +152,29 @@ def _find_splits(folder, fold, check_audio, vad_scale):
             splits, notes = {}, []
             for split, table in tables.items():
                 rows = read_table(table)
-                splits[split] = import_rows(
-                    rows, table.name, folder, check_audio, vad_scale
+                splits[split] = import_rows(rows, table.name, folder, **options)
+                notes += import_notes(
+                    rows, table.name, options["columns"] or {}
                 )
-                notes += import_notes(rows, table.name)
             return splits, AS_GIVEN, notes
     table = _one_table(folder)
     rows = read_table(table)
-    items = import_rows(rows, table.name, folder, check_audio, vad_scale)
-    notes = import_notes(rows, table.name)
+    items = import_rows(rows, table.name, folder, **options)
+    notes = import_notes(rows, table.name, options["columns"] or {})
     folds = _one_file(folder, "folds*.json")
     if folds is not None:
         splits, how, left = _read_fold(folds, items, fold)
         return splits, how, notes + left
+    return {"train": items}, _how_drawn(items), notes
+
+
+def _how_drawn(items):
     known = all(item.get("speaker") for item in items.values())
     if known and len({item["speaker"] for item in items.values()}) > 2:
-        return {"train": items}, "drawn, speaker-independent", notes
-    how = "random: who speaks is not known"
+        return "drawn, speaker-independent"
     if known:
-        how = "random: there are fewer than three speakers"
-    return {"train": items}, how, notes
+        return "random: there are fewer than three speakers"
+    return "random: who speaks is not known"
 
 
 def _one_file(folder, pattern):
@@ -170,8 +211,38 @@ def _one_table(folder):
     )
 
 
-def map_emotions(items, label_space):
+def check_labels(labels, splits):
+    """Refuse a map of labels that no row has.
+
+    Arguments
+    ---------
+    labels : dict | None
+        Raw label -> ours.
+    splits : dict
+        Split -> items.
+
+    Raises
+    ------
+    ManifestError
+        Names the label, and those that there are.
+    """
+    there = {
+        item.get("emotion")
+        for items in splits.values()
+        for item in items.values()
+    } - {None}
+    for label in labels or {}:
+        if label not in there:
+            raise ManifestError(
+                f"labels names {label!r}, which no row has (there are: "
+                f"{', '.join(sorted(map(str, there)))})."
+            )
+
+
+def map_emotions(items, label_space, labels=None):
     """Name emotions in one way, in place; ``emotion_raw`` keeps the raw label.
+
+    Rows without emotion stay as they are: what may have none was told before.
 
     Arguments
     ---------
@@ -179,19 +250,34 @@ def map_emotions(items, label_space):
         Utterance id -> fields.
     label_space : LabelSpace | None
         What to map to; None takes them in lower case.
+    labels : dict | None
+        Raw label -> ours, or None for what is left out; it comes first.
+
+    Returns
+    -------
+    list of str
+        What was left out.
 
     Raises
     ------
     ManifestError
-        If an item has no emotion, or one that means none of the set.
+        If an item has an emotion that means none of the set.
     """
-    for key, item in items.items():
-        if not isinstance(item.get("emotion"), str):
-            raise ManifestError(f"Item {key!r} has no 'emotion'.")
+    labels, left_out = labels or {}, Counter()
+    for key, item in list(items.items()):
+        if item.get("emotion") is None:
+            continue
         raw = item["emotion"]
-        emotion = unicodedata.normalize("NFKC", raw).strip().lower()
+        if not isinstance(raw, str):
+            raise ManifestError(f"Item {key!r}: {raw!r} is no emotion.")
+        meant = labels.get(raw, raw)
+        if meant is None:
+            left_out[raw] += 1
+            del items[key]
+            continue
+        emotion = unicodedata.normalize("NFKC", meant).strip().lower()
         if label_space is not None:
-            emotion = label_space.map(raw)
+            emotion = label_space.map(meant)
             if emotion is None:
                 raise ManifestError(
                     f"Item {key!r}: unknown emotion {raw!r} "
@@ -200,6 +286,10 @@ def map_emotions(items, label_space):
         if emotion != raw:
             item["emotion_raw"] = raw
         item["emotion"] = emotion
+    return [
+        f"{number} utterances that are {raw} are left out."
+        for raw, number in left_out.items()
+    ]
 
 
 def _read_fold(path, items, fold):

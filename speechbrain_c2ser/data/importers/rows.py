@@ -39,6 +39,8 @@ def import_rows(
     folder: Path,
     check_audio: bool = True,
     vad_scale: list[float] | None = None,
+    columns: dict | None = None,
+    keep_disagreed: bool = False,
 ) -> dict[str, dict]:
     """Bring rows of any of the known field names into manifest items.
 
@@ -56,6 +58,13 @@ def import_rows(
         Open the header of every file, also where the duration is given.
     vad_scale : list[float] | None
         Lowest and highest rating; None where they are from 0 to 1.
+    columns : dict | None
+        Field → the column that it is in, whatever it is called; or a list of
+        columns, which become a dict of numbers: ``{"emotion": "Main",
+        "intensities": ["Awe", "Fear"]}``.
+    keep_disagreed : bool
+        Whether a row without emotion is taken for its votes or dimensions.
+        One whose votes have a majority always has that emotion.
 
     Returns
     -------
@@ -70,7 +79,8 @@ def import_rows(
     """
     rows = list(rows)
     items, kept = {}, {}
-    named = [fields_of(row) for row in rows]
+    _check_columns(rows, columns or {}, name)
+    named = [_named_fields(row, columns or {}) for row in rows]
     bounds = {
         f for fields, _ in named for f in ("start", "stop") if f in fields
     }
@@ -81,19 +91,75 @@ def import_rows(
         key = as_id(item.pop("id", number))
         if key is None or key in items:
             raise ManifestError(f"{name} holds the item {key!r} twice.")
-        for field in ("wav", "emotion"):
-            if not isinstance(item.get(field), str):
-                raise ManifestError(_missing(key, name, field, item, row))
+        if not isinstance(item.get("wav"), str):
+            raise ManifestError(_missing(key, name, "wav", item, row))
         _check_bounds(key, item, name, bounds, times)
         _clean(key, item, folder)
         _ratings(key, item, rest, vad_scale)
+        if "emotion" not in item and (most := majority(item.get("votes"))):
+            item["emotion"] = most
+        rated = keep_disagreed and (item.get("votes") or item.get("vad"))
+        if not isinstance(item.get("emotion"), str) and (
+            "emotion" in item or not rated
+        ):
+            raise ManifestError(_missing(key, name, "emotion", item, row))
         if check_audio or "duration" not in item:
             _measure(key, item)
         items[key], kept[key] = item, rest
     return {key: item | kept[key] for key, item in items.items()}
 
 
-def import_notes(rows: list[dict], name: str) -> list[str]:
+def majority(votes: dict | None) -> str | None:
+    """The label that has more votes than any other.
+
+    Example
+    -------
+    >>> majority({"sad": 2, "angry": 1}), majority({"sad": 1, "angry": 1})
+    ('sad', None)
+    """
+    if not votes:
+        return None
+    most = max(votes.values())
+    first, *others = [label for label, n in votes.items() if n == most]
+    return None if others or not most else first
+
+
+def _named_fields(row, columns):
+    """Fields and rest, some columns by the names that the user gives."""
+    given = {c: f for f, c in columns.items() if isinstance(c, str)}
+    grouped = {
+        field: {c: row[c] for c in listed if not is_missing(row.get(c))}
+        for field, listed in columns.items()
+        if not isinstance(listed, str)
+    }
+    taken = {*given, *(c for each in grouped.values() for c in each)}
+    others = {c: v for c, v in row.items() if c not in taken}
+    fields, rest = fields_of(others)
+    fields |= {
+        field: row[c] for c, field in given.items() if not is_missing(row[c])
+    }
+    for field, numbers in grouped.items():
+        if numbers:
+            key = str(fields.get("id", row))
+            fields[field] = {
+                c: number_of(value, key, c) for c, value in numbers.items()
+            }
+    return fields, rest
+
+
+def _check_columns(rows, columns, name):
+    """Refuse a column that the table has not."""
+    there = {column for row in rows for column in row}
+    for field, listed in columns.items():
+        for column in [listed] if isinstance(listed, str) else listed:
+            if column not in there:
+                raise ManifestError(
+                    f"{name} has no column {column!r} for {field} (it has: "
+                    f"{', '.join(map(str, sorted(there)))})."
+                )
+
+
+def import_notes(rows: list[dict], name: str, columns: dict) -> list[str]:
     """What a user has to know of a table: the columns not understood.
 
     Arguments
@@ -102,6 +168,8 @@ def import_notes(rows: list[dict], name: str) -> list[str]:
         As :func:`import_rows` takes them.
     name : str
         Of the table.
+    columns : dict
+        As :func:`import_rows` takes them.
 
     Returns
     -------
@@ -110,14 +178,23 @@ def import_notes(rows: list[dict], name: str) -> list[str]:
     unknown = {
         column
         for row in rows
-        for column in fields_of(row)[1]
+        for column in _named_fields(row, columns)[1]
         if not RATER.fullmatch(plain_name(column)) and column != "vad_scale"
     }
+    notes = []
+    named = [_named_fields(row, columns)[0] for row in rows]
+    without = sum("emotion" not in fields for fields in named)
+    if without:
+        notes.append(
+            f"{without} rows of {name} have no emotion: it is the "
+            "majority of their votes, where they have one."
+        )
     if not unknown:
-        return []
+        return notes
     return [
+        *notes,
         f"Columns of {name} kept as they are, as their names mean nothing "
-        f"here: {', '.join(sorted(map(str, unknown)))}."
+        f"here: {', '.join(sorted(map(str, unknown)))}.",
     ]
 
 

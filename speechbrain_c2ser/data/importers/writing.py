@@ -70,7 +70,8 @@ def write_corpus(
                 )
             for item in splits[split].values():
                 item.setdefault("dataset", name)
-            check_manifest(splits[split], check_audio=False)
+            check_manifest(splits[split], (), check_audio=False)
+            _check_labelled(splits[split])
             written[f"{prefix}{split}"] = splits[split]
         check_leakage(splits, by=("id", "wav"))
         notes += _check_emotions(splits, prefix, strict)
@@ -81,6 +82,10 @@ def write_corpus(
     for key, items in written.items():
         write_manifest(items, paths[key])
     classes = {key: _emotions(items) for key, items in written.items()}
+    divided = {
+        key: len(items) - sum(classes[key].values())
+        for key, items in written.items()
+    }
     description = {
         "corpus": name,
         "synthetic": False,
@@ -88,6 +93,7 @@ def write_corpus(
         "split": how,
         "counts": {key: len(items) for key, items in written.items()},
         "classes": classes,
+        **({"no_majority": divided} if any(divided.values()) else {}),
         "skipped": dict(skipped or {}),
         "notes": notes,
     }
@@ -114,11 +120,13 @@ def count_table(description):
           sad  all
     test    2    2
     """
-    labels = description["labels"]
-    rows = [["", *labels, "all"]]
+    labels, divided = description["labels"], description.get("no_majority", {})
+    rows = [["", *labels, *["no majority"] * bool(divided), "all"]]
     for key, counts in description["classes"].items():
         numbers = [counts.get(label, 0) for label in labels]
-        rows.append([key, *map(str, numbers), str(sum(counts.values()))])
+        numbers += [divided[key]] if divided else []
+        total = sum(counts.values()) + divided.get(key, 0)
+        rows.append([key, *map(str, numbers), str(total)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(
@@ -134,19 +142,27 @@ def count_table(description):
 
 
 def _emotions(items):
-    return dict(sorted(Counter(i["emotion"] for i in items.values()).items()))
+    named = (i["emotion"] for i in items.values() if i.get("emotion"))
+    return dict(sorted(Counter(named).items()))
+
+
+def _check_labelled(items):
+    """Refuse rows that say nothing: no emotion, votes or dimensions."""
+    for key, item in items.items():
+        if not any(item.get(field) for field in ("emotion", "votes", "vad")):
+            raise ManifestError(f"Item {key!r} has no 'emotion'.")
 
 
 def _check_emotions(splits, prefix, strict):
     if "train" not in splits:
         return []
-    known = sorted({item["emotion"] for item in splits["train"].values()})
+    known = list(_emotions(splits["train"]))
     notes = []
     for split in ("valid", "test"):
         if split not in splits:
             continue
         _check_learnable(splits[split], known, f"{prefix}{split}")
-        present = {item["emotion"] for item in splits[split].values()}
+        present = _emotions(splits[split])
         missing = [emotion for emotion in known if emotion not in present]
         if missing:
             said = (
@@ -163,7 +179,11 @@ def _check_emotions(splits, prefix, strict):
 
 def _check_learnable(items, known, split):
     """Refuse a class that fell into another split as a whole."""
-    lost = [item for item in items.values() if item["emotion"] not in known]
+    lost = [
+        item
+        for item in items.values()
+        if item.get("emotion") and item["emotion"] not in known
+    ]
     if not lost:
         return
     emotion = lost[0]["emotion"]
