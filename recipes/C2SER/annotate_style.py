@@ -5,7 +5,7 @@
 
 Reads train, valid and test.json of a corpus, writes them with ``prosody`` and
 ``style``. What counts as low or high is fitted on the training set alone and
-kept in ``thresholds.json``.
+kept in ``thresholds.json``. ``--splits`` names other manifests.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from speechbrain_c2ser.data.manifest import (
 )
 
 
-def annotate_corpus(source, target):
-    """Annotate every split of a corpus with its training set's thresholds."""
+def annotate_corpus(source, target, splits=SPLITS):
+    """Annotate splits of a corpus with the thresholds of the first."""
     target.mkdir(parents=True, exist_ok=True)
     thresholds = None
-    for split in SPLITS:
+    for split in splits:
         items = read_manifest(source / f"{split}.json")
         print(f"{split}: measuring the style of {len(items)} utterances")
         thresholds = annotate(items, thresholds)
@@ -35,5 +35,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("source", type=Path, help="folder of a corpus")
     parser.add_argument("target", type=Path, help="gets the new manifests")
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        default=SPLITS,
+        help="names of the manifests, the training set's first",
+    )
     options = parser.parse_args()
-    annotate_corpus(options.source, options.target)
+    annotate_corpus(options.source, options.target, options.splits)

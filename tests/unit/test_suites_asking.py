@@ -115,6 +115,32 @@ def test_controls_tell_reading_from_listening(results):
     assert "## " not in words.page(tone) and "voice" in words.page(tone)
 
 
+def test_voices_that_differ_widen_who_is_followed():
+    items = toys.make_corpus(120, agreement=0.0, speakers=6)
+    own = {k: int(i["speaker"][1:]) for k, i in items.items()}
+    fields = {k: "voice" if n % 2 else "word" for k, n in own.items()}
+    rows = [
+        {"id": k, "label": items[k][f"{f}_emotion"]} for k, f in fields.items()
+    ]
+    found = words.follow(build_cases(rows, items, SPACE), [])
+    cell = found["cells"]["mismatched"]
+    low, high = cell["voice_interval"]
+    # half of six voices, and not half of 120 utterances
+    assert cell["voice"] == 0.5 and high - low > 0.6
+    # three of four voices listen: sure by utterances, not by voices
+    most = {k: "word" if n == 0 else "voice" for k, n in own.items() if n < 4}
+    rows = [
+        {"id": k, "label": items[k][f"{f}_emotion"]} for k, f in most.items()
+    ]
+    cases = build_cases(rows, {k: items[k] for k in most}, SPACE)
+    found = words.follow(cases, [])
+    assert found["follows"] == "neither" and found["p_value"] > 0.05
+    alone = {k: {**items[k], "speaker": None} for k in most}
+    notes = []
+    found = words.follow(build_cases(rows, alone, SPACE), notes)
+    assert found["follows"] == "voice" and "two named speakers" in notes[-1]
+
+
 def test_cells_without_what_they_need_are_left_out_and_counted():
     items = toys.make_corpus(6)
     del items["u0"]["word_emotion"]

@@ -13,8 +13,10 @@ from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
 from speechbrain_c2ser.evaluation.suites.cases import Cases
 from speechbrain_c2ser.evaluation.suites.labels import score_all
 from speechbrain_c2ser.evaluation.suites.resampling import (
+    find_units,
     interval,
     resample_scores,
+    sign_p_value,
     speaker_unit,
 )
 from speechbrain_c2ser.evaluation.suites.robustness import align
@@ -112,7 +114,9 @@ def compute(
         "chance": chance,
         "controls": controls,
         "sensitivity": sensitivity,
-        "conflict": None if conflict is None else follow(conflict, notes),
+        "conflict": None
+        if conflict is None
+        else follow(conflict, notes, samples, seed),
         "notes": notes,
     }
 
@@ -132,7 +136,9 @@ def against_chance(chance: float, intervals: list[list[float]]) -> str:
     return "at chance"
 
 
-def follow(conflict: Cases, notes: list[str]) -> dict:
+def follow(
+    conflict: Cases, notes: list[str], samples: int = 1000, seed: int = 0
+) -> dict:
     """How often a system names the emotion of the voice, or of the words.
 
     Arguments
@@ -141,14 +147,18 @@ def follow(conflict: Cases, notes: list[str]) -> dict:
         Items with ``voice_emotion``, ``word_emotion`` and ``cell``.
     notes : list of str
         Gets what is left out.
+    samples, seed : int
+        Of the bootstrap over speakers.
 
     Returns
     -------
     dict
         cells (name -> n, voice, words, other: shares; voice_interval and
-        words_interval: 95 %, exact binomial), languages (language -> the
-        same of its mismatched cell), follows ("voice", "words" or "neither")
-        and p_value (sign test of voice against words where they disagree).
+        words_interval: 95 %, the wider of the exact binomial and the
+        bootstrap over speakers), languages (language -> the same of its
+        mismatched cell), follows ("voice", "words" or "neither") and p_value
+        (of voice against words where they disagree: the larger of the sign
+        test's and the bootstrap's).
     """
     known = [
         i
@@ -165,39 +175,87 @@ def follow(conflict: Cases, notes: list[str]) -> dict:
     if not known:
         return {"cells": {}, "languages": {}, "follows": None, "p_value": None}
     conflict = conflict.select(np.array(known))
-    places = {name: i for i, name in enumerate(conflict.labels)}
-    voice = np.array([places[v] for v in conflict.field("voice_emotion")])
-    words = np.array([places[w] for w in conflict.field("word_emotion")])
+    if speaker_unit(conflict)[0] is None:
+        notes.append(
+            "The conflicts are of fewer than two named speakers: their "
+            "intervals are over utterances, and too narrow for other voices."
+        )
     cell = np.array(conflict.field("cell"))
     language = np.array([str(v) for v in conflict.field("language")])
-    said = conflict.guesses
     cells = {
-        name: _shares(
-            said[cell == name], voice[cell == name], words[cell == name]
-        )
+        name: _shares(conflict.select(cell == name), samples, seed)
         for name in CELLS
         if (cell == name).any()
     }
     apart = cell == "mismatched"
     languages = {
         name: _shares(
-            *(a[apart & (language == name)] for a in (said, voice, words))
+            conflict.select(apart & (language == name)), samples, seed
         )
         for name in np.unique(language[apart]).tolist()
     }
-    followed = int((said[apart] == voice[apart]).sum())
-    against = int((said[apart] == words[apart]).sum())
     p_value, follows = 1.0, "neither"
-    if followed + against:
-        p_value = float(binomtest(followed, followed + against).pvalue)
-    if p_value < 0.05:
-        follows = "voice" if followed > against else "words"
+    as_voice, as_words = followed(conflict.select(apart))
+    if (as_voice | as_words).any():
+        own = [int(as_voice.sum()), int(as_words.sum())]
+        p_value = float(binomtest(own[0], sum(own)).pvalue)
+        drawn = resample_shares(
+            conflict.select(apart),
+            [as_voice.astype(float) - as_words],
+            samples,
+            seed,
+        )
+        if drawn is not None:
+            p_value = max(p_value, sign_p_value(drawn[0]))
+        if p_value < 0.05:
+            follows = "voice" if own[0] > own[1] else "words"
     return {
         "cells": cells,
         "languages": languages,
         "follows": follows,
         "p_value": p_value,
     }
+
+
+def followed(conflict: Cases) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each answer [N] is the voice's emotion, and the words'."""
+    places = {name: i for i, name in enumerate(conflict.labels)}
+    return tuple(
+        conflict.guesses
+        == np.array([places[e] for e in conflict.field(field)], dtype=int)
+        for field in ("voice_emotion", "word_emotion")
+    )
+
+
+def resample_shares(
+    cases: Cases, values: list[np.ndarray], samples: int, seed: int
+) -> np.ndarray | None:
+    """Means of values over resampled speakers.
+
+    Arguments
+    ---------
+    cases : Cases
+        Whose speakers are drawn.
+    values : list of np.ndarray
+        A number for each case [N].
+    samples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    np.ndarray | None
+        [values, samples]; None where there are no two speakers.
+    """
+    if speaker_unit(cases)[0] is None:
+        return None
+    units, _ = find_units(cases, "speaker")
+    count = np.bincount(units)
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(
+        len(count), np.full(len(count), 1 / len(count)), samples
+    )
+    sums = np.array([np.bincount(units, weights=own) for own in values])
+    return (sums @ drawn.T) / (drawn @ count)
 
 
 def page(result: dict) -> str:
@@ -255,21 +313,27 @@ def page(result: dict) -> str:
     return "\n\n".join(sections)
 
 
-def _shares(said, voice, words):
-    as_voice, as_words = said == voice, said == words
+def _shares(cases, samples, seed):
+    as_voice, as_words = followed(cases)
+    drawn = resample_shares(cases, [as_voice, as_words], samples, seed)
     return {
-        "n": len(said),
+        "n": len(cases),
         "voice": float(as_voice.mean()),
-        "voice_interval": _binomial(as_voice),
+        "voice_interval": _widest(as_voice, drawn, 0),
         "words": float(as_words.mean()),
-        "words_interval": _binomial(as_words),
+        "words_interval": _widest(as_words, drawn, 1),
         "other": float((~as_voice & ~as_words).mean()),
     }
 
 
-def _binomial(right):
-    found = binomtest(int(right.sum()), len(right)).proportion_ci()
-    return [float(found.low), float(found.high)]
+def _widest(right, drawn, row):
+    """Exact binomial, or wider where speakers differ."""
+    exact = binomtest(int(right.sum()), len(right)).proportion_ci()
+    low, high = [float(exact.low), float(exact.high)]
+    if drawn is not None:
+        bounds = interval(drawn[row])
+        low, high = min(low, bounds[0]), max(high, bounds[1])
+    return [low, high]
 
 
 def _with_interval(own, key):
