@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny_encoders import save_self_supervised
+from tiny_encoders import save_self_supervised, save_text_encoder
 
 from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
 
@@ -158,6 +158,21 @@ def ssl_folder(tmp_path_factory):
             folder = tmp_path_factory.mktemp(name)
             folders[name] = save_self_supervised(name, folder)
         return folders[name]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def text_folder(tmp_path_factory):
+    """text_folder("bert") -> folder of a tiny encoder of texts."""
+    folders = {}
+
+    def build(kind):
+        if kind not in folders:
+            folders[kind] = save_text_encoder(
+                kind, tmp_path_factory.mktemp(kind)
+            )
+        return folders[kind]
 
     return build
 

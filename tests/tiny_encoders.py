@@ -1,14 +1,24 @@
 """Every speech encoder at a tiny size, of random weights."""
 
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
+    BertConfig,
+    BertModel,
     HubertConfig,
     HubertModel,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5Model,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2Model,
     WavLMConfig,
     WavLMModel,
+    XLMRobertaConfig,
+    XLMRobertaModel,
 )
 
 from speechbrain_c2ser.lobes import (
@@ -71,3 +81,50 @@ def build_encoder(name, ssl_folder, build_emotion2vec):
         return SpeechFunctionals(n_mels=16, n_cepstra=8)
     kind = name.split("_")[0]
     return SelfSupervisedEncoder(ssl_folder(name), kind, freeze=True)
+
+
+TEXTS = ["bert", "xlm_roberta", "t5"]
+
+
+def save_text_encoder(kind, folder):
+    """A Hugging Face folder of a tiny model of texts, one of TEXTS."""
+    torch.manual_seed(5)
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    words = {word: i for i, word in enumerate(special)}
+    for word in "oh no how nice it is a sad day never mind".split():
+        words[word] = len(words)
+    tokenizer = Tokenizer(WordLevel(words, "<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        eos_token="</s>",
+    ).save_pretrained(folder)
+    sizes = {
+        "vocab_size": len(words),
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "pad_token_id": 1,
+    }
+    if kind == "t5":
+        model = T5Model(
+            T5Config(
+                vocab_size=len(words),
+                d_model=16,
+                d_kv=8,
+                d_ff=16,
+                num_layers=2,
+                num_heads=2,
+                pad_token_id=1,
+                decoder_start_token_id=1,
+            )
+        )
+    elif kind == "bert":
+        model = BertModel(BertConfig(**sizes))
+    else:
+        model = XLMRobertaModel(XLMRobertaConfig(**sizes))
+    model.save_pretrained(folder)
+    return str(folder)

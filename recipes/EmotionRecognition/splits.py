@@ -38,6 +38,8 @@ def read_splits(hparams):
             )
         items["train"] = with_label(items["train"], heads[heads.main], "train")
     datasets = {split: speech_dataset(rows) for split, rows in items.items()}
+    for dataset in datasets.values():
+        hparams["model"].check_rows(rows_of(dataset))
     heads.fit(rows_of(datasets["train"]))
     for split in datasets.keys() - {"train"}:
         for name in heads.without_target(rows_of(datasets[split])):

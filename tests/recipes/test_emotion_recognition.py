@@ -241,6 +241,44 @@ def test_leaking_manifests_are_refused(recipe, corpus, tmp_path):
         recipe("train").train(*load_experiment(argv))
 
 
+@pytest.mark.parametrize("name", ["concat", "gate", "bridge_tokens"])
+def test_words_beside_the_voice(
+    name, recipe, corpus, sources, text_folder, tmp_path
+):
+    words = dict(zip(EMOTIONS, ("no", "nice", "it is", "sad"), strict=True))
+    for split in ("train", "valid", "test"):
+        rows = read_manifest(corpus / f"{split}.json")
+        for number, row in enumerate(rows.values()):
+            row["transcript"] = words[row["emotion"]] if number % 5 else ""
+        write_manifest(rows, tmp_path / f"{split}.json")
+    encoder = f"{{text_encoder: {{source: {text_folder('bert')}}}}}"
+    overlay = HPARAMS / "text" / f"{name}.yaml"
+
+    def run(output, **more):
+        argv = [*arguments("probe", overlay, sources), f"--model={encoder}"]
+        argv += options(
+            tmp_path,
+            tmp_path / output,
+            number_of_epochs=1,
+            batch_size=5,
+            **more,
+        )
+        found = recipe("train").train(*load_experiment([*argv, "--debug"]))
+        log = (tmp_path / output / "train_log.jsonl").read_text()
+        return found, json.loads(log.splitlines()[-1])
+
+    kept, log = run("kept")
+    heard, same = run("heard", feature_folder="null")
+    assert log["train_loss"] == pytest.approx(same["train_loss"], abs=1e-5)
+    assert log["valid_loss"] == pytest.approx(same["valid_loss"], abs=1e-5)
+    model = load_classifier(tmp_path / "kept" / "classifier")["model"]
+    assert model.fusion is not None
+    if name == "concat":
+        encoder = encoder.replace("}}", ", drop: 0.0}}")
+        with pytest.raises(ValueError, match="no 'transcript', which the text"):
+            run("strict")
+
+
 def test_several_manifests_are_one_training_set(recipe, corpus, tmp_path):
     rows = read_manifest(corpus / "train.json")
     other = tmp_path / "other" / "train.json"

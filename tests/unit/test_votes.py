@@ -13,7 +13,7 @@ from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
 from speechbrain_c2ser.evaluation.errors import PredictionError
 from speechbrain_c2ser.evaluation.scoring import evaluate
 from speechbrain_c2ser.labels import LabelSpace
-from speechbrain_c2ser.labels.votes import place_votes
+from speechbrain_c2ser.lobes import CategoryHead
 
 
 @pytest.fixture
@@ -40,17 +40,20 @@ def prepare(name, *arguments, **options):
     return module.prepare(*arguments, **options)
 
 
-def test_votes_are_placed_in_a_smaller_set():
-    space = LabelSpace.from_name("iemocap4")
-    votes = {"excited": 2, "happy": 1, "disgusted": 1, "other": 2}
-    placed, left_out = place_votes(votes, space)
-    assert placed == {"happy": 3}
-    assert left_out == {"disgusted": 1, "other": 2}
-    # Labels of any set of one's own are what they are called.
-    own = LabelSpace(["friendly", "distant"])
-    assert place_votes({"friendly": 0.5}, own) == ({"friendly": 0.5}, {})
-    with pytest.raises(ValueError, match="unknown label 'frendly'"):
-        place_votes({"frendly": 1}, own)
+def test_votes_without_a_place_are_counted_aloud(caplog):
+    labels = LabelSpace.from_name("iemocap4").names
+    rows = [
+        {"id": str(n), "votes": {label: 2, "excited": 1, "other": 1}}
+        for n, label in enumerate(labels)
+    ]
+    head = CategoryHead(2, labels, key="votes")
+    with pytest.raises(ValueError, match="'0': unknown votes 'other'"):
+        head.fit(rows)
+    head = CategoryHead(2, labels, key="votes", unknown="missing")
+    with caplog.at_level("WARNING", "speechbrain_c2ser"):
+        head.fit(rows)
+    assert head.truth(rows[0])["happy"] == pytest.approx(1 / 3)
+    assert "no place for: other 4" in caplog.text
 
 
 @pytest.mark.parametrize("valid", ["group", "random"])

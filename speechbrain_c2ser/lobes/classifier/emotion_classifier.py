@@ -34,11 +34,17 @@ class EmotionClassifier(nn.Module):
         ``(frames, lengths) -> (frames, lengths)``.
     vector_network : torch.nn.Module | None
         ``vector -> vector``, before the heads.
+    text_encoder : TextEncoder | None
+        ``read(rows) -> SpeechFeatures`` of what is said.
+    fusion : torch.nn.Module | None
+        ``(frames, lengths, other, other_lengths) -> (frames, lengths)``,
+        before the pooling.
 
     Raises
     ------
     ValueError
-        Where the pooling takes utterance tokens and the encoder has none.
+        Where the pooling takes utterance tokens and the encoder has none, or
+        a text encoder and a fusion do not go with each other and the rest.
 
     Example
     -------
@@ -64,6 +70,8 @@ class EmotionClassifier(nn.Module):
         layer_mix=None,
         frame_network=None,
         vector_network=None,
+        text_encoder=None,
+        fusion=None,
     ):
         super().__init__()
         tokens = getattr(encoder, "num_tokens", None)
@@ -72,11 +80,14 @@ class EmotionClassifier(nn.Module):
                 f"A {type(encoder).__name__} has no utterance tokens: pool its "
                 "frames, as with MaskedMean."
             )
+        _check_fusion(text_encoder, fusion, pooling, heads)
         self.encoder = encoder
         self.layer_mix = layer_mix
         self.frame_network = frame_network
         self.pooling = pooling
         self.vector_network = vector_network
+        self.text_encoder = text_encoder
+        self.fusion = fusion
         self.heads = heads
 
     def forward(self, wavs, wav_lens=None, features=None, rows=None):
@@ -120,20 +131,38 @@ class EmotionClassifier(nn.Module):
             wavs, wav_lens, all_layers=self.layer_mix is not None
         )
 
-    def utterance_vectors(self, features):
+    def check_rows(self, rows):
+        """Refuses rows that lack what is read beside the voice.
+
+        Arguments
+        ---------
+        rows : sequence of dict
+            Manifest rows.
+
+        Raises
+        ------
+        ValueError
+            Names the first such row.
+        """
+        if self.text_encoder is not None:
+            self.text_encoder.check(rows)
+
+    def utterance_vectors(self, features, rows=None):
         """What the heads see: pooled frames.
 
         Arguments
         ---------
         features : SpeechFeatures
             From :meth:`features` or :meth:`from_cache`.
+        rows : sequence of dict | None
+            Manifest rows of the batch.
 
         Returns
         -------
         torch.Tensor
             [B, C].
         """
-        return self._pool(features)[0]
+        return self._pool(features, rows)[0]
 
     def classify(self, features, rows=None):
         """Every head's output for an encoder's features.
@@ -159,6 +188,11 @@ class EmotionClassifier(nn.Module):
             frames = self.layer_mix(layers)
         if self.frame_network is not None:
             frames, lengths = self.frame_network(frames, lengths)
+        if self.fusion is not None:
+            words = self.text_encoder.read(rows or [{}] * len(frames))
+            frames, lengths = self.fusion(
+                frames, lengths, words.frames, words.lengths
+            )
         vector = self.pooling(frames, lengths, tokens)
         if self.vector_network is not None:
             vector = self.vector_network(vector)
@@ -204,6 +238,7 @@ class EmotionClassifier(nn.Module):
             return "frames"
         averaged = (
             self.frame_network is None
+            and self.fusion is None
             and not self.layer_mix.normalize
             and isinstance(self.pooling, MaskedMean)
             and not self.heads.needs_frames
@@ -265,3 +300,24 @@ class EmotionClassifier(nn.Module):
         )
         layers = list(stack) if self.layer_mix is not None else None
         return SpeechFeatures(stack[-1], lengths, layers=layers)
+
+
+def _check_fusion(text_encoder, fusion, pooling, heads):
+    """Refuse a text encoder or a fusion that would have no effect."""
+    if (text_encoder is None) != (fusion is None):
+        given, other = "text_encoder", "fusion"
+        if text_encoder is None:
+            given, other = other, given
+        raise ValueError(f"There is a {given} without a {other}: give both.")
+    if fusion is None:
+        return
+    if isinstance(pooling, UtteranceTokens):
+        raise ValueError(
+            "UtteranceTokens pools the speech encoder's tokens, so a fusion "
+            "with words has no effect: pool frames, as with MaskedMean."
+        )
+    if getattr(fusion, "queries", None) is not None and heads.needs_frames:
+        raise ValueError(
+            "A fusion with queries keeps no frames in time, and a head takes "
+            "frames: set queries to null."
+        )

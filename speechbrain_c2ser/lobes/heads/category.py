@@ -1,14 +1,18 @@
 """One label of several for each utterance."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
+from speechbrain.utils.logger import get_logger
 from torch import nn
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes.heads.base import Head
 from speechbrain_c2ser.losses import soft_label_loss
+
+logger = get_logger(__name__)
 
 
 @remember_arguments
@@ -89,6 +93,7 @@ class CategoryHead(Head):
         self.reverse = reverse
         self.unknown = unknown
         self.class_weights: torch.Tensor | None = None
+        self._places: dict[str, str | None] = {}  # word of a vote → label
         self.linear = nn.Linear(input_size, len(self.labels))
 
     def fit(self, rows: Sequence[dict]) -> None:
@@ -100,6 +105,14 @@ class CategoryHead(Head):
             For a label that no training row has.
         """
         counts = self.targets(rows).nansum(0)
+        outside = self._outside(rows)
+        if outside:
+            logger.warning(
+                "The head of %s leaves out what its labels have no place for: "
+                "%s.",
+                self.key,
+                ", ".join(f"{word} {n:g}" for word, n in outside.most_common()),
+            )
         unseen = [
             label
             for label, count in zip(self.labels, counts, strict=True)
@@ -147,10 +160,23 @@ class CategoryHead(Head):
         total = sum(shares.values())
         return {name: n / total for name, n in shares.items()} or None
 
+    def _outside(self, rows):
+        """Votes, word → number, that have no place in the set."""
+        outside: Counter[str] = Counter()
+        for row in rows:
+            given = row.get(self.key)
+            if isinstance(given, dict):
+                for word, count in given.get("labels", given).items():
+                    if count and self._label_of(word, True) is None:
+                        outside[word] += count
+        return outside
+
     def _label_of(self, word, is_vote):
         if word in self.labels or not is_vote:
             return word if word in self.labels else None
-        return LabelSpace(self.labels).map(word)
+        if word not in self._places:
+            self._places[word] = LabelSpace(self.labels).map(word)
+        return self._places[word]
 
     def targets(self, rows: Sequence[dict]) -> torch.Tensor:
         """Distributions [B, labels] of rows; NaN is missing."""
