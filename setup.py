@@ -60,6 +60,13 @@ EVALUATE = ["matplotlib>=3.10,<3.12", "markdown>=3.10,<3.12"]
 # Corpora in Parquet or Arrow files.
 DATASETS = ["pyarrow>=22,<27"]
 
+# Subtitles, Praat and ELAN; they are read back in the tests.
+FORMATS = [
+    "praatio>=6.2,<7",
+    "pympi-ling>=1.70,<2",
+    "pysubs2>=1.8,<2",
+]
+
 EXTRAS = {
     "prosody": PROSODY,
     "train": TRAIN,
@@ -69,13 +76,16 @@ EXTRAS = {
     "baselines": ["opensmile>=2.6,<2.7"],
     "demo": [*TRAIN, *EVALUATE],
     "datasets": DATASETS,
+    "formats": FORMATS,
     "dev": [
         *DATASETS,
+        *FORMATS,
         "jsonschema>=4.25,<4.27",
         "mypy>=2.4,<2.5",
         "pytest>=8.4,<10",
         "pytest-xdist>=3.6.1,<4",
         "ruff>=0.17,<0.18",
+        "webvtt-py>=0.5.1,<0.7",
     ],
 }
 

@@ -1,4 +1,4 @@
-"""Commands that listen: ``c2ser classify``, ``describe``, ``features``."""
+"""Commands that listen to recordings, and how they print what they hear."""
 
 import argparse
 import sys
@@ -6,7 +6,15 @@ from pathlib import Path
 
 from speechbrain_c2ser.cli.inputs import find_recordings
 from speechbrain_c2ser.cli.terminal import one_line
-from speechbrain_c2ser.cli.writing import FORMATS, write_results
+from speechbrain_c2ser.cli.writing import check_output, write_results
+from speechbrain_c2ser.timelines.documents import FORMATS
+
+EXITS = (
+    "exit codes: 0 all done; 1 some recordings failed, each named on standard "
+    "error; 2 nothing was done (an option, list or model that cannot be); "
+    "130 interrupted; 141 the reader of a pipe has gone"
+)
+FINE = 4.0  # seconds of a timeline's window: faster changes are not told
 
 
 def add_recordings(commands: argparse._SubParsersAction) -> None:
@@ -18,49 +26,24 @@ def add_recordings(commands: argparse._SubParsersAction) -> None:
         Of ``add_subparsers``.
     """
     classify = commands.add_parser(
-        "classify", help="the emotion of each file, with its probability"
+        "classify",
+        help="the emotion of each file, with its probability",
+        epilog=EXITS,
     )
     classify.set_defaults(run=_classify)
     describe = commands.add_parser(
-        "describe", help="style, content and emotion of each file, in words"
+        "describe",
+        help="style, content and emotion of each file, in words",
+        epilog=EXITS,
     )
     describe.set_defaults(run=_describe)
-    for command in (classify, describe):
-        command.add_argument(
-            "files",
-            nargs="+",
-            metavar="FILE",
-            help="file, folder or list (wav.scp, paths in a .txt, table, "
-            "manifest); - reads paths from standard input",
-        )
-        _add_model(command, "model folder or hub id")
-        command.add_argument(
-            "--language", help="language of the answers (en, zh)"
-        )
-        command.add_argument(
-            "--window",
-            type=float,
-            default=30.0,
-            metavar="S",
-            help="cut longer recordings into windows of so many seconds",
-        )
-        command.add_argument(
-            "--hop", type=float, metavar="S", help="seconds between windows"
-        )
-        command.add_argument(
-            "--format", choices=FORMATS, default="text", help="of the results"
-        )
-        command.add_argument(
-            "--json",
-            dest="format",
-            action="store_const",
-            const="jsonl",
-            help="one JSON object per file",
-        )
-        command.add_argument(
-            "-o", "--output", metavar="FILE", help="default: standard output"
-        )
-        command.add_argument("--batch-size", type=int, default=8)
+    diarize = commands.add_parser(
+        "diarize", help="which emotion when: a timeline of each", epilog=EXITS
+    )
+    diarize.set_defaults(run=_diarize)
+    for command in (classify, describe, diarize):
+        _add_input(command, fine=command is diarize)
+        _add_output(command)
     describe.add_argument("--beams", type=int, default=1)
 
     features = commands.add_parser(
@@ -76,6 +59,57 @@ def add_recordings(commands: argparse._SubParsersAction) -> None:
         default="frame",
     )
     features.add_argument("--batch-size", type=int, default=8)
+
+
+def _add_input(command, fine):
+    command.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="file, folder or list (wav.scp, paths in a .txt, table, "
+        "manifest); - reads paths from standard input",
+    )
+    _add_model(command, "model folder or hub id; told by what it holds")
+    command.add_argument("--language", help="language of the answers (en, zh)")
+    command.add_argument(
+        "--window",
+        type=float,
+        default=FINE if fine else 30.0,
+        metavar="S",
+        help="cut longer recordings into windows of so many seconds "
+        "(default: %(default)g)",
+    )
+    command.add_argument(
+        "--hop",
+        type=float,
+        metavar="S",
+        help="seconds between windows (default: "
+        + ("half the window)" if fine else "the window)"),
+    )
+    command.add_argument("--batch-size", type=int, default=8)
+
+
+def _add_output(command):
+    command.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="text",
+        help="of the results; vtt, srt, textgrid, eaf and audacity are one "
+        "document for each recording",
+    )
+    command.add_argument(
+        "--json",
+        dest="format",
+        action="store_const",
+        const="jsonl",
+        help="one JSON object per file",
+    )
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="file, or folder of documents (default: standard output)",
+    )
 
 
 def _add_model(command, what):
@@ -108,11 +142,28 @@ def _check(options):
         check_number("--beams", options.beams, 1, 64, whole=True)
 
 
-def _classify(options):
-    from speechbrain_c2ser.inference.opening import open_classifier
-
+def _find(options):
+    """The recordings, after a look at every option."""
     _check(options)
     recordings = find_recordings(options.files)
+    check_output(options.format, options.output, recordings)
+    return recordings
+
+
+def _classify(options):
+    return _listen(options, _classified)
+
+
+def _diarize(options):
+    if options.hop is None:
+        options.hop = options.window / 2
+    return _listen(options, _timeline, by_segment=True)
+
+
+def _listen(options, as_text, by_segment=False):
+    from speechbrain_c2ser.inference.opening import open_classifier
+
+    recordings = _find(options)
     model = _load(open_classifier, options)
     more = {"language": options.language} if options.language else {}
     if more and not hasattr(model, "describe_file"):
@@ -128,36 +179,13 @@ def _classify(options):
         progress=_long(recordings, options),
         **more,
     )
-    calibrated = getattr(model.hparams, "temperature", 1.0) != 1.0
-    labels = model.labels
-
-    def record(row):
-        return {
-            "label": row.label,
-            "score": row.score,
-            "calibrated": calibrated,
-            "probabilities": _named(labels, row.result.probabilities),
-            "windows": [
-                {
-                    "start": window.start,
-                    "end": window.stop,
-                    "label": window.label,
-                    "probabilities": _named(labels, window.probabilities),
-                }
-                for window in row.result.windows
-            ],
-        }
-
-    return write_results(
-        rows, recordings, options.model, options, _label_lines, record
-    )
+    return _write(rows, recordings, model, options, as_text, by_segment)
 
 
 def _describe(options):
     from speechbrain_c2ser.inference import C2SER
 
-    _check(options)
-    recordings = find_recordings(options.files)
+    recordings = _find(options)
     c2ser = _load(C2SER, options)
     rows = c2ser.describe_files(
         recordings,
@@ -168,25 +196,19 @@ def _describe(options):
         language=options.language,
         num_beams=options.beams,
     )
-    calibrated = getattr(c2ser.hparams, "temperature", 1.0) != 1.0
+    return _write(rows, recordings, c2ser, options, _described)
+
+
+def _write(rows, recordings, model, options, as_text, by_segment=False):
+    from speechbrain_c2ser.inference.records import is_calibrated, record_of
+
+    labels, calibrated = list(model.labels), is_calibrated(model)
+
+    def as_record(row, recording):
+        return record_of(row, options.model, labels, calibrated, recording)
+
     return write_results(
-        rows,
-        recordings,
-        options.model,
-        options,
-        lambda row: f"{_label(row)}\n{row.result.text}",
-        lambda row: {
-            **_description(row.result),
-            "calibrated": calibrated,
-            "windows": [
-                {
-                    "start": window.start,
-                    "end": window.stop,
-                    **_description(window.description),
-                }
-                for window in row.result.windows
-            ],
-        },
+        rows, recordings, options, as_record, as_text, by_segment
     )
 
 
@@ -215,30 +237,29 @@ def _long(recordings, options):
     )
 
 
-def _label(row):
-    return f"{one_line(row.path)}\t{row.label}\t{row.score:.3f}"
+def _head(record):
+    path = one_line(record["path"])
+    return f"{path}\t{record['label']}\t{record['score']:.3f}"
 
 
-def _label_lines(row):
-    lines = [_label(row)]
-    windows = row.result.windows
+def _classified(record):
+    lines, windows = [_head(record)], record["windows"]
     for window in windows if len(windows) > 1 else ():
-        label = window.label or "(silent)"
-        lines.append(f"  {window.start:.1f}-{window.stop:.1f} s\t{label}")
+        label = window["label"] or "(silent)"
+        lines.append(f"  {window['start']:.1f}-{window['end']:.1f} s\t{label}")
     return "\n".join(lines)
 
 
-def _named(labels, probabilities):
-    if probabilities is None:
-        return None
-    return dict(zip(labels, probabilities.tolist(), strict=True))
+def _described(record):
+    return f"{_head(record)}\n{record['text']}"
 
 
-def _description(said):
-    return {
-        "emotion": said.emotion,
-        "text": said.text,
-        "style": said.style,
-        "content": said.content,
-        "probabilities": said.probabilities,
-    }
+def _timeline(record):
+    lines = [one_line(record["path"])]
+    for segment in record["segments"]:
+        label = segment["label"]
+        lines.append(
+            f"  {segment['start']:.2f}-{segment['end']:.2f} s\t{label}\t"
+            f"{segment['probabilities'][label]:.3f}"
+        )
+    return "\n".join(lines)

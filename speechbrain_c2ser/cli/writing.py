@@ -1,16 +1,22 @@
-"""Results as text, JSON, JSON lines or CSV."""
+"""Results as text, JSON, JSON lines, CSV, RTTM, or a document of each."""
 
 import csv
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from pathlib import Path
 
 from speechbrain_c2ser.cli.terminal import one_line, to_json
+from speechbrain_c2ser.timelines.documents import (
+    DOCUMENTS,
+    check_format,
+    csv_rows,
+    document_of,
+    rttm_lines,
+)
 
-FORMATS = ("text", "json", "jsonl", "csv")
 MANY = 10  # recordings whose failures are worth a count
 
 
@@ -41,8 +47,51 @@ def opened_output(path: str | None) -> Iterator:
             os.replace(part, path)
 
 
+def check_output(form: str, output: str | None, recordings: list) -> None:
+    """Refuse a format or place that cannot be, before anything is loaded.
+
+    Arguments
+    ---------
+    form : str
+        Of the results.
+    output : str | None
+        File or folder; None = standard output.
+    recordings : list
+        Of :func:`~speechbrain_c2ser.cli.inputs.find_recordings`.
+
+    Raises
+    ------
+    ValueError
+        Says what to give instead.
+    """
+    check_format(form)
+    if form in DOCUMENTS and len(recordings) > 1:
+        if output is None:
+            raise ValueError(
+                f"A document in {form} is of one recording, and these are "
+                f"{len(recordings)}: give -o FOLDER."
+            )
+        if os.path.isfile(output):
+            raise ValueError(
+                f"{output} is a file, and {len(recordings)} recordings in "
+                f"{form} need a folder: give -o FOLDER."
+            )
+    elif output is not None and form not in DOCUMENTS and os.path.isdir(output):
+        raise ValueError(
+            f"{output} is a folder, and {form} is one file: give -o FILE."
+        )
+    folder = os.path.dirname(output or "")
+    if folder and form not in DOCUMENTS and not os.path.isdir(folder):
+        raise ValueError(f"There is no folder {folder} for {output}.")
+
+
 def write_results(
-    rows: Iterable, recordings: list, model: str, options, as_text, as_record
+    rows: Iterable,
+    recordings: list,
+    options,
+    as_record: Callable,
+    as_text: Callable,
+    by_segment: bool = False,
 ) -> int:
     """Write each result as it comes; errors go to standard error.
 
@@ -52,14 +101,14 @@ def write_results(
         In the order of the recordings.
     recordings : list
         Of :func:`~speechbrain_c2ser.cli.inputs.find_recordings`.
-    model : str
-        Name of the model, for the records.
     options : argparse.Namespace
         With ``format`` and ``output``.
-    as_text : callable
-        ``row -> str``, its lines.
     as_record : callable
-        ``row -> dict`` of what JSON and CSV say about it.
+        ``(row, recording) -> dict``, as of ``result_schema``.
+    as_text : callable
+        ``record -> str``, its lines.
+    by_segment : bool
+        Whether CSV has a row for each segment, else for each recording.
 
     Returns
     -------
@@ -67,21 +116,29 @@ def write_results(
         1 when a recording failed, else 0.
     """
     failed = done = 0
-    with opened_output(options.output) as file:
-        write = _Writer(options.format, file)
-        try:
-            for row, recording in zip(rows, recordings, strict=True):
-                if row.error is not None:
-                    failed += 1
-                    print(f"c2ser: {one_line(row.error)}", file=sys.stderr)
-                    continue
+    documents = options.format in DOCUMENTS
+    if documents:
+        writer = _Documents(options.format, options.output, recordings)
+    else:
+        writer = _Joined(options.format, options.output, as_text, by_segment)
+    with writer as write:
+        for number, row in enumerate(rows):
+            error = row.error
+            if error is None:
+                record = as_record(row, recordings[number])
+                try:
+                    write(record, number)
+                except BrokenPipeError:
+                    raise
+                except OSError as problem:
+                    if not documents:
+                        raise
+                    error = f"{row.path}: its document: {problem}"
+            if error is None:
                 done += 1
-                if options.format == "text":
-                    write.line(as_text(row))
-                else:
-                    write.record(_head(row, recording, model) | as_record(row))
-        finally:
-            write.end()
+            else:
+                failed += 1
+                print(f"c2ser: {one_line(error)}", file=sys.stderr)
     total = len(recordings)
     if failed and total >= MANY:
         print(
@@ -90,58 +147,129 @@ def write_results(
     return int(failed > 0)
 
 
-def _head(row, recording, model):
-    """What every record begins with."""
-    head = {
-        "version": version("speechbrain_c2ser"),
-        "model": model,
-        "path": row.path,
-    }
-    if isinstance(recording, dict):
-        head["id"] = recording["id"]
-        head["start"] = recording.get("start")
-        head["end"] = recording.get("stop")
-    return head
+def document_paths(recordings: list, form: str) -> list[str]:
+    """Names of the documents of many recordings, each once.
+
+    Arguments
+    ---------
+    recordings : list
+        Paths, or rows of lists.
+    form : str
+        Of the documents.
+
+    Returns
+    -------
+    list of str
+        Relative to the folder that was asked for.
+
+    Example
+    -------
+    >>> document_paths(["a/x.wav", "b/x.wav", "y.wav"], "vtt")
+    ['x.vtt', 'x.2.vtt', 'y.vtt']
+    """
+    names: dict[str, int] = {}
+    for recording in recordings:
+        stem = recording
+        if isinstance(recording, dict):
+            stem = str(recording.get("id") or recording["wav"])
+        stem = Path(stem).stem if not isinstance(recording, dict) else stem
+        # An id may be a path, and leads nowhere.
+        stem = stem.replace("\\", "_").replace("/", "_").lstrip(".") or "_"
+        if isinstance(recording, dict) and "channel" in recording:
+            stem = f"{stem}.ch{recording['channel'] + 1}"
+        name, count = f"{stem}{DOCUMENTS[form][0]}", 1
+        while name in names:
+            count += 1
+            name = f"{stem}.{count}{DOCUMENTS[form][0]}"
+        names[name] = count
+    return list(names)
 
 
-class _Writer:
-    def __init__(self, form, file):
-        self._form, self._file, self._first = form, file, True
+class _Documents:
+    """A document of each recording, in a folder where there are many."""
 
-    def line(self, text):
-        print(text, file=self._file, flush=True)
+    def __init__(self, form, output, recordings):
+        self._form, self._output = form, output
+        self._names = document_paths(recordings, form)
+        self._folder = output is not None and (
+            len(recordings) > 1
+            or os.path.isdir(output)
+            or output.endswith(os.sep)
+        )
 
-    def record(self, record):
-        if self._form == "jsonl":
-            self.line(to_json(record))
+    def __enter__(self):
+        if self._folder:
+            os.makedirs(self._output, exist_ok=True)
+        return self._write
+
+    def __exit__(self, *_):
+        pass
+
+    def _write(self, record, number):
+        path = self._output
+        if self._folder:
+            path = os.path.join(path, self._names[number])
+        with opened_output(path) as file:
+            print(document_of(record, self._form), file=file, end="")
+
+
+class _Joined:
+    """All recordings in one file."""
+
+    def __init__(self, form, output, as_text, by_segment):
+        self._form, self._as_text, self._first = form, as_text, True
+        self._rows = csv_rows if by_segment else _one_row
+        self._opened = opened_output(output)
+
+    def __enter__(self):
+        self._file = self._opened.__enter__()
+        return self._write
+
+    def __exit__(self, *error):
+        try:
+            if self._form == "json" and error[0] is not BrokenPipeError:
+                self._line("[]" if self._first else "]")
+        finally:
+            self._opened.__exit__(*error)
+
+    def _write(self, record, number):
+        if self._form == "text":
+            self._line(self._as_text(record))
+        elif self._form == "jsonl":
+            self._line(to_json(record))
         elif self._form == "json":
-            self.line(("[\n" if self._first else ",\n") + to_json(record))
+            self._line(("[\n" if self._first else ",\n") + to_json(record))
+        elif self._form == "rttm":
+            for line in rttm_lines(record):
+                self._line(line)
         else:
-            record = _flat(record)
-            if self._first:
-                self._columns = list(record)
-                self._cells(self._columns)
-            self._cells(record.get(name) for name in self._columns)
+            for row in self._rows(record):
+                self._cells(row)
         self._first = False
 
-    def end(self):
-        if self._form == "json":
-            self.line("[]" if self._first else "]")
+    def _line(self, text):
+        print(text, file=self._file, flush=True)
 
-    def _cells(self, cells):
+    def _cells(self, row):
+        if not hasattr(self, "_columns"):
+            self._columns = list(row)
+            self._row(self._columns)
+        self._row([row.get(name) for name in self._columns])
+
+    def _row(self, cells):
         text = io.StringIO()
         csv.writer(text, lineterminator="").writerow(cells)
-        self.line(text.getvalue())
+        self._line(text.getvalue())
 
 
-def _flat(record):
+def _one_row(record):
     """Cells of a record: a column for each label's probability."""
-    flat = {}
+    row = {}
     for name, value in record.items():
         if name == "probabilities":
-            flat |= {f"p_{label}": round(p, 6) for label, p in value.items()}
+            row |= {f"p_{label}": round(p, 6) for label, p in value.items()}
         elif name == "style":
-            flat[name] = to_json(value) if value else None
-        elif name != "windows":
-            flat[name] = value
-    return flat
+            row[name] = to_json(value) if value else None
+        elif name not in ("schema", "labels", "windows", "segments"):
+            row[name] = value
+    yield row

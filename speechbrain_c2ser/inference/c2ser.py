@@ -1,6 +1,7 @@
 """C2SER for users: an emotion, or a whole description, of any recording."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -310,7 +311,7 @@ class C2SER(FileClassifier):
         windows = tuple(DescribedWindow(*p) for p in parts if p[2] is not None)
         said = [window.description for window in windows]
         if len(parts) == 1:
-            return said[0]
+            return replace(said[0], windows=windows)
         mean = {
             label: sum(d.probabilities[label] for d in said) / len(said)
             for label in self.labels

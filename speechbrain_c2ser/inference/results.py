@@ -115,7 +115,7 @@ class Description:
     language : str | None
         Language of the text.
     windows : tuple of DescribedWindow
-        The stretches of a long recording.
+        The stretches of the recording, in one or in more.
     """
 
     text: str

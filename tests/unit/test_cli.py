@@ -62,7 +62,7 @@ def test_describe(folder, write_wav, tmp_path, capsys):
     code = main(arguments("describe", path, "--model", folder, "--json"))
     said = json.loads(capsys.readouterr().out)
     assert code == 0
-    assert said["emotion"] in SPACE.names and "text" in said
+    assert said["label"] in SPACE.names and "text" in said
     assert main(arguments("describe", "nowhere", "--model", folder)) == 1
     assert "nowhere" in capsys.readouterr().err
 

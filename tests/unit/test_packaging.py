@@ -26,6 +26,7 @@ FLOORS = {
     "losses": 1,
     "evaluation.metrics": 1,
     "data.atomic": 1,
+    "timelines": 1,
     "lobes": 2,
     "chain_of_thought": 3,
     "checkpoints": 3,
@@ -382,6 +383,7 @@ INSTALLED_AS = {
     "ruamel": "ruamel.yaml",
     "parselmouth": "praat-parselmouth",
     "espeakng_loader": "espeakng-loader",
+    "pympi": "pympi-ling",
 }
 # Needed by an option only, with its own clear error: nf4 on CUDA.
 OPTIONAL = {"bitsandbytes"}

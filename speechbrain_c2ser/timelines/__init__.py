@@ -1,0 +1,1 @@
+"""Emotion over time: segments, their record in JSON, documents of them."""
