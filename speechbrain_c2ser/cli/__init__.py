@@ -180,7 +180,6 @@ def _convert_emotion2vec(options):
 
 def _evaluate(options):
     from speechbrain_c2ser.evaluation.predictions import read_predictions
-    from speechbrain_c2ser.evaluation.probabilities import all_or_none
     from speechbrain_c2ser.evaluation.references import (
         find_space,
         own_references,
@@ -192,9 +191,11 @@ def _evaluate(options):
     )
     from speechbrain_c2ser.evaluation.scoring import (
         evaluate,
+        match_recordings,
         summary,
         unparsed_answers,
     )
+    from speechbrain_c2ser.evaluation.setting_aside import plain_predictions
     from speechbrain_c2ser.evaluation.suites.command import (
         ask_system,
         names_system,
@@ -214,7 +215,7 @@ def _evaluate(options):
     system, faults = None, [] if lenient else None
     if names_system(options.predictions):
         folder = Path(options.output or "evaluation")
-        predictions, system = ask_system(options, folder)
+        predictions, system = ask_system(options, folder, faults)
     elif options.native:
         predictions = read_native_predictions(options)
     else:
@@ -222,20 +223,27 @@ def _evaluate(options):
     if options.reference:
         references = read_references(options.reference)
     else:
-        references = own_references(predictions, path)
+        references = own_references(predictions, path, faults)
+    if lenient:
+        predictions = match_recordings(predictions, references)
     space = find_space(options.labels, references)
     judge = None
     if options.llm:
         from speechbrain_c2ser.inference.text_llm import TextLLM, label_judge
 
         judge = label_judge(TextLLM(options.llm, options.device), space)
+    plain, scored = predictions, references
+    if lenient:
+        plain, scored = plain_predictions(
+            predictions, references, space, faults
+        )
     result = evaluate(
-        all_or_none(predictions) if lenient else predictions,
-        references,
+        plain,
+        scored,
         space,
         judge,
-        options.missing_as_unparsed,
-        options.outside_as_unparsed,
+        options.missing_as_unparsed or lenient,
+        options.outside_as_unparsed or lenient,
         options.samples,
         options.seed,
         options.group_by,
@@ -245,6 +253,7 @@ def _evaluate(options):
         found = run_options(
             options, predictions, references, space, system, faults or ()
         )
+        faults = None
         write_result(found, folder)
         sections = as_sections(found)
     pictures = write_evaluation(
@@ -254,6 +263,8 @@ def _evaluate(options):
         sections,
         list(references.values()),
     )
+    for fault in faults or ():
+        print(f"c2ser: {fault}")
     print(readings_table(result))
     for section in sections:
         print(f"\n{section}")

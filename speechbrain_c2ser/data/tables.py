@@ -65,7 +65,7 @@ def read_table(path: str | Path) -> list[dict]:
             rows = _json_rows(text, path)
         else:
             rows = _json_lines(text, path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, RecursionError) as error:
         raise ManifestError(f"{path} cannot be read: {error}.") from error
     if not rows:
         raise ManifestError(f"The manifest {path} is empty.")

@@ -23,6 +23,7 @@ from speechbrain_c2ser.evaluation.probabilities import (
     check_probabilities,
     take_probabilities,
 )
+from speechbrain_c2ser.evaluation.setting_aside import repair_predictions
 
 # What is true, kept beside a prediction so that it can be scored by itself.
 TRUE = (
@@ -97,8 +98,8 @@ def read_predictions(
         "label" is what is true; an "emotion" beside neither is what was
         predicted. Whole numbers as ids are their digits.
     faults : list[str] | None
-        Where given, probabilities that are none are taken out of their row
-        and told here, instead of an error.
+        Where given, what cannot be used is set aside and told here (see
+        :func:`.setting_aside.repair_predictions`), instead of an error.
 
     Returns
     -------
@@ -124,9 +125,11 @@ def read_predictions(
         for field in ("text", "label", "emotion"):
             if isinstance(row.get(field), str):
                 row[field] = row[field].strip()
-        named.append(take_probabilities(row))
-    if faults is not None:
-        _set_aside(named, path, faults)
+        named.append(row)
+    if faults is None:
+        named = [take_probabilities(row) for row in named]
+    else:
+        named = repair_predictions(named, path, faults)
     check_predictions(named, path)
     return named
 
@@ -170,22 +173,6 @@ def check_predictions(rows, name):
         raise PredictionError(
             f"{name} holds {len(twice)} ids twice or more ({some(twice)}): "
             "leave one prediction of each utterance."
-        )
-
-
-def _set_aside(rows, path, faults):
-    """Take probabilities that are none out of their rows, and tell."""
-    told = []
-    for row in rows:
-        try:
-            check_probabilities(row, path)
-        except PredictionError as error:
-            told.append(str(error))
-            del row["probabilities"]
-    if told:
-        faults.append(
-            f"{len(told)} of {len(rows)} predictions of {path} have "
-            f"probabilities that are set aside. The first: {told[0]}"
         )
 
 

@@ -45,21 +45,44 @@ def read_references(paths):
     return items
 
 
-def own_references(predictions, name):
+def own_references(predictions, name, notes=None):
     """References out of predictions that carry the true ``emotion``.
+
+    Arguments
+    ---------
+    predictions : list of dict
+        With ``emotion``, a text.
+    name : str | Path
+        What the error calls them.
+    notes : list[str] | None
+        Where given, those without one are left out and told here, instead
+        of an error, as long as some are left.
+
+    Returns
+    -------
+    dict
+        Id -> row.
 
     Raises
     ------
     PredictionError
-        If one does not.
+        If one does not carry it.
     """
-    without = [row["id"] for row in predictions if not row.get("emotion")]
+    known = {
+        row["id"]: row
+        for row in predictions
+        if isinstance(row.get("emotion"), str) and row["emotion"]
+    }
+    without = [row["id"] for row in predictions if row["id"] not in known]
     if without:
-        raise PredictionError(
+        told = (
             f"{len(without)} predictions of {name} do not hold the true "
-            f"emotion ({some(without)}): give a reference."
+            f"emotion ({some(without)})"
         )
-    return {row["id"]: row for row in predictions}
+        if notes is None or not known:
+            raise PredictionError(f"{told}: give a reference.")
+        notes.append(f"{told} and are left out.")
+    return known
 
 
 def find_space(labels, references):

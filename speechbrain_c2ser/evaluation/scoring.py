@@ -187,9 +187,9 @@ def unparsed_answers(result, predictions):
 
 def _in_order(predictions, references, missing_as_unparsed):
     """A prediction of each reference, in their order."""
-    by_id = {row["id"]: row for row in predictions}
-    if by_id and not by_id.keys() & references.keys():
-        by_id = _by_recording(by_id, references) or by_id
+    by_id = {
+        row["id"]: row for row in match_recordings(predictions, references)
+    }
     unknown = [key for key in by_id if key not in references]
     if unknown:
         raise PredictionError(
@@ -210,11 +210,31 @@ def _in_order(predictions, references, missing_as_unparsed):
     return [by_id.get(key, {"id": key, **nothing}) for key in references]
 
 
-def _by_recording(by_id, references):
-    """Predictions whose ids are files, by the ids of the references.
+def match_recordings(predictions, references):
+    """Predictions whose ids are files, with the ids of the references.
 
-    Only where each file's name belongs to one utterance: else none.
+    Arguments
+    ---------
+    predictions : list of dict
+        Each with its id.
+    references : dict
+        Id -> fields, with ``wav``.
+
+    Returns
+    -------
+    list of dict
+        As they are where an id fits, or where a file's name belongs to no
+        utterance or to several.
+
+    Example
+    -------
+    >>> true = {"one": {"wav": "data/b.wav", "emotion": "sad"}}
+    >>> match_recordings([{"id": "x/b.wav", "label": "sad"}], true)
+    [{'id': 'one', 'label': 'sad'}]
     """
+    by_id = {row["id"]: row for row in predictions}
+    if by_id.keys() & references.keys():
+        return predictions
     owners = {}
     for key, item in references.items():
         for name in {PurePath(item.get("wav") or key).name, key}:
@@ -224,10 +244,10 @@ def _by_recording(by_id, references):
         name = PurePath(name.replace("\\", "/"))
         owner = owners.get(name.name) or owners.get(name.stem) or ()
         if len(owner) != 1 or found.keys() & owner:
-            return None
+            return predictions
         (key,) = owner
         found[key] = {**row, "id": key}
-    return found
+    return list(found.values())
 
 
 def _targets(references, space):

@@ -1,5 +1,6 @@
 """The corpus of conflicts: its cells, its shares, its seed."""
 
+import numpy as np
 import pytest
 
 from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
@@ -26,7 +27,26 @@ def test_cells_hold_what_they_are_named_after():
             assert item["transcript"] in sentences
 
 
-@pytest.mark.parametrize("agreement", [0.0, 0.7, 1.0])
+def test_the_voice_acts_its_own_emotion_and_not_that_of_the_words():
+    voices = [f"m{i}" for i in range(1, 9)]
+    items = conflict.plan_conflicts(voices, 4, BOTH, 1.5, 1).values()
+    apart = [item for item in items if item["cell"] == "mismatched"]
+    for field, differ in (("voice_emotion", True), ("word_emotion", False)):
+        loudness = {
+            emotion: np.mean(
+                [
+                    item["condition"]["loudness"]
+                    for item in apart
+                    if item[field] == emotion
+                ]
+            )
+            for emotion in ("angry", "sad")
+        }
+        # 3.3 spreads of 3.2 dB, times 1.5, where the voice is meant
+        assert (loudness["angry"] - loudness["sad"] > 10) is differ
+
+
+@pytest.mark.parametrize("agreement", [0.0, 0.33, 0.7, 1.0])
 def test_words_agree_in_the_share_that_is_asked_for(agreement):
     voices = ["f1", "f2", "m1", "m2", "m3"]
     items = conflict.plan_agreement(voices, 2, BOTH, 1.5, 1, agreement)

@@ -82,6 +82,13 @@ def test_native_outputs(tmp_path, kind, name, content, labels):
     rows = match_ids(rows, REFERENCES)
     assert [row["id"] for row in rows] == ["one", "two"]
     assert [row["label"] for row in rows] == labels
+    if kind == "funasr":
+        assert rows[0]["probabilities"] == {
+            "生气/angry": 0.2,
+            "开心/happy": 0.8,
+        }
+    if kind == "sensevoice":
+        assert [row["transcript_asr"] for row in rows] == ["so angry", "happy"]
 
 
 def test_chats_keep_the_answer_as_text(tmp_path):
@@ -93,6 +100,46 @@ def test_chats_keep_the_answer_as_text(tmp_path):
     ]
 
 
+def test_a_chat_is_of_its_first_audio_and_its_answer_is_the_assistants(
+    tmp_path,
+):
+    chat = [
+        {"role": "user", "content": [{"type": "audio", "audio": "x/a.wav"}]},
+        {"role": "assistant", "content": "Happy."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "audio", "audio": "x/prompt.wav"},
+                {"type": "text", "text": "Are you sure that it is not sad?"},
+            ],
+        },
+    ]
+    path = written(tmp_path, "a.json", [{"conversation": chat}])
+    (row,) = read_native(path, "qwen")
+    assert row == {"id": "x/a.wav", "text": "Happy."}
+
+
+def test_segments_of_one_file_are_told_apart(tmp_path):
+    lines = NKULULEKO.replace("data/b.wav,0 days", "data/a.wav,1 days")
+    rows = read_native(written(tmp_path, "a.csv", lines), "nkululeko")
+    assert [row["id"] for row in rows] == [
+        "data/a.wav:0 days",
+        "data/a.wav:1 days",
+    ]
+
+
+def test_an_id_of_the_reference_is_that_utterance(tmp_path):
+    # "a" is the id of one utterance and the file of another
+    references = {"a": {"wav": "1/x.wav"}, "y": {"wav": "2/a.wav"}}
+    assert match_ids([{"id": "a"}], references) == [{"id": "a"}]
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(FUNASR), encoding="utf-8-sig")
+    assert len(read_native(path, "funasr")) == 2
+
+
 def test_probabilities_are_kept_where_they_are_some(tmp_path):
     rows = read_native(written(tmp_path, "a.csv", NKULULEKO), "nkululeko")
     assert rows[0]["probabilities"] == {"angry": 0.25, "happy": 0.75}
@@ -100,6 +147,9 @@ def test_probabilities_are_kept_where_they_are_some(tmp_path):
     scores = NKULULEKO.replace("0.25,0.75", "-3.0,4.0")
     rows = read_native(written(tmp_path, "b.csv", scores), "nkululeko")
     assert "probabilities" not in rows[0] and "probabilities" in rows[1]
+    scores = NKULULEKO.replace("0.25,0.75", "2.0,3.0")
+    rows = read_native(written(tmp_path, "c.csv", scores), "nkululeko")
+    assert "probabilities" not in rows[0]
 
 
 def test_what_is_none_of_it_is_refused_by_name(tmp_path):
@@ -125,6 +175,7 @@ def test_oruk_bench_reads_numbers_of_its_own_classes(tmp_path):
         assert found["preds"].dtype == np.int64
     with np.load(tmp_path / "labels.npz") as found:
         assert found["labels"].tolist() == [1, 0]
+    assert json.loads((tmp_path / "ids.json").read_text()) == ["one", "two"]
     bored = {"one": {"emotion": "bored"}}
     with pytest.raises(PredictionError, match="no class for bored"):
         write_oruk_bench(bored, ["sad"], tmp_path)

@@ -498,6 +498,9 @@ def test_command_writes_evidence_and_reports(tmp_path, capsys):
     found = json.loads((out / "evidence.json").read_text())
     jsonschema.validate(found, EVIDENCE)
     assert set(found["suites"]) >= {"labels", "soft", "calibration", "fairness"}
+    lacking = {**found, "suites": {"fairness": {"attributes": {}}}}
+    with pytest.raises(jsonschema.ValidationError, match="notes"):
+        jsonschema.validate(lacking, EVIDENCE)
     assert found["suites"]["labels"]["systems"][1]["name"] == "other"
     report = (out / "report.md").read_text()
     assert "## Labels: what the figures are worth" in report

@@ -43,7 +43,7 @@ from speechbrain_c2ser.labels import LabelSpace
 SPACE = LabelSpace(toys.NAMES)
 
 
-def examine(system, suites=("robustness", "words", "reasoning"), count=60):
+def examine(system, suites=("robustness", "words", "reasoning"), count=30):
     """Every suite's result of a toy system."""
     items = toys.make_corpus(count)
     conflicts = toys.make_corpus(count, agreement=0.0, seed=1)
@@ -92,8 +92,8 @@ def test_who_is_followed_is_told(results):
         "constant": "neither",
     }  # fmt: skip
     cell = results["words"]["words"]["conflict"]["cells"]["mismatched"]
-    assert (cell["words"], cell["voice"], cell["n"]) == (1.0, 0.0, 60)
-    assert cell["words_interval"][0] > 0.9
+    assert (cell["words"], cell["voice"], cell["n"]) == (1.0, 0.0, 30)
+    assert cell["words_interval"][0] > 0.85
     assert set(results["tone"]["words"]["conflict"]["languages"]) == {
         "en",
         "zh",
@@ -107,12 +107,33 @@ def test_controls_tell_reading_from_listening(results):
     assert tone["controls"]["shuffled"]["ua"] == 0
     # 1 less the mean of a third (silence) and nothing (shuffled)
     assert tone["sensitivity"]["value"] == pytest.approx(1 - 1 / 6)
+    low, high = tone["sensitivity"]["interval"]
+    assert 0.5 < low <= 1 - 1 / 6 <= high
     read = results["words"]["words"]["controls"]["transcript_only"]
     assert (read["verdict"], read["ua"]) == ("above", 1.0)
     constant = results["constant"]["words"]
     assert constant["sensitivity"]["value"] == pytest.approx(0)
     assert "read(text" in "\n".join(constant["notes"])
     assert "## " not in words.page(tone) and "voice" in words.page(tone)
+
+
+def test_a_control_is_off_chance_only_by_all_of_its_intervals():
+    below, across, above = [0.1, 0.2], [0.2, 0.3], [0.3, 0.4]
+    for intervals, verdict in (
+        ([below, below], "below"),
+        ([below, across], "at chance"),
+        ([across, above], "at chance"),
+        ([above, above], "above"),
+    ):
+        for own in (intervals, intervals[::-1]):
+            assert words.against_chance(0.25, own) == verdict
+
+
+def test_silence_is_as_long_whoever_spoke():
+    # how long one spoke tells something of how
+    for seconds in (0.5, 3.0):
+        still = disturb(toys.make_wave("sad", "sad", seconds), "silence", "u")
+        assert len(still) == 2 * RATE and np.abs(still).max() < 0.01
 
 
 def test_voices_that_differ_widen_who_is_followed():
@@ -257,7 +278,7 @@ def test_masks_style_words_and_phrasings(results):
     tone = results["tone"]["reasoning"]
     assert tone["masks"]["mask_20"]["changed"] == 0
     assert tone["masks"]["mask_100"]["changed"] == pytest.approx(2 / 3)
-    assert tone["style"]["speed"] == {"n": 60, "accuracy": 1, "constant": 1}
+    assert tone["style"]["speed"] == {"n": 30, "accuracy": 1, "constant": 1}
     assert results["words"]["reasoning"]["style"]["pitch"]["accuracy"] == 0
     assert tone["phrasings"]["spread"] == 0 and tone["phrasings"]["same"] == 1
     assert len(tone["phrasings"]["questions"]) == len(QUESTIONS) == 8

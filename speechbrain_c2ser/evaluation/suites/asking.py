@@ -4,6 +4,7 @@ A system is any callable ``wave -> answer``; what else it can do, it has as
 methods. An error on one item is counted and named, and the rest goes on.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Protocol
@@ -11,6 +12,10 @@ from typing import Protocol
 import numpy as np
 
 AT_ONCE = 16
+# Signs of an error that are told.
+MOST_SAID = 200
+# What is kept of an answer that is a dict.
+KEPT = ("text", "label", "probabilities", "style", "content")
 
 
 class System(Protocol):
@@ -60,20 +65,32 @@ def as_row(key: str, answer: str | dict | None) -> dict:
     if answer is None:
         return {"id": key, "label": None}
     if isinstance(answer, str):
-        return {"id": key, "text": answer}
+        return {"id": key, "text": _encodable(answer)}
     if isinstance(answer, dict) and answer:
-        if answer.keys() & {"text", "label", "probabilities"}:
-            row = {"id": key, **answer}
-            if not answer.keys() & {"text", "label"}:
-                told = answer["probabilities"]
-                row["label"] = max(told, key=told.get)
+        if not answer.keys() & {"text", "label", "probabilities"}:
+            answer = {"probabilities": answer}
+        row = {"id": key, **{k: answer[k] for k in KEPT if k in answer}}
+        for field in ("text", "label"):
+            if not isinstance(row.get(field), str | None):
+                raise ValueError(
+                    f"its {field} is {type(row[field]).__name__}, no text"
+                )
+            if row.get(field):
+                row[field] = _encodable(row[field])
+        if row.get("probabilities") is None:
+            row.pop("probabilities", None)
             return row
-        told = {str(label): float(p) for label, p in answer.items()}
-        return {
-            "id": key,
-            "label": max(told, key=told.get),
-            "probabilities": told,
+        if not isinstance(row["probabilities"], dict):
+            raise ValueError("its probabilities are not label -> number")
+        told = {
+            str(label): float(p) for label, p in row["probabilities"].items()
         }
+        if not all(map(math.isfinite, told.values())):
+            raise ValueError(f"its probabilities are {told}")
+        row["probabilities"] = told
+        if not row.keys() & {"text", "label"}:
+            row["label"] = max(told, key=told.get)
+        return row
     raise ValueError(
         f"it answered {type(answer).__name__}: an answer is a text, a dict "
         "of probabilities, or a dict of text, label and probabilities"
@@ -116,7 +133,8 @@ def ask_all(
     rows, errors, batch = [], {}, []
 
     def fail(key, error):
-        errors[key] = f"{type(error).__name__}: {error}"
+        said = " ".join(str(error).split())[:MOST_SAID]
+        errors[key] = f"{type(error).__name__}: {said}"
         rows.append({"id": key, "label": None, "error": errors[key]})
 
     def finish():
@@ -132,7 +150,7 @@ def ask_all(
             try:
                 answer = ask(*given) if answers is None else answers[number]
                 rows.append(as_row(key, answer))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 fail(key, error)
         batch.clear()
 
@@ -145,6 +163,11 @@ def ask_all(
             finish()
     finish()
     return rows, errors
+
+
+def _encodable(text):
+    """A text that can be written: half of a pair of UTF-16 as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def import_system(name: str) -> System:
@@ -165,10 +188,10 @@ def import_system(name: str) -> System:
         system = import_module(module)
         for part in attribute.split("."):
             system = getattr(system, part)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the module does when it is run
         raise ValueError(
-            f"There is no system {name!r}: {error}. Give module:callable of a "
-            "module that Python finds (PYTHONPATH)."
+            f"There is no system {name!r}: {type(error).__name__}: {error}. "
+            "Give module:callable of a module that Python finds (PYTHONPATH)."
         ) from error
     if not callable(system):
         raise ValueError(f"The system {name!r} cannot be called.")

@@ -4,12 +4,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from speechbrain_c2ser.data.columns import as_id
 from speechbrain_c2ser.evaluation.predictions import some
 from speechbrain_c2ser.evaluation.readings import read_labels
 from speechbrain_c2ser.labels import LabelSpace
 
 # Rounded probabilities are probabilities; those further off are not.
 SUM_TOLERANCE = 1e-2
+# What groups utterances; a number is its digits.
+NAMES = ("speaker", "dataset", "gender", "language")
 # Marks the row of a reference that no prediction answers.
 MISSING = "missing"
 
@@ -79,8 +82,9 @@ def build_cases(
 ) -> Cases:
     """Put predictions beside their references; what cannot be used is noted.
 
-    A reference without a prediction counts as unparsed, a prediction without
-    a reference is left out, probabilities that are none are set aside.
+    A reference without a prediction counts as unparsed, and so does a label
+    outside the set; a prediction without a reference is left out;
+    probabilities that are none are set aside.
 
     Arguments
     ---------
@@ -156,9 +160,20 @@ def build_cases(
             if name is not None
         ]
     places = {name: i for i, name in enumerate(space.names)}
+    outside = [
+        row["id"]
+        for row, guess in zip(rows, guesses, strict=True)
+        if row.get("label") and guess not in places
+    ]
+    _note(
+        notes,
+        outside,
+        len(rows),
+        "predictions have a label outside the labels and count as unparsed",
+    )
     return Cases(
         space,
-        [{**references[key], "id": key} for key in kept],
+        _items(kept, references, notes),
         rows,
         np.array([places[meant[key]] for key in kept]),
         np.array([places.get(guess, len(places)) for guess in guesses]),
@@ -189,6 +204,22 @@ def main_labels(rows: list[dict], space: LabelSpace) -> list[str | None]:
                 max(row["probabilities"], key=row["probabilities"].get)
             )
     return labels
+
+
+def _items(keys, references, notes):
+    """References with their id, speakers and other groups as texts."""
+    items, unfit = [], {}
+    for key in keys:
+        item = {**references[key], "id": key}
+        for name in NAMES:
+            value = item.get(name)
+            item[name] = as_id(value)
+            if item[name] is None and isinstance(value, list | dict | bool):
+                unfit.setdefault(name, []).append(key)
+        items.append(item)
+    for name, own in unfit.items():
+        _note(notes, own, len(keys), f"utterances have a {name} that is none")
+    return items
 
 
 def _probabilities(rows, space, notes):

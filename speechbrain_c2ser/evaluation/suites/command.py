@@ -188,6 +188,8 @@ def run_options(
         own_references,
         read_references,
     )
+    from speechbrain_c2ser.evaluation.scoring import match_recordings
+    from speechbrain_c2ser.evaluation.setting_aside import apart
     from speechbrain_c2ser.evaluation.suites.cases import build_cases
     from speechbrain_c2ser.evaluation.suites.collecting import (
         CONFLICT,
@@ -212,12 +214,14 @@ def run_options(
     validation = None
     if options.validation:
         rows = read(options.validation)
-        validation = build_cases(
-            rows, own_references(rows, options.validation), space
-        )
+        own = own_references(rows, options.validation, notes)
+        validation = build_cases(rows, own, space)
+    names_of_others = apart(list(options.against), lambda path: Path(path).stem)
     others = {
-        Path(path).stem: build_cases(read(path), references, space)
-        for path in options.against
+        name: build_cases(
+            match_recordings(read(path), references), references, space
+        )
+        for name, path in zip(names_of_others, options.against, strict=True)
     }
     conflicts = {}
     if options.conflict:
@@ -262,9 +266,18 @@ def run_options(
 
 
 def ask_system(
-    options: argparse.Namespace, folder: Path
+    options: argparse.Namespace, folder: Path, notes: list[str]
 ) -> tuple[list[dict], object]:
     """Load the system that the command names, and ask it of the test set.
+
+    Arguments
+    ---------
+    options : argparse.Namespace
+        Of :func:`add_options`.
+    folder : Path
+        Gets predictions.jsonl.
+    notes : list of str
+        Gets what failed, and what was set aside.
 
     Returns
     -------
@@ -277,6 +290,7 @@ def ask_system(
         write_predictions,
     )
     from speechbrain_c2ser.evaluation.references import read_references
+    from speechbrain_c2ser.evaluation.setting_aside import repair_predictions
     from speechbrain_c2ser.evaluation.suites.asking import import_system
     from speechbrain_c2ser.evaluation.suites.collecting import ask_plain
 
@@ -300,5 +314,12 @@ def ask_system(
         )
     for key, error in errors.items():
         print(f"c2ser: {key}: {error}")
+    if errors:
+        key = next(iter(errors))
+        notes.append(
+            f"The system failed on {len(errors)} of {len(rows)} utterances, "
+            f"which count as unparsed; first {key}: {errors[key]}."
+        )
+    rows = repair_predictions(rows, "the system", notes)
     write_predictions(rows, folder / "predictions.jsonl")
     return rows, system

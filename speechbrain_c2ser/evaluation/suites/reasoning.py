@@ -148,7 +148,7 @@ def style_words(cases: Cases, notes: list[str]) -> dict | None:
         pairs = [
             (own[attribute], said.get(attribute))
             for own, said in zip(measured, told, strict=True)
-            if own.get(attribute)
+            if isinstance(own.get(attribute), str) and own[attribute]
         ]
         if pairs:
             true = [own for own, _ in pairs]

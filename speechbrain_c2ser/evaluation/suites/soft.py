@@ -4,6 +4,8 @@ import numpy as np
 from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import f1_score
 
+from speechbrain_c2ser.data.columns import as_number
+from speechbrain_c2ser.evaluation.predictions import some
 from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
 from speechbrain_c2ser.evaluation.suites.cases import Cases
 
@@ -29,14 +31,15 @@ def compute(cases: Cases) -> dict:
         one that some rater gave); raters: name -> agreement and n; notes.
     """
     size, notes = len(cases.labels), []
-    votes, unmapped = count_votes(cases)
+    votes, unmapped = count_votes(cases, notes)
     places = np.flatnonzero(votes.sum(1))
     if not len(places):
         return {
             "n": 0,
             "notes": [
                 "No utterance has votes of its raters (`votes`, `ratings`): "
-                "soft figures cannot be computed."
+                "soft figures cannot be computed.",
+                *notes,
             ],
         }
     if len(places) < len(cases):
@@ -98,10 +101,15 @@ def compute(cases: Cases) -> dict:
     return result
 
 
-def count_votes(cases: Cases) -> tuple[np.ndarray, dict]:
-    """Votes of each case [N, L], and those outside the labels, counted."""
+def count_votes(
+    cases: Cases, notes: list[str] | None = None
+) -> tuple[np.ndarray, dict]:
+    """Votes of each case [N, L], and those outside the labels, counted.
+
+    Counts that are none are left out, and told in ``notes``.
+    """
     places = {name: i for i, name in enumerate(cases.labels)}
-    votes, unmapped = np.zeros((len(cases), len(places))), {}
+    votes, unmapped, unfit = np.zeros((len(cases), len(places))), {}, []
     for number, item in enumerate(cases.items):
         given = item.get("votes")
         if not isinstance(given, dict):
@@ -110,11 +118,20 @@ def count_votes(cases: Cases) -> tuple[np.ndarray, dict]:
                 for label in labels:
                     given[label] = given.get(label, 0) + 1
         for label, count in given.items():
+            count = as_number(count)
+            if count is None or count < 0:
+                unfit.append(item["id"])
+                continue
             name = cases.space.map(label)
             if name is None:
                 unmapped[label] = unmapped.get(label, 0) + count
             else:
                 votes[number, places[name]] += count
+    if unfit and notes is not None:
+        notes.append(
+            f"{len(unfit)} votes are no counts and are left out "
+            f"({some(list(dict.fromkeys(unfit)))})."
+        )
     return votes, unmapped
 
 
@@ -228,12 +245,13 @@ def _distances(shares, told):
 
 def _ratings(item):
     """(rater or None, labels) of an item."""
-    for rating in item.get("ratings") or ():
+    ratings = item.get("ratings")
+    for rating in ratings if isinstance(ratings, list) else ():
         if isinstance(rating, str):
             yield None, [rating]
         elif isinstance(rating, dict):
             labels = rating.get("emotions") or rating.get("emotion") or []
-            if isinstance(labels, str):
+            if not isinstance(labels, list):
                 labels = [labels]
             rater = rating.get("rater")
             yield (
