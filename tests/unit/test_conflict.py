@@ -43,7 +43,7 @@ def test_the_voice_acts_its_own_emotion_and_not_that_of_the_words():
             for emotion in ("angry", "sad")
         }
         # 3.3 spreads of 3.2 dB, times 1.5, where the voice is meant
-        assert (loudness["angry"] - loudness["sad"] > 10) is differ
+        assert bool(loudness["angry"] - loudness["sad"] > 10) is differ
 
 
 @pytest.mark.parametrize("agreement", [0.0, 0.33, 0.7, 1.0])
