@@ -21,7 +21,8 @@ THINKING = re.compile(
 )
 THOUGHT_END = re.compile(rf"</(?:{THOUGHTS})>|◁/think▷", re.IGNORECASE)
 ANSWER = re.compile(
-    r"<(answer|final_answer|final|emotion|label|result|output)>(.*?)"
+    r"<(answer|final_answer|final|emotion|label|result|output|sentiment|mood"
+    r"|prediction|class|category)>(.*?)"
     r"(?:</\1>|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -66,15 +67,36 @@ LINE = re.compile(
 # Rich transcripts: <|en|><|HAPPY|><|Speech|>words, [ANGRY] words.
 TAG = re.compile(r"<\s*\|\s*([\w /]{1,30}?)\s*\|\s*>")
 BRACKET = re.compile(
-    r"^\s*[\[【]([^\[\]【】]{1,30})[\]】]|[\[【]([^\[\]【】]{1,30})[\]】]\s*$"
+    r"^\s*[\[【<]([^\[\]【】<>]{1,40})[\]】>]"
+    r"|[\[【<]([^\[\]【】<>]{1,40})[\]】>]\s*$"
+)
+KEYED = re.compile(r"\s*([^\W\d_][\w ]{1,24}?)\s*[:：=]\s*(.+)")
+# Each emotion with its verdict: "angry: no, sad: yes", "❌ angry ✅ sad".
+VERDICT = re.compile(
+    r"([^\W\d_]{2,20})[\"'*]*\s*(?::|：|=|->|→|–|-|\bis)\s*[\"'*]*"
+    r"(?:(yes|true|1(?:\.0)?|ja|是|✅|✓|✔)|(no|false|0(?:\.0)?|nein|否|❌|✗|✘))"
+    r"(?!\w|\.\d)",
+    re.IGNORECASE,
+)
+MARKED = re.compile(r"(?:([✅✓✔☑])|([❌✗✘☒]))\ufe0f?\s*\**([^\W\d_]{2,20})")
+STRUCK = re.compile(
+    r"~~[^~\n]{1,80}~~|<(s|del|strike)>.{1,80}?</\1>", re.IGNORECASE
+)
+YES = ("yes", "true", "y", "ja", "是")
+NO = ("no", "false", "n", "nein", "否")
+# Before a label in quotation marks.
+DEGREE = re.compile(
+    r"(?:(?:very|quite|slightly|somewhat|extremely|deeply|mildly|highly|sehr"
+    r"|etwas)\s+|非常|十分|有点|很)+",
+    re.IGNORECASE,
 )
 NO_EMOTION = ("emo unknown", "emo unk", "unk", "unknown")
 # At the beginning they mark a transcript, not an answer.
 LONGEST = 20000
 EVENT = re.compile(
-    r"^\s*[(\[（【*]\s*(?:laugh(?:s|ing|ter)?|chuckl\w+|giggl\w+|sigh\w*|sob\w*"
+    r"^\s*[(\[（【*<]\s*(?:laugh(?:s|ing|ter)?|chuckl\w+|giggl\w+|sigh\w*|sob\w*"
     r"|cry(?:ing)?|cries|cough\w*|gasp\w*|breath\w*|sneez\w+|applause|music"
-    r"|noise|silence|笑声?|大笑|叹气|哭声?|咳嗽|音乐|掌声)\s*[)\]）】*]\s*\S",
+    r"|noise|silence|笑声?|大笑|叹气|哭声?|咳嗽|音乐|掌声)\s*[)\]）】*>]\s*\S",
     re.IGNORECASE,
 )
 
@@ -98,7 +120,9 @@ def final_answer(text: str) -> str:
     >>> final_answer("<think>sad?</think> <answer>happy</answer>")
     'happy'
     """
-    text = THINKING.sub(" ", text)
+    text = STRUCK.sub(" ", THINKING.sub(" ", text))
+    # Escaped, and as LaTeX and careful typists write them.
+    text = re.sub(r"\\\"|''|``(?!`)(?<!```)", '"', text)
     ends = list(THOUGHT_END.finditer(text))
     if ends:
         text = text[ends[-1].end() :]
@@ -139,7 +163,7 @@ def decided(text: str, read: Callable) -> tuple[bool, str | None]:
     tags = [_plain_tag(tag) for tag in TAG.findall(text)]
     tags = [tag for tag in tags if tag in NO_EMOTION or concept_of(tag)]
     if not tags:
-        brackets = [a or b for a, b in BRACKET.findall(text)]
+        brackets = [_unkeyed(a or b) for a, b in BRACKET.findall(text)]
         tags = [t for t in map(_plain_tag, brackets) if concept_of(t)]
     if tags:
         return True, _one({read(tag) for tag in tags})
@@ -148,6 +172,9 @@ def decided(text: str, read: Callable) -> tuple[bool, str | None]:
     content = _json(text)
     if content is not None:
         return True, _in_json(content, read)
+    verdicts = _verdicts(text, read)
+    if len(verdicts) > 1:
+        return True, _one({name for name, holds in verdicts if holds})
     return False, None
 
 
@@ -198,12 +225,27 @@ def without_label_quotes(text: str, space) -> str:
         is_said = SAID.search(text[max(0, match.start() - 40) : match.start()])
         is_said = is_said or CARRIED.match(text, match.end())
         words = match[1] or match[2]
-        inside = words.strip(" .,!?。，！？")
+        inside = DEGREE.sub("", words.strip(" .,!?。，！？"))
         if is_said or space.map(inside) is None:
             return match[0]
         return f" {words} "
 
     return QUOTED.sub(bare, text)
+
+
+def _unkeyed(tag):
+    """What a tag such as "Emotion: sad" says."""
+    keyed = KEYED.fullmatch(tag)
+    return keyed[2] if keyed and _rank(keyed[1]) is not None else tag
+
+
+def _verdicts(text, read):
+    """[(label, whether it holds)] of a list that judges each emotion."""
+    judged = [(name, bool(yes)) for name, yes, _ in VERDICT.findall(text)]
+    if len(judged) < 2:
+        judged = [(name, bool(yes)) for yes, _, name in MARKED.findall(text)]
+    named = [(read(name), holds) for name, holds in judged]
+    return [(name, holds) for name, holds in named if name is not None]
 
 
 def _plain_tag(tag):
@@ -253,8 +295,7 @@ def _in_json(content, read):
         return _label(best[1], read)
     if isinstance(content, dict):
         values = [v for k, v in content.items() if _plain_key(k) not in ASIDE]
-        scores = {k: v for k, v in content.items() if _is_number(v)}
-        if scores and len(scores) == len(content):
+        if len(_scores(content)) == len(content):
             return _label(content, read)
         return _label(values, read)
     return _label(content, read)
@@ -268,7 +309,7 @@ def _named(content, depth=0):
         for key, value in content.items():
             rank = _rank(key)
             inner = list(_named(value, depth + 1))
-            if rank is not None and not inner:
+            if rank is not None and not inner and _number(value) is None:
                 yield rank + 100 * depth, value
             yield from inner
     elif isinstance(content, list):
@@ -280,10 +321,12 @@ def _label(value, read):
     if isinstance(value, str):
         return read(value)
     if isinstance(value, dict):
-        scores = {k: v for k, v in value.items() if _is_number(v)}
+        scores = _scores(value)
         if not scores:
             return _one({_label(v, read) for v in value.values()} or {None})
         most = max(scores.values())
+        if most is False:
+            return None
         best = {read(str(k)) for k, v in scores.items() if v == most}
         return _one(best)
     if isinstance(value, list | tuple):
@@ -292,5 +335,20 @@ def _label(value, read):
     return None
 
 
-def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _scores(content):
+    """Key -> number, or verdict, of the keys that have one."""
+    scores = {key: _number(value) for key, value in content.items()}
+    return {key: score for key, score in scores.items() if score is not None}
+
+
+def _number(value):
+    """A score, also as a text ("90 %"); True or False for a verdict."""
+    if isinstance(value, int | float):
+        return None if value != value else value
+    text = value.strip(" %").lower() if isinstance(value, str) else ""
+    if text in YES or text in NO:
+        return text in YES
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -17,6 +17,7 @@ from speechbrain_c2ser.chain_of_thought.answer_forms import (
 from speechbrain_c2ser.chain_of_thought.templates import FINISH
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.labels.emotion_words import CONCEPTS
+from speechbrain_c2ser.labels.space import MARKS
 
 ATTRIBUTES = ("speed", "pitch", "volume")
 CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -30,6 +31,22 @@ SINGLE_CLOSING = re.compile(r"['’](?!\w)")
 CARRIER = re.compile(
     r"\b(?:sound(?:s|ed|ing)?|seem(?:s|ed)?|feel(?:s|ing)?"
     r"|emotion(?:al state)? is)\b|听起来|情绪是|语气显得",
+    re.IGNORECASE,
+)
+
+CLAUSE = re.compile(
+    r"[.!?;:,\n。！？；：，]|\b(?:but|while|whereas|although|though|yet|aber)\b",
+    re.IGNORECASE,
+)
+WORDING = re.compile(
+    r"\b(?:words?|wording|content|text|transcript|sentence|lexical\w*|semantic\w*"
+    r"|lyrics|what is said|worte|inhalt)\b|内容|文字|字面|语义|內容|語義",
+    re.IGNORECASE,
+)
+VOICE = re.compile(
+    r"\b(?:voice|vocal\w*|tone|sounds?|speaker|emotion\w*|delivery|prosody"
+    r"|prosodic|intonation|acoustic\w*|stimme|tonfall)\b"
+    r"|语气|声音|情绪|语调|說話人|说话人|語氣|聲音|情緒|語調",
     re.IGNORECASE,
 )
 
@@ -130,15 +147,32 @@ content='so sad!', emotion='happy', language='en')
     if is_form:
         return replace(answer, content=None, emotion=emotion)
     emotion = stated(rest, read) or label_space.parse(rest, synonyms=synonyms)
-    if emotion is None and not label_space.mentions(rest, synonyms=synonyms):
+    mentions = label_space.mentions(rest, synonyms=synonyms)
+    if emotion is None and mentions:
+        # "While the words are happy, the tone is sad."
+        emotion = label_space.parse(_of_the_voice(rest), synonyms=synonyms)
+    if emotion is None and not mentions:
         # Nothing else names it: the label itself may be quoted.
         bare = without_label_quotes(text, label_space)
+        # Half a pair of marks:
+        if bare == text and label_space.map(text):
+            bare = text.strip(MARKS)
         emotion = stated(bare, read)
         if emotion is None and bare != text:
             emotion = label_space.parse(_parts(bare)[1], synonyms=synonyms)
         if emotion is not None:
             answer, _ = _parts(bare)
     return replace(answer, emotion=emotion)
+
+
+def _of_the_voice(text):
+    """A text without the clauses that judge what is said, not how."""
+    clauses = CLAUSE.split(text)
+    return ". ".join(
+        part
+        for part in clauses
+        if not WORDING.search(part) or VOICE.search(part)
+    )
 
 
 def _parts(text):

@@ -13,7 +13,8 @@ CONCEPTS = {
         "Displeasure and antagonism towards someone or something.",
         {
             "en": "angry anger angrily furious enraged mad irate hostile "
-            "angrier angriest angered outraged indignant rage fury",
+            "angrier angriest angers angered outraged indignant rage fury "
+            "fuming livid infuriated",
             "zh": "生气 愤怒 气愤 恼怒 恼火 发怒 发火 怒气 暴怒",
             "de": "wütend Wut ärgerlich Ärger zornig Zorn wutentbrannt "
             "verärgert",
@@ -26,7 +27,8 @@ CONCEPTS = {
         {
             "en": "happy happiness happily joy joyful joyous cheerful "
             "cheerfully delighted delight glad happier happiest joyfully "
-            "cheery elated merry",
+            "cheery elated merry joyfulness cheerfulness gleeful ecstatic "
+            "overjoyed",
             "zh": "高兴 开心 快乐 愉快 喜悦 欢快 欢乐 愉悦 欣喜",
             "de": "glücklich Glück fröhlich Freude freudig froh heiter",
             "emoji": "😊 😀 😃 😄 😁 🙂 🥰 ☺ 😆 😂",
@@ -37,7 +39,8 @@ CONCEPTS = {
         "Being afraid of a threat.",
         {
             "en": "fearful fear fearfully afraid scared frightened terrified "
-            "terror fright frightening scary panicked",
+            "terror fright frightening scary panicked fears fearfulness "
+            "horrified petrified",
             "zh": "害怕 恐惧 恐慌 惊恐 惧怕",
             "de": "ängstlich Angst furchtsam Furcht verängstigt",
             "emoji": "😨 😱 😰 😧",
@@ -48,7 +51,8 @@ CONCEPTS = {
         "A reaction to the unexpected.",
         {
             "en": "surprised surprise astonished astonishment amazed "
-            "amazement startled shocked shock astounded",
+            "amazement startled shocked shock astounded surprises surprising "
+            "surprisingly",
             "zh": "惊讶 惊奇 吃惊 诧异 惊异 震惊",
             "de": "überrascht Überraschung erstaunt Erstaunen verblüfft",
             "emoji": "😲 😮 😯 😳",
@@ -79,7 +83,8 @@ CONCEPTS = {
         None,
         "Revulsion at someone or something.",
         {
-            "en": "disgusted disgust revulsion repulsed disgusting disgustedly",
+            "en": "disgusted disgust revulsion repulsed disgusting disgustedly "
+            "disgusts revolted",
             "zh": "厌恶 恶心 反感 嫌弃",
             "de": "angeekelt Ekel angewidert",
             "emoji": "🤢 🤮",

@@ -25,6 +25,8 @@ AFFIRMED = re.compile(
     r"|(?:cannot|can['’]?t|could ?n['’]?t|can not|could not|does not|do not"
     r"|doesn['’]?t|don['’]?t|barely|hardly)"
     r" (?:hide|deny|conceal|suppress|mask|help(?: but)?|contain)"
+    r"|(?:never been|could(?:n['’]?t| not| hardly| scarcely) be)"
+    r"(?= (?:any )?(?:so|more|\w+ier|sadder)\b)"
     r"|nicht (?:nur|bloß|ohne)|kein(?:e[nr]?)? zweifel|ohne zweifel)\b",
     re.IGNORECASE,
 )
@@ -32,8 +34,11 @@ CUES = (
     r"not|never|no|none|neither|nor|without|hardly|barely|scarcely|cannot|cant"
     r"|dont|doesnt|isnt|wasnt|arent|n['’]t|lacks?|lacking|absence|devoid"
     r"|free (?:of|from)|far from|fails? to|failed to|anything but"
-    r"|rather than|instead of|opposed to|unlike|less|nothing|than"
+    r"|rather than|instead of|opposed to|unlike|less|nothing"
+    r"|than(?: to| of| with| by| an?)?|(?<!\ba )little|zero|opposite of"
+    r"|except(?: for)?|nobody|doubts?(?: that)?|wrong to|false to"
     r"|rul(?:es?|ed|ing) out|excludes?|denies|denied"
+    r"|alles andere als|als(?: an)?"
     r"|nicht|nichts|kein|keine|keinen|keiner|keinem|keinerlei|nie|niemals"
     r"|ohne|weder|anstatt|statt|kaum|fern von|frei von|nicht mehr"
 )
@@ -51,19 +56,24 @@ OPINION = re.compile(
     r"\b(?:thinks?|thought|believes?|find|feels?|says?|sense|hear|detect|see"
     r"|perceive|suppose|consider|expect|suggests?|indicates?|means?|impl(?:y|ies)"
     r"|seems?|appears?|sounds?|evidence|sign|signs|trace|traces|hint|hints"
-    r"|indications?|true|case|longer|denke|glaube|finde|meine|höre|anzeichen"
+    r"|indications?|true|case|longer|dass|denke|glaube|finde|meine|höre|anzeichen"
     r"|spur)\b",
     re.IGNORECASE,
 )
 NEAR, FAR = 3, 8
-LESS = re.compile(r"\bless\s+[^\W\d_]+$", re.IGNORECASE)
+LESS = re.compile(r"\b(?:less|weniger)\s+[^\W\d_]+$", re.IGNORECASE)
+RATHER_DE = re.compile(r"\b(?:eher|mehr|vielmehr)\s+[^\W\d_]+$", re.IGNORECASE)
+# They deny what stands right behind them and no later name.
+TOUCHING = ("less", "than", "little", "zero", "als")
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 CLAUSE_END = re.compile(
-    r"[.!?;:\n。！？；，]|,(?!\s+(?:or|nor|and|oder|noch)\b)"
+    r"[.!?;:\n。！？；，]|,(?!\s+(?:or|nor|and|oder|noch|dass)\b)"
 )
 AFTER_NAME = re.compile(
-    r"\s*(?:\?\s*(?:no|nope|not|nein)\b"
-    r"|(?:is|are|was|were)\s+(?:absent|missing|lacking|(?:clearly |simply )?not"
+    r"\s*(?:\?\s*(?:(?:probably|certainly|definitely|absolutely)\s+)?"
+    r"(?:no|nope|not|nein)\b"
+    r"|(?:is|are|was|were)\s+(?:absent|missing|lacking|wrong|false"
+    r"|(?:clearly |simply )?not"
     r"(?!\s+(?:only|just))|ruled out|excluded|out of the question)"
     r"|(?:is|was|are|were)n['’]t\b|can be (?:ruled out|excluded)"
     r"|(?:ist|klingt|wirkt|scheint)\s+(?:[^\W\d_]+\s+)?nicht\b"
@@ -74,16 +84,17 @@ AFTER_NAME = re.compile(
 # Chinese: the denial, then words that may stand between it and the name.
 AFFIRMED_ZH = re.compile(
     "不仅仅|不仅|不但|不只|不光|不单|不禁|不由得|不由|不得不|不愧|不如说|不妨"
-    "|无疑|毫无疑问|掩饰不住|忍不住|抑制不住|止不住|难掩|禁不住"
+    "|无疑|毫无疑问|掩饰不住|忍不住|抑制不住|止不住|难掩|禁不住|掩不住|藏不住"
+    "|难以(?:掩饰|抑制|掩盖|隐藏)"
 )
 CUE_ZH = re.compile(
-    "并非|绝非|毫无|没有|缺乏|缺少|排除|与其说|而非|不再|无法|谈不上|算不上"
+    "并非|绝非|毫无|没有|缺乏|缺少|排除|与其说|而非|不再|无法|[谈算说称]不上|难以|难称"
     "|看不出|听不出|感觉不到|感受不到|不|没|未|别|无|非"
 )
 BETWEEN_ZH = re.compile(
     "(?:是|太|很|那么|这么|怎么|再|觉得|感到|感觉|感受|显得|任何|什么|出|到|有|的|一点"
     "|一丝|丝毫|特别|非常|十分|真的|真正|完全|在|他|她|它|这|那|说话人|说话者|讲话者|听"
-    "|起来|像|会|能|认为|以为|表现|表达|表示|流露|明显|所谓|情绪|情感|语气|声音|带|因为)*"
+    "|起来|像|会|可能|能|说|[算称](?:得上)?|认为|以为|表现|表达|表示|流露|明显|所谓|情绪|情感|语气|声音|带|因为)*"
 )
 AFTER_NAME_ZH = re.compile("不起来|的?(?:情绪|成分)?(?:并)?不(?:明显|存在)")
 
@@ -157,6 +168,8 @@ def _share(verdicts, group):
 def _link(gap):
     """How a list goes on between two names: "word", "sign" or None."""
     gap = FILLERS.sub("", gap, count=1)
+    if gap == "/":  # "no anger/fear", and not "not angry / happy"
+        return "word"
     matched = LIST.fullmatch(gap)
     if matched and (matched["word"] or matched["sign"] == "、"):
         return "word"
@@ -173,12 +186,13 @@ def _denied_itself(text, start, end, last):
     if AFTER_NAME.match(after):
         return True
     before = text[max(last, start - BEFORE) : start]
-    return _odd(before, text[max(0, last - BEFORE) : last])
+    # The name itself tells "never been angry" from "never been angrier".
+    affirmed = AFFIRMED.sub(lambda m: " " * len(m[0]), before + text[start:end])
+    return _odd(affirmed[: len(before)], text[max(0, last - BEFORE) : last])
 
 
 def _odd(before, earlier):
     """Whether an odd number of denials of this clause reaches its end."""
-    before = AFFIRMED.sub(lambda m: " " * len(m[0]), before)
     for limit in (CLAUSE_END, TURNED):
         ends = [match.end() for match in limit.finditer(before)]
         if ends:
@@ -187,10 +201,13 @@ def _odd(before, earlier):
     for cue in CUE.finditer(before):
         between = before[cue.end() :]
         words = len(WORD.findall(between))
+        kind = cue[0].lower().split()[0]
         # "more sad than angry" denies the second, "less sad than angry" not.
-        if cue[0].lower() == "than" and LESS.search(earlier):
+        if kind in ("than", "als") and LESS.search(earlier):
             continue
-        if cue[0].lower() in ("less", "than") and words:
+        if kind == "als" and not RATHER_DE.search(earlier):
+            continue
+        if kind in TOUCHING and words:
             continue
         count += words <= (FAR if OPINION.search(between) else NEAR)
     return bool(count % 2)
