@@ -369,3 +369,17 @@ def test_four_bits_need_cuda(tiny_llm):
 def test_lora_on_a_trained_base_is_refused(tiny_llm):
     with pytest.raises(ValueError, match="freeze: True"):
         LanguageModel(tiny_llm, lora={}, freeze=False)
+
+
+def test_a_generation_never_copies_the_projection(build_model, clips):
+    """For a slice of the states torch copies [V, D] for every item: of a
+    real vocabulary 270 MB each."""
+    model = build_model()
+    head = model.language_model.model.get_output_embeddings()
+    seen = []
+    head.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0].is_contiguous())
+    )
+    speech = model.listen(*clips)
+    model.generate(speech, ["What?"] * 3, max_new_tokens=2)
+    assert len(seen) == 2 and all(seen)

@@ -114,6 +114,11 @@ class LanguageModel(torch.nn.Module):
         self.model = load_model(
             self.source, dtype, quantize, device, pretrained
         )
+        # The first step of a generation projects a slice of the states, and
+        # for a slice torch copies the projection [V, D] once for each item.
+        self.model.get_output_embeddings().register_forward_pre_hook(
+            _contiguous
+        )
         # Sampling defaults of chat models must not leak into our decoding.
         self.model.generation_config = GenerationConfig()
         rows = self.model.get_input_embeddings().weight.shape[0]
@@ -411,3 +416,7 @@ class LanguageModel(torch.nn.Module):
             cap = config.final_logit_softcapping
             logits = torch.tanh(logits / cap) * cap
         return logits
+
+
+def _contiguous(module, inputs):
+    return tuple(x.contiguous() for x in inputs)
