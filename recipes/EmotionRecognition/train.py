@@ -135,6 +135,10 @@ def check_settings(hparams):
                 "Augmented waveforms have no kept features: set feature_folder "
                 "or augmentation to null."
             )
+    if model.text_encoder is not None and hparams["mixup"]:
+        raise ValueError(
+            "Two recordings mixed have the words of neither: set mixup to null."
+        )
     framed = [n for n, h in model.heads.heads.items() if h.needs_frames]
     if framed and hparams["mixup"]:
         raise ValueError(

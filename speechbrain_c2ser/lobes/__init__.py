@@ -12,12 +12,14 @@ from typing import Any
 # Public name -> its file below this folder: the closed list of what the yaml
 # of a model folder may build.
 PUBLIC = {
+    "AnchorHead": "heads.contrast",
     "AttentiveStatistics": "classifier.poolings",
     "Block": "block",
     "CategoryHead": "heads.category",
     "ConnectorTransformer": "speech_llm.connectors",
     "ConcatFusion": "classifier.fusion",
     "ContextualPerception": "speech_llm.perception",
+    "ContrastHead": "heads.contrast",
     "CrossAttentionFusion": "classifier.fusion",
     "DimensionHead": "heads.dimension",
     "Downsampler": "speech_llm.connectors",
@@ -40,6 +42,8 @@ PUBLIC = {
     "Mixup": "augmentation",
     "MultiHead": "heads.multi_head",
     "MultiLabelHead": "heads.multi_label",
+    "PairedHead": "heads.contrast",
+    "RankContrastHead": "heads.contrast",
     "SelfSupervisedEncoder": "encoders.self_supervised",
     "SpecAugment": "augmentation",
     "SpeechEmotionLLM": "speech_llm.speech_emotion_llm",

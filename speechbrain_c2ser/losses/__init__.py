@@ -4,6 +4,13 @@ from speechbrain_c2ser.losses.contrast import (
     PairLoss,
     gather_rows,
     gather_targets,
+    supervised_contrast,
+)
+from speechbrain_c2ser.losses.embeddings import (
+    anchor_loss,
+    info_nce,
+    margin_loss,
+    rank_contrast_loss,
 )
 from speechbrain_c2ser.losses.labels import (
     distillation_loss,
@@ -19,6 +26,7 @@ from speechbrain_c2ser.losses.regression import (
 
 __all__ = [
     "PairLoss",
+    "anchor_loss",
     "concordance_loss",
     "data2vec_loss",
     "distillation_loss",
@@ -26,6 +34,10 @@ __all__ = [
     "gather_rows",
     "gather_targets",
     "hidden_state_loss",
+    "info_nce",
+    "margin_loss",
+    "rank_contrast_loss",
     "rank_loss",
     "soft_label_loss",
+    "supervised_contrast",
 ]

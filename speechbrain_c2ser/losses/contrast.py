@@ -66,22 +66,10 @@ class PairLoss(nn.Module):
             vectors, labels = gather_rows(vectors, labels)
         labelled = labels >= 0
         rows, labels = vectors[labelled], labels[labelled]
-        same = labels.unsqueeze(0) == labels.unsqueeze(1)
-        same.fill_diagonal_(False)
-        positives = same.sum(1)
-        counted = positives > 0
-        if not counted.any():
+        if len(labels.unique()) == len(labels):
             self._warn_once(len(labels))
             return vectors.sum() * 0.0
-        rows = F.normalize(rows, dim=-1)
-        # bf16 has too few digits for cosines close to 1
-        with torch.autocast(rows.device.type, enabled=False):
-            logits = rows @ rows.t() / self.temperature
-        itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-        log_probs = logits.masked_fill(itself, float("-inf")).log_softmax(1)
-        # -inf on the diagonal times a zero target would be NaN
-        cross = -log_probs.masked_fill(~same, 0.0).sum(1)
-        return (cross[counted] / positives[counted]).mean()
+        return supervised_contrast(rows, labels, self.temperature)
 
     def _warn_once(self, labelled):
         if not self._warned:
@@ -92,6 +80,49 @@ class PairLoss(nn.Module):
                 labelled,
             )
             self._warned = True
+
+
+def supervised_contrast(
+    vectors: torch.Tensor, labels: torch.Tensor, temperature: float = 0.1
+) -> torch.Tensor:
+    """SupCon (Khosla et al. 2020) of labelled items of one process.
+
+    Arguments
+    ---------
+    vectors : torch.Tensor
+        [N, D], of any length.
+    labels : torch.Tensor
+        Class indices [N].
+    temperature : float
+        Divides the cosines.
+
+    Returns
+    -------
+    torch.Tensor
+        Scalar: mean over the items that have a positive; a zero with a
+        gradient when none has.
+
+    Example
+    -------
+    >>> supervised_contrast(torch.eye(3), torch.tensor([0, 0, 1]), 1.0)
+    tensor(0.6931)
+    """
+    vectors = vectors.float()
+    same = labels.unsqueeze(0) == labels.unsqueeze(1)
+    same.fill_diagonal_(False)
+    positives = same.sum(1)
+    counted = positives > 0
+    if not counted.any():
+        return vectors.sum() * 0.0
+    rows = F.normalize(vectors, dim=-1)
+    # bf16 has too few digits for cosines close to 1
+    with torch.autocast(rows.device.type, enabled=False):
+        logits = rows @ rows.t() / temperature
+    itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    log_probs = logits.masked_fill(itself, float("-inf")).log_softmax(1)
+    # -inf on the diagonal times a zero target would be NaN
+    cross = -log_probs.masked_fill(~same, 0.0).sum(1)
+    return (cross[counted] / positives[counted]).mean()
 
 
 def gather_rows(

@@ -249,7 +249,7 @@ def test_words_beside_the_voice(
     for split in ("train", "valid", "test"):
         rows = read_manifest(corpus / f"{split}.json")
         for number, row in enumerate(rows.values()):
-            row["transcript"] = words[row["emotion"]] if number % 5 else ""
+            row["transcript"] = words[row["emotion"]] if number != 7 else ""
         write_manifest(rows, tmp_path / f"{split}.json")
     encoder = f"{{text_encoder: {{source: {text_folder('bert')}}}}}"
     overlay = HPARAMS / "text" / f"{name}.yaml"
@@ -275,8 +275,44 @@ def test_words_beside_the_voice(
     assert model.fusion is not None
     if name == "concat":
         encoder = encoder.replace("}}", ", drop: 0.0}}")
-        with pytest.raises(ValueError, match="no 'transcript', which the text"):
+        with pytest.raises(ValueError, match="1 of 16 .*no 'transcript'"):
             run("strict")
+        assert not (tmp_path / "strict" / "features").exists()
+        rows = read_manifest(tmp_path / "train.json")
+        rows = {key: r for key, r in rows.items() if r["transcript"]}
+        write_manifest(rows, tmp_path / "train.json")
+        run("strict", valid_manifest="null", test_manifest="null")
+
+
+@pytest.mark.parametrize(
+    "base, name, figure",
+    [
+        ("probe", "supervised", "valid_contrast_neighbour_ua"),
+        ("from_scratch", "margin", "valid_contrast_neighbour_ua"),
+        ("probe", "anchors", "valid_ua"),
+        ("probe", "ranks", "valid_ranks_rank_correlation"),
+        ("probe", "voice_and_words", "valid_pairs_words_found"),
+    ],
+)
+def test_contrast(
+    base, name, figure, recipe, corpus, sources, text_folder, tmp_path
+):
+    for split in ("train", "valid", "test"):
+        rows = read_manifest(corpus / f"{split}.json")
+        for number, row in enumerate(rows.values()):
+            row["transcript"] = f"oh {row['emotion']}"
+            row["vad"] = [number / len(rows), number % 3 / 2, 0.5]
+        write_manifest(rows, tmp_path / f"{split}.json")
+    overlay = HPARAMS / "contrast" / f"{name}.yaml"
+    argv = [*arguments(base, overlay, sources), "--batch_size=5", "--debug"]
+    if name == "voice_and_words":
+        source = text_folder("bert")
+        argv.append(f"--model={{text_encoder: {{source: {source}}}}}")
+    argv += options(tmp_path, tmp_path / "out")
+    found = recipe("train").train(*load_experiment(argv))
+    assert figure in found["valid"]
+    rows = read_predictions(tmp_path / "out" / "predictions.jsonl")
+    assert len(rows) == len(read_manifest(tmp_path / "test.json"))
 
 
 def test_several_manifests_are_one_training_set(recipe, corpus, tmp_path):

@@ -17,6 +17,7 @@ from speechbrain_c2ser.lobes import (
     EmotionClassifier,
     FrameHead,
     GateFusion,
+    LayerMix,
     LogMel,
     MaskedMean,
     MultiHead,
@@ -107,6 +108,14 @@ def test_classifier_alone_as_in_a_batch_and_from_what_is_kept(
     torch.testing.assert_close(other[1:], together[1:], atol=1e-5, rtol=0)
 
 
+def test_means_of_layers_are_not_enough_for_a_fusion(text_folder):
+    model = classifier(text_folder("bert"))
+    model.layer_mix = LayerMix(1)
+    assert model.cached_kind == "layers"
+    model.text_encoder = model.fusion = None
+    assert model.cached_kind == "layer_means"
+
+
 @pytest.mark.parametrize("name", FUSIONS)
 def test_voice_and_words_both_learn(name):
     fuse = fusion_of(name)
@@ -138,12 +147,13 @@ def test_words_are_dropped_in_training_alone(text_folder):
     encoder = TextEncoder(text_folder("bert"), 8, drop=0.5)
     torch.nn.init.ones_(encoder.absent)
     many = ROWS * 100
-    words = encoder.train().read(many)
+    words = encoder.lose_some(encoder.train().read(many))
     lost = (words.frames[:, 0] == 1).all(-1)
     assert 0.4 < lost.float().mean() < 0.6
     assert (words.lengths[lost] == 1).all()
     assert not words.frames[lost, 1:].any()
-    assert not (encoder.eval().read(many).frames[:, 0] == 1).all(-1).any()
+    words = encoder.eval().lose_some(encoder.read(many))
+    assert not (words.frames[:, 0] == 1).all(-1).any()
     assert encoder.absent.requires_grad and encoder.project.weight.requires_grad
     assert not any(p.requires_grad for p in encoder.model.parameters())
     assert not encoder.train().model.training
@@ -185,9 +195,9 @@ def test_what_cannot_go_together_is_refused(text_folder, tmp_path):
     text = TextEncoder(text_folder("bert"), 8)
     heads = MultiHead({"emotion": CategoryHead(12, ["angry", "sad"])})
     parts = (LogMel(n_mels=MELS), heads, MaskedMean(12))
-    with pytest.raises(ValueError, match="text_encoder without a fusion"):
+    with pytest.raises(ValueError, match="neither a fusion nor a head"):
         EmotionClassifier(*parts, text_encoder=text)
-    with pytest.raises(ValueError, match="fusion without a text_encoder"):
+    with pytest.raises(ValueError, match="has no text_encoder"):
         EmotionClassifier(*parts, fusion=fusion_of("gate"))
     both = {"text_encoder": text, "fusion": fusion_of("queries")}
     framed = MultiHead({"frames": FrameHead(12, ["sad", "neutral"], 100.0)})

@@ -9,6 +9,10 @@ from speechbrain_c2ser.evaluation.metrics.diarization import (
 from speechbrain_c2ser.evaluation.metrics.multi_label import (
     multi_label_metrics,
 )
+from speechbrain_c2ser.evaluation.metrics.neighbours import (
+    pair_metrics,
+    vector_metrics,
+)
 from speechbrain_c2ser.evaluation.metrics.numbers import (
     dimension_metrics,
     track_metrics,
@@ -29,6 +33,8 @@ SCORES = {
         truths, [record["segments"] for record in records], durations
     ),
     "tracks": lambda truths, records, _: track_metrics(truths, records),
+    "vector": lambda truths, records, _: vector_metrics(truths, records),
+    "voice": lambda truths, records, _: pair_metrics(records),
 }
 
 
@@ -44,7 +50,8 @@ def record_metrics(
     records : sequence of dict
         Of the head: with ``probabilities`` (one label of several), ``each``
         (any number of labels), ``values`` (numbers), ``segments`` (labels over
-        time) or ``tracks`` (numbers over time).
+        time), ``tracks`` (numbers over time), ``vector`` (a place among
+        others) or ``voice`` and ``words`` (of two streams).
     durations : sequence of float
         Of the recordings (s).
 

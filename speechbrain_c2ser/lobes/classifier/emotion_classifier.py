@@ -10,6 +10,7 @@ from speechbrain_c2ser.lobes.classifier.poolings import (
     UtteranceTokens,
 )
 from speechbrain_c2ser.lobes.encoders.features import SpeechFeatures
+from speechbrain_c2ser.lobes.padding import masked_mean
 
 
 @remember_arguments
@@ -162,7 +163,7 @@ class EmotionClassifier(nn.Module):
         torch.Tensor
             [B, C].
         """
-        return self._pool(features, rows)[0]
+        return self._pool(features, rows)[0][0]
 
     def classify(self, features, rows=None):
         """Every head's output for an encoder's features.
@@ -179,24 +180,31 @@ class EmotionClassifier(nn.Module):
         dict
             Head's name → output.
         """
-        return self.heads(*self._pool(features, rows))
+        pooled, streams = self._pool(features, rows)
+        return self.heads(*pooled, streams)
 
     def _pool(self, features, rows=None):
-        """Utterance vectors, and the frames and lengths they are of."""
+        """(Utterance vectors, the frames and lengths they are of), streams."""
         frames, lengths, tokens, layers = features
         if self.layer_mix is not None:
             frames = self.layer_mix(layers)
         if self.frame_network is not None:
             frames, lengths = self.frame_network(frames, lengths)
-        if self.fusion is not None:
+        streams = None
+        if self.text_encoder is not None:
             words = self.text_encoder.read(rows or [{}] * len(frames))
+            if self.heads.needs_words:
+                voice = masked_mean(frames, lengths)
+                streams = voice, masked_mean(words.frames, words.lengths)
+            words = self.text_encoder.lose_some(words)
+        if self.fusion is not None:
             frames, lengths = self.fusion(
                 frames, lengths, words.frames, words.lengths
             )
         vector = self.pooling(frames, lengths, tokens)
         if self.vector_network is not None:
             vector = self.vector_network(vector)
-        return vector, frames, lengths
+        return (vector, frames, lengths), streams
 
     def predict(self, wavs, wav_lens=None, rows=None, temperature=1.0):
         """Every head's probabilities or values for waveforms.
@@ -238,7 +246,7 @@ class EmotionClassifier(nn.Module):
             return "frames"
         averaged = (
             self.frame_network is None
-            and self.fusion is None
+            and self.text_encoder is None
             and not self.layer_mix.normalize
             and isinstance(self.pooling, MaskedMean)
             and not self.heads.needs_frames
@@ -304,14 +312,19 @@ class EmotionClassifier(nn.Module):
 
 def _check_fusion(text_encoder, fusion, pooling, heads):
     """Refuse a text encoder or a fusion that would have no effect."""
-    if (text_encoder is None) != (fusion is None):
-        given, other = "text_encoder", "fusion"
-        if text_encoder is None:
-            given, other = other, given
-        raise ValueError(f"There is a {given} without a {other}: give both.")
-    if fusion is None:
+    if text_encoder is None and (fusion is not None or heads.needs_words):
+        raise ValueError(
+            "A fusion, or a head over voice and words, has no text_encoder to "
+            "read the words: give one."
+        )
+    if text_encoder is None:
         return
-    if isinstance(pooling, UtteranceTokens):
+    if fusion is None and not heads.needs_words:
+        raise ValueError(
+            "There is a text_encoder, and neither a fusion nor a head (such "
+            "as PairedHead) that takes its words: give one."
+        )
+    if isinstance(pooling, UtteranceTokens) and fusion is not None:
         raise ValueError(
             "UtteranceTokens pools the speech encoder's tokens, so a fusion "
             "with words has no effect: pool frames, as with MaskedMean."

@@ -167,12 +167,6 @@ class TextEncoder(nn.Module):
         self.check(rows)
         device = self.absent.device
         texts = [self._words(row) for row in rows]
-        if self.training and self.drop:
-            lost = (torch.rand(len(texts)) < self.drop).tolist()
-            texts = [
-                "" if gone else text
-                for gone, text in zip(lost, texts, strict=True)
-            ]
         tokens = self._tokens(texts)
         given = [i for i, own in enumerate(tokens) if own]
         lengths = torch.ones(len(rows), dtype=torch.long, device=device)
@@ -184,6 +178,31 @@ class TextEncoder(nn.Module):
             # The one learned frame, unless there are words.
             frames = F.pad(frames, (0, 0, 0, encoded.shape[1] - 1))
             frames = frames.index_copy(0, places, encoded)
+        return SpeechFeatures(frames, lengths)
+
+    def lose_some(self, words: SpeechFeatures) -> SpeechFeatures:
+        """In training takes the words of some items away.
+
+        Arguments
+        ---------
+        words : SpeechFeatures
+            Of :meth:`read`.
+
+        Returns
+        -------
+        SpeechFeatures
+            Some of them one learned frame; in eval as they were.
+        """
+        if not (self.training and self.drop):
+            return words
+        lost = torch.rand(len(words.frames)) < self.drop
+        lost = lost.to(words.frames.device)
+        nothing = F.pad(
+            self.absent.expand(len(lost), 1, -1),
+            (0, 0, 0, words.frames.shape[1] - 1),
+        )
+        frames = torch.where(lost.view(-1, 1, 1), nothing, words.frames)
+        lengths = words.lengths.masked_fill(lost, 1)
         return SpeechFeatures(frames, lengths)
 
     def save_config(self, folder: str | Path) -> None:

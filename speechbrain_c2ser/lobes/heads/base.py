@@ -32,6 +32,7 @@ class Head(nn.Module):
     """
 
     needs_frames = False  # whether its forward takes frames
+    needs_words = False  # whether its forward takes voice and words instead
     decides = False  # whether its record has a label and probabilities
     training_only: tuple[str, ...] = ()
 

@@ -64,6 +64,11 @@ class MultiHead(nn.Module):
         """Whether any head takes frames."""
         return any(head.needs_frames for head in self.heads.values())
 
+    @property
+    def needs_words(self) -> bool:
+        """Whether any head takes voice and words."""
+        return any(head.needs_words for head in self.heads.values())
+
     def fit(self, rows: Sequence[dict]) -> None:
         """Lets each head take what its loss needs from the training rows.
 
@@ -97,6 +102,7 @@ class MultiHead(nn.Module):
         vector: torch.Tensor,
         frames: torch.Tensor | None = None,
         lengths: torch.Tensor | None = None,
+        streams: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """Every head's output.
 
@@ -108,13 +114,21 @@ class MultiHead(nn.Module):
             [B, T, C], for heads over frames.
         lengths : torch.Tensor | None
             Valid frames [B].
+        streams : tuple of torch.Tensor | None
+            Means of the voice [B, C] and the words [B, W], for heads over
+            both.
 
         Returns
         -------
         dict
             Name → output, before softmax or sigmoid.
         """
-        return {n: h(vector, frames, lengths) for n, h in self.heads.items()}
+        return {
+            name: head(*streams)
+            if head.needs_words and streams
+            else head(vector, frames, lengths)
+            for name, head in self.heads.items()
+        }
 
     def targets(self, rows: Sequence[dict]) -> dict[str, torch.Tensor]:
         """Name → targets of manifest rows, missing ones marked."""
