@@ -9,6 +9,7 @@ from speechbrain_c2ser.checkpoints.classifier_folder import (
     save_classifier,
 )
 from speechbrain_c2ser.evaluation.head_results import HeadResults
+from speechbrain_c2ser.evaluation.metrics.neighbours import vector_metrics
 from speechbrain_c2ser.lobes import (
     AnchorHead,
     ContrastHead,
@@ -104,6 +105,7 @@ def test_losses_against_slow_references():
     vectors, anchors = torch.randn(7, 5), torch.randn(3, 5)
     labels = torch.tensor([0, 1, 0, 2, 1, 0, 1])
     values = torch.rand(7, 2)
+    values[3] = values[1]
     plain = [vectors.numpy(), labels.tolist()]
     near = pytest.approx
     found = supervised_contrast(vectors, labels)
@@ -120,11 +122,12 @@ def test_losses_against_slow_references():
     found = rank_contrast_loss(vectors, values, 0.4)
     slow = slow_ranks(vectors.numpy(), values.double().numpy(), 0.4)
     assert found.item() == near(slow, rel=1e-5)
-    first, second = unit(vectors), unit(vectors.flip(0))
+    others = torch.randn(7, 5)
+    first, second = unit(vectors), unit(others)
     scores = first @ second.T / 0.1
     there = -np.log(np.exp(scores.diagonal()) / np.exp(scores).sum(1))
     back = -np.log(np.exp(scores.diagonal()) / np.exp(scores).sum(0))
-    found = info_nce(vectors, vectors.flip(0), 0.1)
+    found = info_nce(vectors, others, 0.1)
     assert found.item() == near((there.mean() + back.mean()) / 2, rel=1e-5)
 
 
@@ -239,6 +242,10 @@ def test_records_and_figures():
     ) == pytest.approx(1)
     vector = np.array(line["heads"]["contrast"]["vector"])
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+    # Nobody is one's own neighbour.
+    records = [{"vector": [1.0, x]} for x in (0.0, 0.1, 5.0, 5.1)]
+    truths = [{"sad": 1}, {"angry": 1}] * 2
+    assert vector_metrics(truths, records) == {"neighbour_ua": 0.0}
     # A perfect head has perfect figures.
     vad = torch.tensor([row["vad"][:2] for row in ROWS])
     flat = torch.nn.functional.pad(vad, (0, 2))

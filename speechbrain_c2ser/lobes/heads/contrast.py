@@ -97,8 +97,7 @@ class ContrastHead(CategoryHead):
         vectors, shares = _of_all_ranks(output, targets)
         # A mixture of two labels (mixup) has none.
         most, labels = shares.nan_to_num(0.0).max(-1)
-        alone = (shares == most.unsqueeze(-1)).sum(-1) == 1
-        known = alone & (most > 0.5)
+        known = most > 0.5
         return vectors[known], labels[known]
 
     def predict(self, output: torch.Tensor) -> torch.Tensor:
