@@ -14,6 +14,7 @@ import soundfile
 from speechbrain_c2ser.audio.errors import AudioError
 from speechbrain_c2ser.audio.ffmpeg import ffmpeg_blocks, find_ffmpeg
 from speechbrain_c2ser.audio.formats import HEAD, MP3, recognise, remedy
+from speechbrain_c2ser.audio.long_wav import as_rf64
 from speechbrain_c2ser.audio.mpeg import length_is_known, without_length
 from speechbrain_c2ser.audio.unfinished import PatchedFile, size_patches
 
@@ -48,6 +49,8 @@ class Decoder:
         ``(first, block) -> iterator over float32 [n, channels]``.
     name : str
         What messages call it.
+    consumed : callable | None
+        ``() -> share of the file's bytes that was read``, from 0 to 1.
     """
 
     def __init__(
@@ -58,10 +61,12 @@ class Decoder:
         seekable: bool,
         read: Callable,
         name: str,
+        consumed: Callable[[], float] | None = None,
     ):
         self.rate, self.channels, self.frames = rate, channels, frames
         self.seekable = seekable and frames is not None
         self._read, self._name = read, name
+        self.consumed = consumed
 
     def reaches_its_end(self) -> bool:
         """Whether the last frame that the header tells of is there.
@@ -186,6 +191,8 @@ def _open(path, name):
 
 
 def _by_libsndfile(file, size, found, name):
+    file = as_rf64(file, size) or file
+    size = file.seek(0, os.SEEK_END)
     patches = size_patches(file, size)
     if patches:
         file = PatchedFile(file, patches)
@@ -216,7 +223,11 @@ def _by_libsndfile(file, size, found, name):
         raise AudioError(f"{name} has {channels} channels.")
     if not counted or not 0 <= frames < 1 << 40:
         frames = None
-    return Decoder(rate, channels, frames, seekable, read, name)
+
+    def consumed():
+        return min(1.0, file.tell() / size)
+
+    return Decoder(rate, channels, frames, seekable, read, name, consumed)
 
 
 class _Nameless:

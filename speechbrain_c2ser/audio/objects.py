@@ -1,18 +1,24 @@
 """Recordings from Python objects: a path, samples, a row of a data set."""
 
 import io
+import math
 import numbers
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from speechbrain_c2ser.audio.errors import AudioError
 from speechbrain_c2ser.audio.formats import recognise
-from speechbrain_c2ser.audio.reading import audio_seconds, read_audio
+from speechbrain_c2ser.audio.reading import (
+    audio_seconds,
+    read_audio,
+    told_seconds,
+)
+from speechbrain_c2ser.audio.streaming import AudioStream
 from speechbrain_c2ser.audio.waveform import as_waveform
 
 RATES = ("sampling_rate", "sample_rate", "sr", "rate")
@@ -32,16 +38,32 @@ class Recording:
     ---------
     name : str
         Its path, or what else tells it from others.
-    seconds : float
-        Its true length.
+    told : float | None
+        Its true length (s); None where only decoding all of it tells that.
+    measure : callable
+        ``() -> true length`` (s), by decoding where it must be.
     read : callable
         ``(start, stop) -> waveform [T] at 16 kHz``; seconds, or None for the
         start or the end.
+    stream : callable | None
+        ``(start, stop) -> AudioStream``, which decodes once from start to
+        stop; None for samples in memory.
     """
 
     name: str
-    seconds: float
-    read: Callable[[float | None, float | None], torch.Tensor]
+    told: float | None
+    measure: Callable[[], float] = field(repr=False)
+    read: Callable[[float | None, float | None], torch.Tensor] = field(
+        repr=False
+    )
+    stream: Callable[[float, float | None], AudioStream] | None = field(
+        default=None, repr=False
+    )
+
+    @property
+    def seconds(self) -> float:
+        """Its true length."""
+        return self.measure() if self.told is None else self.told
 
 
 def open_recording(audio: object, name: str = "The audio") -> Recording:
@@ -54,7 +76,8 @@ def open_recording(audio: object, name: str = "The audio") -> Recording:
         ``(rate, samples)``; a dictionary with ``array`` and
         ``sampling_rate``, with ``bytes`` or with ``path`` (a Hugging Face
         audio column), perhaps below ``audio``, or with ``wav``, ``start``
-        and ``stop`` (a row of a manifest); bytes of an audio file; an open
+        and ``stop`` (a row of a manifest), and perhaps ``channel`` (the one
+        to take, from 0; else their mean); bytes of an audio file; an open
         binary file; or torchcodec's AudioDecoder. Samples are as in
         :func:`~speechbrain_c2ser.audio.as_waveform`.
     name : str
@@ -176,34 +199,44 @@ def name_of(audio: object, number: int) -> str:
     return f"recording {number}"
 
 
-def _from_file(path):
+def _from_file(path, channel=None):
+    return _of_file(path, f"The audio file {path}", path, channel)
+
+
+def _of_file(file, called, name, channel):
+    """Of a path or an open file, which errors call as they are told."""
     return Recording(
-        path,
-        audio_seconds(path),
-        lambda start, stop: read_audio(path, start, stop),
+        name,
+        told_seconds(file, called, channel),
+        lambda: audio_seconds(file, called),
+        lambda start, stop: read_audio(
+            file, start, stop, channel=channel, name=called
+        ),
+        lambda start, stop: AudioStream(file, start, stop, channel, called),
     )
 
 
-def _from_samples(samples, rate, name):
-    wave = as_waveform(samples, rate, name=name)
+def _from_samples(samples, rate, name, channel=None):
+    wave = as_waveform(samples, rate, name=name, channel=channel)
 
     def read(start, stop):
         first = 0 if start is None else round(start * 16000)
         last = len(wave) if stop is None else round(stop * 16000)
         return wave[first:last]
 
-    return Recording(name, len(wave) / 16000, read)
+    seconds = len(wave) / 16000
+    return Recording(name, seconds, lambda: seconds, read)
 
 
-def _from_bytes(content, name):
+def _from_bytes(content, name, channel=None):
     if len(content) < 4096 and recognise(content) is None:
         # A name, as os.fsencode gives it?
         if b"\0" not in content and os.path.exists(content):
-            return _from_file(os.fsdecode(content))
-    return _from_open_file(io.BytesIO(content), name)
+            return _from_file(os.fsdecode(content), channel)
+    return _from_open_file(io.BytesIO(content), name, channel)
 
 
-def _from_open_file(file, name):
+def _from_open_file(file, name, channel=None):
     if isinstance(file, io.TextIOBase):
         raise AudioError(f"{name} is open as text: open it with 'rb'.")
     seekable = getattr(file, "seekable", None)
@@ -211,15 +244,11 @@ def _from_open_file(file, name):
         copy = tempfile.TemporaryFile()  # gone with its last reader
         shutil.copyfileobj(file, copy)
         file = copy
-    return Recording(
-        name,
-        audio_seconds(file, name),
-        lambda start, stop: read_audio(file, start, stop, name=name),
-    )
+    return _of_file(file, name, name, channel)
 
 
 def _from_mapping(row, name):
-    inner = row.get("audio")
+    inner, channel = row.get("audio"), row.get("channel")
     if inner is not None and not any(row.get(key) is not None for key in PATHS):
         return _stretch(open_recording(inner, name), row)
     for key in SAMPLES:
@@ -230,12 +259,13 @@ def _from_mapping(row, name):
                     f"{name} has samples without their rate: give it as "
                     "sampling_rate."
                 )
-            return _from_samples(row[key], rate, name)
+            return _from_samples(row[key], rate, name, channel)
     if row.get("bytes"):
-        return _from_bytes(row["bytes"], name)
+        return _from_bytes(row["bytes"], name, channel)
     for key in PATHS:
         if isinstance(row.get(key), (str, os.PathLike)):
-            return _stretch(_from_file(os.fsdecode(row[key])), row)
+            whole = _from_file(os.fsdecode(row[key]), channel)
+            return _stretch(whole, row)
     raise AudioError(
         f"{name} is a dictionary without audio (it has: "
         f"{', '.join(map(str, row)) or 'nothing'}): {ACCEPTED}."
@@ -248,21 +278,35 @@ def _stretch(whole, row):
     if start is None and stop is None:
         return whole
     first = 0.0 if start is None else float(start)
-    last = whole.seconds if stop is None else float(stop)
+    last = whole.told if stop is None else float(stop)
     # A manifest rounds seconds.
-    if not 0 <= first < last <= whole.seconds + 0.01:
+    most = math.inf if whole.told is None else whole.told + 0.01
+    if first < 0 or last is not None and not first < last <= most:
         raise AudioError(
             f"{whole.name} lasts {whole.seconds:.3f} s and has no segment "
             f"from {first:.3f} to {last:.3f} s."
         )
-    last = min(last, whole.seconds)
+    if whole.told is not None:
+        last = min(last, whole.told)
 
     def read(begin, end):
         return whole.read(
             first + (begin or 0.0), last if end is None else first + end
         )
 
-    return Recording(whole.name, last - first, read)
+    def measure():
+        return (whole.seconds if last is None else last) - first
+
+    def stream(begin, end):
+        return whole.stream(first + begin, last if end is None else first + end)
+
+    return Recording(
+        whole.name,
+        None if whole.told is None else last - first,
+        measure,
+        read,
+        whole.stream and stream,
+    )
 
 
 def _is_rate(value):

@@ -9,14 +9,13 @@ from speechbrain_c2ser.audio.decoding import decode
 from speechbrain_c2ser.audio.errors import AudioError
 from speechbrain_c2ser.audio.mixing import Mixer
 from speechbrain_c2ser.audio.resampling import Resampler
+from speechbrain_c2ser.audio.streaming import TOLERANCE
 from speechbrain_c2ser.audio.waveform import (
     check_channel,
     check_rate,
     check_samples,
     tell_cancelled,
 )
-
-TOLERANCE = 0.01  # seconds that a manifest's rounding may be past the end
 
 
 def read_audio(
@@ -109,6 +108,49 @@ def audio_seconds(path, name: str | None = None) -> float:
         if count == 0:
             raise AudioError(f"{name} is empty: it holds no samples.")
         return count / decoder.rate
+
+
+def told_seconds(
+    path, name: str | None = None, channel: int | None = None
+) -> float | None:
+    """True length of an audio file where no decoding of it is needed.
+
+    Arguments
+    ---------
+    path : str | Path | BinaryIO
+        As in :func:`read_audio`.
+    name : str | None
+        What the errors call it; None = by its path.
+    channel : int | None
+        The channel that will be taken, from 0.
+
+    Returns
+    -------
+    float | None
+        Seconds; None where only decoding all of it, or decoding from its
+        start to read any part of it, would tell.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, unreadable or empty, or lacks the channel.
+
+    Example
+    -------
+    >>> import io
+    >>> import soundfile
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.zeros(4000), 8000, format="WAV")
+    >>> told_seconds(file, "a.wav")
+    0.5
+    """
+    name = name or f"The audio file {path}"
+    with decode(path, name) as decoder:
+        check_rate(decoder.rate, name)
+        check_channel(channel, decoder.channels, name)
+        if decoder.reaches_its_end():
+            return decoder.frames / decoder.rate
+    return None
 
 
 def _read(decoder, mixer, start, stop, sample_rate, name):

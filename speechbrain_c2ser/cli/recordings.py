@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from speechbrain_c2ser.cli.inputs import find_recordings
+from speechbrain_c2ser.cli.resuming import opened_journal
 from speechbrain_c2ser.cli.terminal import one_line
 from speechbrain_c2ser.cli.writing import check_output, write_results
 from speechbrain_c2ser.timelines.documents import FORMATS
@@ -110,6 +111,12 @@ def _add_output(command):
         metavar="PATH",
         help="file, or folder of documents (default: standard output)",
     )
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where the same command was stopped: what it had heard is "
+        "in PATH.resume",
+    )
 
 
 def _add_model(command, what):
@@ -147,6 +154,8 @@ def _find(options):
     _check(options)
     recordings = find_recordings(options.files)
     check_output(options.format, options.output, recordings)
+    if options.resume and options.output is None:
+        raise ValueError("--resume goes on from a file: give -o PATH.")
     return recordings
 
 
@@ -171,15 +180,9 @@ def _listen(options, as_text, by_segment=False):
             f"{options.model} is a classifier, which answers in no language: "
             "leave out --language."
         )
-    rows = model.iter_files(
-        recordings,
-        options.batch_size,
-        options.window,
-        options.hop,
-        progress=_long(recordings, options),
-        **more,
+    return _write(
+        model.iter_files, recordings, model, options, as_text, by_segment, more
     )
-    return _write(rows, recordings, model, options, as_text, by_segment)
 
 
 def _describe(options):
@@ -187,19 +190,15 @@ def _describe(options):
 
     recordings = _find(options)
     c2ser = _load(C2SER, options)
-    rows = c2ser.describe_files(
-        recordings,
-        options.batch_size,
-        options.window,
-        options.hop,
-        progress=_long(recordings, options),
-        language=options.language,
-        num_beams=options.beams,
+    more = {"language": options.language, "num_beams": options.beams}
+    return _write(
+        c2ser.describe_files, recordings, c2ser, options, _described, more=more
     )
-    return _write(rows, recordings, c2ser, options, _described)
 
 
-def _write(rows, recordings, model, options, as_text, by_segment=False):
+def _write(
+    function, recordings, model, options, as_text, by_segment=False, more=None
+):
     from speechbrain_c2ser.inference.records import is_calibrated, record_of
 
     labels, calibrated = list(model.labels), is_calibrated(model)
@@ -207,9 +206,22 @@ def _write(rows, recordings, model, options, as_text, by_segment=False):
     def as_record(row, recording):
         return record_of(row, options.model, labels, calibrated, recording)
 
-    return write_results(
-        rows, recordings, options, as_record, as_text, by_segment
-    )
+    with opened_journal(options) as journal:
+        rows = function(
+            recordings,
+            options.batch_size,
+            options.window,
+            options.hop,
+            progress=_bar(options),
+            journal=journal,
+            **(more or {}),
+        )
+        code = write_results(
+            rows, recordings, options, as_record, as_text, by_segment
+        )
+        if journal is not None and code == 0:
+            journal.remove()
+        return code
 
 
 def _features(options):
@@ -230,11 +242,9 @@ def _features(options):
     return int(bool(failures))
 
 
-def _long(recordings, options):
-    """Whether a bar is worth it: many files, and it spoils no results."""
-    return len(recordings) > options.batch_size and (
-        options.output is not None or not sys.stdout.isatty()
-    )
+def _bar(options):
+    """Whether a bar spoils no results: they go elsewhere than it does."""
+    return options.output is not None or not sys.stdout.isatty()
 
 
 def _head(record):

@@ -275,6 +275,8 @@ class C2SER(FileClassifier):
         window: float = 30.0,
         hop: float | None = None,
         progress: bool = False,
+        speech=None,
+        journal=None,
         **options,
     ) -> Iterator[FileResult]:
         """Descriptions of many recordings, each as soon as it is there.
@@ -283,6 +285,8 @@ class C2SER(FileClassifier):
         ---------
         audios, batch_size, window, hop, progress
             As in :meth:`classify_files`.
+        speech, journal
+            As in :meth:`iter_files`.
         **options
             Further arguments of :meth:`describe_batch`.
 
@@ -305,6 +309,9 @@ class C2SER(FileClassifier):
             hop,
             least_samples(self.mods.model),
             progress,
+            speech=speech,
+            journal=journal,
+            codec=(vars, lambda fields: Description(**fields)),
         )
 
     def _join_descriptions(self, parts):

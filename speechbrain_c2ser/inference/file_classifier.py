@@ -117,9 +117,22 @@ class FileClassifier(PretrainedModel):
         window: float = 30.0,
         hop: float | None = None,
         progress: bool = False,
+        speech=None,
+        journal=None,
         **options,
     ):
         """:meth:`classify_files`, each result as soon as it is there.
+
+        Arguments
+        ---------
+        audios, batch_size, window, hop, progress, **options
+            As in :meth:`classify_files`.
+        speech : callable | None
+            As :class:`~speechbrain_c2ser.inference.speech.SpeechFinder`:
+            stretches of speech in place of windows everywhere.
+        journal : Journal | None
+            Where the answers are kept; those of a run before are not asked
+            for again.
 
         Yields
         ------
@@ -139,6 +152,9 @@ class FileClassifier(PretrainedModel):
             hop,
             least_samples(self.mods.model),
             progress,
+            speech=speech,
+            journal=journal,
+            codec=(torch.Tensor.tolist, torch.tensor),
         )
 
 

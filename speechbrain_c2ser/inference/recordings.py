@@ -4,75 +4,28 @@ What goes wrong with a recording, whatever it is, becomes its own answer and
 never costs the others.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from speechbrain_c2ser.audio import AudioError, is_silent
-from speechbrain_c2ser.audio.objects import (
-    Recording,
-    as_list,
-    name_of,
-    open_recording,
-)
+from speechbrain_c2ser.audio.objects import as_list, name_of, open_recording
+from speechbrain_c2ser.inference.journal import Codec, Journal, key_of
 from speechbrain_c2ser.inference.options import check_number
+from speechbrain_c2ser.inference.progress import Progress
 from speechbrain_c2ser.inference.results import FileResult
+from speechbrain_c2ser.inference.windows import (
+    Segment,
+    check_windows,
+    cut,
+    short_segment,
+    stream_stretches,
+    stream_windows,
+)
 
-SAMPLE_RATE = 16000
-SHORTEST = 0.1  # seconds: less holds no syllable
 POOL = 16  # batches whose recordings are sorted by length together
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of a recording.
-
-    Arguments
-    ---------
-    recording : Recording
-        What it is of.
-    start, stop : float
-        Seconds.
-    whole : bool
-        Whether it is all of the recording.
-    """
-
-    recording: Recording
-    start: float
-    stop: float
-    whole: bool
-
-    def read(self, least: int = 0) -> torch.Tensor:
-        """Waveform at 16 kHz, zeros behind it up to ``least`` samples.
-
-        Arguments
-        ---------
-        least : int
-            Samples that the model needs.
-
-        Returns
-        -------
-        torch.Tensor
-            [T].
-
-        Raises
-        ------
-        AudioError
-            When it cannot be read, or is too short to hold speech.
-        """
-        bounds = (None, None) if self.whole else (self.start, self.stop)
-        wave = self.recording.read(*bounds)
-        if len(wave) < SHORTEST * SAMPLE_RATE - 1:
-            raise AudioError(
-                f"{self.recording.name} is {len(wave) / 16:.4g} ms long; at "
-                f"least {1000 * SHORTEST:.0f} ms are needed."
-            )
-        missing = max(0, least - len(wave))
-        return torch.nn.functional.pad(wave, (0, missing))
 
 
 def for_each_recording(
@@ -85,6 +38,9 @@ def for_each_recording(
     least: int = 0,
     progress: bool = False,
     skip_silence: bool = True,
+    speech: Callable | None = None,
+    journal: Journal | None = None,
+    codec: Codec | None = None,
 ) -> Iterator[FileResult]:
     """Apply a model to recordings, their stretches batched by length.
 
@@ -111,6 +67,13 @@ def for_each_recording(
         Whether to show a progress bar.
     skip_silence : bool
         Whether silent stretches are left out.
+    speech : callable | None
+        ``(recording, window) -> [(start, stop), ...]``, the stretches of
+        speech in place of windows everywhere.
+    journal : Journal | None
+        Where answers are kept, and those of a run before are found.
+    codec : tuple of callable | None
+        Answer -> what JSON has, and back; for the journal.
 
     Returns
     -------
@@ -125,75 +88,11 @@ def for_each_recording(
     check_number("batch_size", batch_size, 1, whole=True)
     check_windows(window, hop)
     audios = as_list(audios)
-    return _results(
-        audios, function, join, batch_size, window, hop, least, progress,
-        skip_silence,
+    run = _Run(
+        function, batch_size, window, hop, least, skip_silence, speech,
+        journal, codec,
     )  # fmt: skip
-
-
-def check_windows(window: float, hop: float | None = None) -> None:
-    """Refuse windows that cannot be.
-
-    Arguments
-    ---------
-    window : float
-        Seconds of a stretch.
-    hop : float | None
-        Seconds from one start to the next; None = ``window``.
-
-    Raises
-    ------
-    ValueError
-        For what is no number, too short, or leaves gaps.
-    """
-    check_number("window", window, SHORTEST)
-    if hop is not None:
-        check_number("hop", hop, 1e-3)
-        if hop > window:
-            raise ValueError(
-                f"A window of {window} s every {hop} s cannot be used: the "
-                "hop must not be longer than the window."
-            )
-
-
-def cut(
-    recording: Recording, window: float = 30.0, hop: float | None = None
-) -> list[Segment]:
-    """Segments that cover a recording.
-
-    One of up to ``window`` seconds is one segment. A longer one is cut every
-    ``hop`` seconds; the last segment is as long as the others and ends with
-    the recording.
-
-    Arguments
-    ---------
-    recording : Recording
-        What to cut.
-    window : float
-        Length of a segment in seconds.
-    hop : float | None
-        Seconds from one start to the next; None = ``window``.
-
-    Returns
-    -------
-    list[Segment]
-
-    Example
-    -------
-    >>> import torch
-    >>> from speechbrain_c2ser.audio.objects import open_recording
-    >>> recording = open_recording((torch.zeros(40000), 16000))
-    >>> [(s.start, s.stop) for s in cut(recording, window=1.0)]
-    [(0.0, 1.0), (1.0, 2.0), (1.5, 2.5)]
-    """
-    check_windows(window, hop)
-    hop = window if hop is None else hop
-    seconds = recording.seconds
-    if seconds <= window:
-        return [Segment(recording, 0.0, seconds, True)]
-    count = 1 + math.ceil((seconds - window - 1e-6) / hop)
-    starts = [min(number * hop, seconds - window) for number in range(count)]
-    return [Segment(recording, s, s + window, False) for s in starts]
+    return _results(audios, run, join, batch_size, progress)
 
 
 def value_of(result: FileResult) -> object:
@@ -242,65 +141,141 @@ def least_samples(model: torch.nn.Module) -> int:
     )
 
 
-def _results(
-    audios, function, join, batch_size, window, hop, least, progress, skip
-):
-    bar = tqdm(total=len(audios), disable=not progress, unit="file")
-    with bar:
+def _results(audios, run, join, batch_size, progress):
+    with Progress(len(audios), progress) as bar:
         for first in range(0, len(audios), POOL * batch_size):
             pool = audios[first : first + POOL * batch_size]
             names = [name_of(a, first + n) for n, a in enumerate(pool)]
-            segments, errors = _cut_all(pool, names, window, hop)
-            answers = _answers(
-                segments, function, batch_size, least, skip, errors
+            answers, errors = run.answer(
+                pool, names, lambda n, share, at=first: bar.move(at + n, share)
             )
             for number, name in enumerate(names):
-                yield _joined(
-                    name, errors.get(number), answers.get(number), join
-                )
-                bar.update()
+                error = errors.get(number)
+                yield _joined(name, error, answers.get(number), join)
+                bar.move(first + number, 1.0)
 
 
-def _cut_all(pool, names, window, hop):
-    """[(number of its recording, segment)], number -> error."""
-    segments, errors = [], {}
-    for number, (audio, name) in enumerate(zip(pool, names, strict=True)):
-        try:
-            recording = open_recording(audio, name)
-            segments += [(number, s) for s in cut(recording, window, hop)]
-        except Exception as error:
-            errors[number] = error
-    return segments, errors
+class _Run:
+    """What is done with a pool of recordings."""
 
+    def __init__(
+        self, function, batch_size, window, hop, least, skip_silence, speech,
+        journal, codec,
+    ):  # fmt: skip
+        self._function, self._batch_size = function, batch_size
+        self._window, self._hop, self._least = window, hop, least
+        self._skip_silence, self._speech = skip_silence, speech
+        self._journal, self._codec = journal, codec
 
-def _answers(segments, function, batch_size, least, skip_silence, errors):
-    """Number -> {start: (stop, answer)}; what fails is put into errors."""
-    answers = {number: {} for number, _ in segments}
-    # A stable sort: windows of one recording stay in their order.
-    segments = sorted(segments, key=lambda s: s[1].start - s[1].stop)
-    for first in range(0, len(segments), batch_size):
-        batch, wavs = [], []
-        for number, segment in segments[first : first + batch_size]:
-            if number in errors:
-                continue
+    def answer(self, pool, names, moved):
+        """Number -> {start: (stop, answer)}; number -> error."""
+        errors, keys = {}, {}
+        answers = {number: {} for number in range(len(pool))}
+        segments, streams = self._cut_all(pool, names, errors, keys)
+        waiting = self._waiting(
+            _in_turn(segments, streams, errors), answers, errors, keys, moved
+        )
+        while batch := list(islice(waiting, self._batch_size)):
+            results = _attempt(self._function, [wav for _, _, wav in batch])
+            for (number, segment, _), result in zip(
+                batch, results, strict=True
+            ):
+                if isinstance(result, Exception):
+                    errors.setdefault(number, result)
+                    continue
+                answers[number][segment.start] = (segment.stop, result)
+                self._note(keys, number, segment, result)
+                moved(number, _share(segment))
+        return answers, errors
+
+    def _cut_all(self, pool, names, errors, keys):
+        """[(number of its recording, segment)], sorted; and as streams."""
+        segments, streams = [], []
+        for number, (audio, name) in enumerate(zip(pool, names, strict=True)):
             try:
-                wav = segment.read(least)
+                parts, stream = self._cut(open_recording(audio, name))
             except Exception as error:
                 errors[number] = error
                 continue
-            if skip_silence and is_silent(wav):
-                answers[number][segment.start] = (segment.stop, None)
+            segments += [(number, part) for part in parts]
+            if stream is not None:
+                streams.append((number, stream))
+            if self._journal is not None:
+                keys[number] = key_of(audio, name)
+        # A stable sort: windows of one recording stay in their order.
+        segments.sort(key=lambda item: round(item[1].start - item[1].stop, 3))
+        return segments, streams
+
+    def _cut(self, recording):
+        """(segments to be read in any order, segments of a stream | None)."""
+        window, hop = self._window, self._hop
+        told = recording.told is not None
+        if self._speech is not None:
+            stretches = self._speech(recording, window)
+            if told:
+                return [Segment(recording, *s) for s in stretches], None
+            return [], stream_stretches(recording, stretches)
+        if told:
+            return cut(recording, window, hop), None
+        short = short_segment(recording, window)
+        if short is not None:
+            return [short], None
+        return [], stream_windows(recording, window, hop)
+
+    def _waiting(self, segments, answers, errors, keys, moved):
+        """(number, segment, waveform) of what the model must hear."""
+        for number, segment in segments:
+            if number in errors:
                 continue
-            batch.append((number, segment))
-            wavs.append(wav)
-        for (number, segment), answer in zip(
-            batch, _attempt(function, wavs), strict=True
-        ):
-            if isinstance(answer, Exception):
-                errors.setdefault(number, answer)
-            else:
+            place = (segment.start, segment.stop)
+            known = None
+            if number in keys:
+                known = self._journal.find(keys[number], *place)
+            if known is not None:
+                answer = known[0]
+                if answer is not None:
+                    answer = self._codec[1](answer)
                 answers[number][segment.start] = (segment.stop, answer)
-    return answers
+                moved(number, _share(segment))
+                continue
+            try:
+                wav = segment.read(self._least)
+            except Exception as error:
+                errors[number] = error
+                continue
+            if self._skip_silence and is_silent(wav):
+                answers[number][segment.start] = (segment.stop, None)
+                self._note(keys, number, segment, None)
+                continue
+            yield number, segment, wav
+
+    def _note(self, keys, number, segment, answer):
+        if number in keys:
+            value = None if answer is None else self._codec[0](answer)
+            self._journal.add(keys[number], segment.start, segment.stop, value)
+
+
+def _in_turn(segments, streams, errors):
+    yield from segments
+    for number, stream in streams:
+        try:
+            for segment in stream:
+                yield number, segment
+                if number in errors:
+                    break
+        except Exception as error:
+            errors.setdefault(number, error)
+        finally:
+            stream.close()
+
+
+def _share(segment):
+    """What share of its recording lies before the end of a segment."""
+    if segment.share is not None:
+        return min(segment.share, 0.99)
+    if segment.whole or not segment.recording.told:
+        return 0.0
+    return min(segment.stop / segment.recording.told, 0.99)
 
 
 def _attempt(function, wavs):

@@ -12,7 +12,7 @@ from speechbrain_c2ser.audio.objects import open_recording
 from speechbrain_c2ser.checkpoints.c2ser_folder import save_c2ser
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.inference import C2SER, Emotion2VecSEncoder
-from speechbrain_c2ser.inference.recordings import cut
+from speechbrain_c2ser.inference.windows import cut
 from speechbrain_c2ser.labels import LabelSpace
 
 SPACE = LabelSpace.from_name("emo_emilia")

@@ -1,0 +1,50 @@
+"""What a stopped command leaves, so that ``--resume`` goes on from it."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# What the answers depend on.
+SETTINGS = (
+    "model", "window", "hop", "language", "beams", "segments", "precision",
+)  # fmt: skip
+
+
+@contextmanager
+def opened_journal(options) -> Iterator:
+    """The journal of a command that writes to a file, beside that file.
+
+    After an interruption or a kill it stays for ``--resume``, and so it does
+    after a failure; who is done removes it.
+
+    Arguments
+    ---------
+    options : argparse.Namespace
+        With ``run``, ``output``, ``resume`` and what the answers depend on.
+
+    Yields
+    ------
+    Journal | None
+        None where results go to standard output.
+    """
+    if options.output is None:
+        yield None
+        return
+    from speechbrain_c2ser.inference.journal import Journal
+
+    settings = {
+        "command": options.run.__name__.strip("_"),
+        **{n: getattr(options, n) for n in SETTINGS if hasattr(options, n)},
+    }
+    settings["model"] = os.path.abspath(options.model)
+    path = f"{options.output.rstrip(os.sep)}.resume"
+    with Journal(path, settings, options.resume) as journal:
+        try:
+            yield journal
+        except KeyboardInterrupt:
+            print(
+                f"c2ser: {path} keeps what is done; --resume goes on from it",
+                file=sys.stderr,
+            )
+            raise

@@ -1,0 +1,170 @@
+"""Answers kept in a file as they come, so that a run can go on."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from speechbrain_c2ser.audio.objects import PATHS
+
+
+class Journal:
+    """Answers of windows, a JSON line each; a killed run loses none of them.
+
+    Arguments
+    ---------
+    path : str | Path
+        The file. Its first line tells the settings of the run.
+    settings : dict
+        What the answers depend on, of values that JSON has.
+    resume : bool
+        Whether to go on from what is there; else the file begins anew.
+
+    Raises
+    ------
+    ValueError
+        When it is of a run with other settings; names them.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp()) / "a.resume"
+    >>> with Journal(place, {"window": 4.0}) as journal:
+    ...     journal.add("a.wav", 0.0, 4.0, [0.25, 0.75])
+    >>> with Journal(place, {"window": 4.0}, resume=True) as journal:
+    ...     journal.find("a.wav", 0.0, 4.0)
+    ([0.25, 0.75],)
+    """
+
+    def __init__(self, path: str | Path, settings: dict, resume: bool = False):
+        self.path = Path(path)
+        self._answers: dict[tuple, object] = {}
+        size = 0
+        if resume and self.path.is_file():
+            size = self._read(json.loads(json.dumps(settings)))
+        self._file = open(self.path, "r+b" if size else "wb")
+        # What a killed run wrote by half goes.
+        self._file.truncate(size)
+        self._file.seek(size)
+        if not size:
+            self._write({"settings": settings})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def __len__(self):
+        return len(self._answers)
+
+    def find(self, key: str, start: float, stop: float) -> tuple | None:
+        """The answer of a window, in a tuple; None where there is none.
+
+        Arguments
+        ---------
+        key : str
+            Of the recording, by :func:`key_of`.
+        start, stop : float
+            Seconds.
+
+        Returns
+        -------
+        tuple | None
+        """
+        place = (key, round(start, 3), round(stop, 3))
+        return (self._answers[place],) if place in self._answers else None
+
+    def add(self, key: str, start: float, stop: float, answer: object) -> None:
+        """Keep the answer of a window.
+
+        Arguments
+        ---------
+        key : str
+            Of the recording.
+        start, stop : float
+            Seconds.
+        answer : object
+            Of what JSON has; None = silent.
+        """
+        place = (key, round(start, 3), round(stop, 3))
+        self._answers[place] = answer
+        self._write([*place, answer])
+
+    def remove(self) -> None:
+        """The file goes: all is done."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, value):
+        self._file.write(json.dumps(value).encode("ascii") + b"\n")
+        self._file.flush()
+
+    def _read(self, settings):
+        """Bytes of the lines that are whole."""
+        content, size = self.path.read_bytes(), 0
+        for number, line in enumerate(content.splitlines(keepends=True)):
+            try:
+                value = json.loads(line)
+            except ValueError:
+                break
+            if not line.endswith(b"\n"):
+                break
+            if number == 0:
+                self._compare(value, settings)
+            else:
+                key, start, stop, answer = value
+                self._answers[(key, start, stop)] = answer
+            size += len(line)
+        return size
+
+    def _compare(self, head, settings):
+        before = head.get("settings") if isinstance(head, dict) else None
+        if not isinstance(before, dict):
+            raise ValueError(f"{self.path} is no journal of a run: remove it.")
+        names = sorted(
+            name
+            for name in {*before, *settings}
+            if before.get(name) != settings.get(name)
+        )
+        if names:
+            changes = ", ".join(
+                f"{n} was {before.get(n)}, is {settings.get(n)}" for n in names
+            )
+            raise ValueError(
+                f"{self.path} is of a run with other settings ({changes}): "
+                "give those, or leave out --resume to begin anew."
+            )
+
+
+def key_of(audio: object, name: str) -> str:
+    """What tells a recording from others, and from itself when it changed.
+
+    Arguments
+    ---------
+    audio : object
+        A path, or a row of a list.
+    name : str
+        Its name.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> key_of({"wav": "a.wav", "start": 1.5, "channel": 0}, "a.wav")
+    'a.wav|0|1.5|None|None|None'
+    """
+    row = audio if isinstance(audio, Mapping) else {}
+    path = next((row[key] for key in PATHS if row.get(key)), name)
+    try:
+        state = os.stat(path)
+        size, changed = state.st_size, state.st_mtime_ns
+    except (OSError, ValueError):
+        size = changed = None
+    parts = (name, row.get("channel"), row.get("start"), row.get("stop"))
+    return "|".join(map(str, (*parts, size, changed)))
+
+
+Codec = tuple[Callable, Callable]  # answer -> JSON value, and back
