@@ -67,6 +67,14 @@ FORMATS = [
     "pysubs2>=1.8,<2",
 ]
 
+# The web page; what it offers for download.
+SERVE = [
+    "gradio>=6.31,<6.32",
+    "fastapi>=0.165,<0.166",
+    "uvicorn>=0.54,<0.55",
+    *FORMATS,
+]
+
 EXTRAS = {
     "prosody": PROSODY,
     "train": TRAIN,
@@ -77,9 +85,10 @@ EXTRAS = {
     "demo": [*TRAIN, *EVALUATE],
     "datasets": DATASETS,
     "formats": FORMATS,
+    "serve": SERVE,
     "dev": [
         *DATASETS,
-        *FORMATS,
+        *SERVE,
         "jsonschema>=4.25,<4.27",
         "mypy>=2.4,<2.5",
         "pytest>=8.4,<10",
@@ -105,7 +114,8 @@ setup(
         f"speechbrain_c2ser.{f.replace('/', '.')}": f for f in FOLDERS
     },
     package_data={
-        "": ["*.yaml", "*.json", "*.safetensors", "README.md", "py.typed"]
+        "": ["*.yaml", "*.json", "*.safetensors", "README.md", "py.typed"],
+        "speechbrain_c2ser.web": ["*.css", "*.js"],
     },
     install_requires=REQUIRED,
     extras_require=EXTRAS,

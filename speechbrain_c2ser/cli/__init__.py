@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from speechbrain_c2ser.cli.recordings import add_recordings
+from speechbrain_c2ser.cli.serve import add_serve
 from speechbrain_c2ser.cli.terminal import (
     leave_closed_pipe,
     one_line,
@@ -67,6 +68,7 @@ def _parser():
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     add_recordings(commands)
+    add_serve(commands)
     convert = commands.add_parser(
         "convert", help="published checkpoints to folders"
     )

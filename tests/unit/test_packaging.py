@@ -35,6 +35,7 @@ FLOORS = {
     "inference": 5,
     "training": 5,
     "evaluation": 6,
+    "web": 6,
     "cli": 7,
 }
 

@@ -1,0 +1,109 @@
+"""``POST /v1/emotion``: a recording in, the commands' JSON out."""
+
+from importlib.metadata import version
+from typing import Any
+
+from speechbrain_c2ser.audio import AudioError
+from speechbrain_c2ser.timelines.schema import result_schema
+from speechbrain_c2ser.web.limits import Busy, TooMuch
+from speechbrain_c2ser.web.listener import Listener
+
+# The first kind that an error is of gives the status.
+STATUSES = ((TooMuch, 413), (Busy, 503), (AudioError, 422), (ValueError, 400))
+
+
+def build_api(listener: Listener, **options) -> Any:
+    """An application for programs.
+
+    Arguments
+    ---------
+    listener : Listener
+        The models.
+    **options
+        Of ``fastapi.FastAPI``.
+
+    Returns
+    -------
+    fastapi.FastAPI
+        Every error is ``{"error": "a sentence"}``.
+    """
+    from fastapi import FastAPI, File, Query, Request, UploadFile
+    from fastapi.exceptions import (
+        RequestValidationError,
+        StarletteHTTPException,
+    )
+    from fastapi.responses import JSONResponse
+
+    app = FastAPI(
+        title="c2ser",
+        version=version("speechbrain_c2ser"),
+        # Their pages load scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
+        **options,
+    )
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"description": name}
+        for status, name in {
+            400: "an option that cannot be",
+            413: "too large or too long",
+            422: "no usable recording",
+            503: "too many are waiting",
+        }.items()
+    }
+
+    @app.post("/v1/emotion", responses=refusals)
+    def emotion(
+        file: UploadFile = File(description="one recording"),  # noqa: B008
+        model: str | None = Query(None, description="name; the first"),
+        window: float = Query(4.0, description="seconds at a time"),
+        hop: float | None = Query(None, description="seconds; the window"),
+        words: bool = Query(False, description="style, content, reasoning"),
+        language: str | None = Query(None, description="of the words"),
+    ) -> dict:
+        """Emotion of a recording, whole and over time."""
+        asked = (model or listener.names[0], window, hop, words, language)
+        listener.check(*asked)
+        name, wave = listener.read(file.file, file.filename)
+        return listener.answer(wave, name, *asked)
+
+    @app.get("/v1/models")
+    def models() -> list[dict]:
+        """The models that can be asked."""
+        return [
+            {
+                "name": name,
+                "labels": list(model.labels),
+                "words": listener.describes(name),
+            }
+            for name, model in listener.models.items()
+        ]
+
+    @app.get("/v1/schema")
+    def schema() -> dict:
+        """JSON schema of an answer."""
+        return result_schema()
+
+    def sentence(status, text):
+        headers = {"retry-after": "60"} if status == 503 else None
+        return JSONResponse({"error": text}, status, headers)
+
+    async def refuse(request: Request, error: Exception):
+        status = next(s for kind, s in STATUSES if isinstance(error, kind))
+        return sentence(status, " ".join(str(error).split()))
+
+    async def unreadable(request: Request, error: Exception):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:])
+        return sentence(
+            400, f"{place or 'The request'}: {first['msg'].lower()}."
+        )
+
+    async def http_error(request: Request, error: Exception):
+        return sentence(error.status_code, str(error.detail))
+
+    for kind, _ in STATUSES:
+        app.add_exception_handler(kind, refuse)
+    app.add_exception_handler(RequestValidationError, unreadable)
+    app.add_exception_handler(StarletteHTTPException, http_error)
+    return app

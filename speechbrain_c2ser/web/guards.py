@@ -1,0 +1,124 @@
+"""What stands before every request: its size, its host, its headers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from speechbrain_c2ser.web.limits import MEGABYTE, Limits
+from speechbrain_c2ser.web.uploads import stored_bytes
+
+# Nothing from other hosts is loaded, and no other page frames ours. Gradio
+# writes its settings into the page as a script and evaluates templates.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' "
+    "blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' "
+    "data: blob:; worker-src 'self' blob:; object-src 'none'; base-uri "
+    "'self'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+ROOM = 64 * 1024  # bytes around the files of a request
+UPLOADS = ("/v1/emotion", "/gradio_api/upload")
+
+
+class Guard:
+    """ASGI middleware: refuses what is too large, adds headers to the rest.
+
+    Arguments
+    ---------
+    app : callable
+        The ASGI application.
+    limits : Limits
+        Of uploads.
+    folder : str | Path
+        Where uploads are stored.
+    """
+
+    def __init__(self, app: Any, limits: Limits, folder: str | Path):
+        self.app, self.limits, self.folder = app, limits, folder
+
+    async def __call__(self, scope, receive, send):
+        """Pass a request on, or answer it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        most = self._most(scope["path"])
+        count, started = 0, False
+
+        async def send_with_headers(message):
+            nonlocal started
+            if count > most and not started:
+                return  # a parser's word for it; ours follows
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": _with_ours(message)}
+            await send(message)
+
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > most:
+            await _refuse(send, 413, _too_large(most))
+            return
+        if scope["path"].startswith(UPLOADS) and (
+            stored_bytes(self.folder) > self.limits.stored
+        ):
+            await _refuse(
+                send,
+                507,
+                "No room for uploads: try again in a quarter of an hour.",
+            )
+            return
+
+        async def receive_counted():
+            nonlocal count
+            message = await receive()
+            count += len(message.get("body", b""))
+            if count > most:
+                raise _Overflow
+            return message
+
+        try:
+            await self.app(scope, receive_counted, send_with_headers)
+        except _Overflow:
+            pass
+        if count > most and not started:
+            await _refuse(send, 413, _too_large(most))
+
+    def _most(self, path):
+        if path.startswith("/v1/"):
+            return self.limits.size + ROOM
+        if path.startswith("/gradio_api/upload"):
+            return self.limits.files * (self.limits.size + ROOM)
+        return MEGABYTE
+
+
+class _Overflow(Exception):
+    """More came than was announced."""
+
+
+def _too_large(most):
+    return f"The request is too large: at most {most / MEGABYTE:.0f} MB."
+
+
+def _with_ours(message):
+    ours = {key.encode() for key in HEADERS}
+    others = [h for h in message["headers"] if h[0].lower() not in ours]
+    return [*others, *((k.encode(), v.encode()) for k, v in HEADERS.items())]
+
+
+async def _refuse(send, status, sentence):
+    body = json.dumps({"error": sentence, "detail": sentence}).encode()
+    start = {
+        "type": "http.response.start",
+        "status": status,
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ],
+    }
+    await send({**start, "headers": _with_ours(start)})
+    await send({"type": "http.response.body", "body": body})
