@@ -634,3 +634,47 @@ def test_fine_tuning_under_torchrun(corpus, sources, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "classifier" / "model.safetensors").is_file()
+
+
+ADAPTED = {
+    "lora": ["--overlay", str(HPARAMS / "partly_trained/lora.yaml")],
+    "top_layers": [
+        "--overlay",
+        str(HPARAMS / "partly_trained/top_layers.yaml"),
+        r"--model={encoder: {patterns: ['layers\.0\.']}}",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_a_part_of_an_encoder_is_trained(
+    name, recipe, corpus, sources, tmp_path
+):
+    """What is trained moves, nothing else does, and the folder has both."""
+    argv = [
+        str(HPARAMS / "probe.yaml"),
+        "--overlay",
+        str(HPARAMS / "encoder_whisper.yaml"),
+        f"--encoder_source={sources['whisper']}",
+        *ADAPTED[name],
+        *options(corpus, tmp_path, number_of_epochs=4, num_workers=0),
+    ]
+    hparams, run_opts = load_experiment(argv)
+    model = hparams["model"]
+    before = {k: v.clone() for k, v in model.encoder.state_dict().items()}
+    trained = {
+        k for k, p in model.encoder.named_parameters() if p.requires_grad
+    }
+    words = {"lora": "lora_", "top_layers": "layers.0."}
+    assert trained and all(words[name] in key for key in trained)
+    recipe("train").train(hparams, run_opts)
+    moved = {
+        k
+        for k, v in model.encoder.state_dict().items()
+        if not torch.equal(v, before[k])
+    }
+    assert moved == trained
+    loaded = EmotionClassifier.from_hparams(tmp_path / "classifier")
+    state = loaded.mods["model"].encoder.state_dict()
+    for key, tensor in model.encoder.state_dict().items():
+        assert torch.equal(tensor, state[key])

@@ -11,8 +11,8 @@ from transformers import GenerationConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.lora import add_lora, train_adapters
 from speechbrain_c2ser.lobes.speech_llm.llm_loading import (
-    add_lora,
     load_model,
     load_tokenizer,
 )
@@ -165,9 +165,8 @@ class LanguageModel(torch.nn.Module):
         self._memory.forget()
         if self.frozen:
             self.model.eval()
+            train_adapters(self.model, mode)
             for module in self.model.modules():
-                if hasattr(module, "lora_dropout"):
-                    module.lora_dropout.train(mode)
                 # A layer recomputes only if its own flag (not its
                 # children's, which hold the dropouts) says training.
                 if isinstance(module, GradientCheckpointingLayer):

@@ -12,16 +12,6 @@ from transformers import (
 
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
 
-# C2SER's choice: all projections of a layer but ``up_proj``.
-LORA_TARGETS = (
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "down_proj",
-)
-
 
 def load_tokenizer(source):
     """A source's tokenizer.
@@ -107,29 +97,3 @@ def load_model(source, dtype, quantize, device, pretrained):
             f"The weights of {source} do not fit its config.json: {problems}."
         )
     return model
-
-
-def add_lora(model, rank=8, alpha=32, dropout=0.1, targets=LORA_TARGETS):
-    """Put trainable LoRA beside the projections of a frozen base.
-
-    Example
-    -------
-    >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
-    >>> add_lora(base.requires_grad_(False), rank=2, targets=["q_proj"])
-    >>> [name for name, p in base.named_parameters() if p.requires_grad]
-    ['q_proj.lora_A.default.weight', 'q_proj.lora_B.default.weight']
-    """
-    # Here, so that a model without LoRA does not wait for the library.
-    from peft import LoraConfig, inject_adapter_in_model
-
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules=list(targets),
-    )
-    inject_adapter_in_model(config, model)
-    # Small updates would be lost in a base's half precision.
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()

@@ -1,0 +1,88 @@
+"""LoRA: low-rank updates beside frozen projections (Hu et al., 2021)."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+# C2SER's choice: all projections of a layer but ``up_proj``.
+LORA_TARGETS = (
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "down_proj",
+)
+
+
+def add_lora(
+    model: nn.Module,
+    rank: int = 8,
+    alpha: int = 32,
+    dropout: float = 0.1,
+    targets: Sequence[str] = LORA_TARGETS,
+) -> None:
+    """Put trainable LoRA beside the projections of a frozen base.
+
+    Arguments
+    ---------
+    model : nn.Module
+        The base, frozen; changed in place.
+    rank : int
+        Of the update.
+    alpha : int
+        The update is scaled by alpha / rank.
+    dropout : float
+        Before the update.
+    targets : Sequence[str]
+        Last names of the linear layers that get one.
+
+    Raises
+    ------
+    ValueError
+        When no layer has such a name.
+
+    Example
+    -------
+    >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
+    >>> add_lora(base.requires_grad_(False), rank=2, targets=["q_proj"])
+    >>> [name for name, p in base.named_parameters() if p.requires_grad]
+    ['q_proj.lora_A.default.weight', 'q_proj.lora_B.default.weight']
+    """
+    # Here, so that a model without LoRA does not wait for the library.
+    from peft import LoraConfig, inject_adapter_in_model
+
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=list(targets),
+    )
+    inject_adapter_in_model(config, model)
+    # Small updates would be lost in a base's half precision.
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def train_adapters(model: nn.Module, mode: bool) -> None:
+    """Set the mode of LoRA's dropout alone: its frozen base stays in eval.
+
+    Arguments
+    ---------
+    model : nn.Module
+        With LoRA in it.
+    mode : bool
+        True for training.
+
+    Example
+    -------
+    >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
+    >>> add_lora(base.requires_grad_(False), targets=["q_proj"])
+    >>> train_adapters(base.eval(), True)
+    >>> base["q_proj"].training, base["q_proj"].lora_dropout.training
+    (False, True)
+    """
+    for module in model.modules():
+        if hasattr(module, "lora_dropout"):
+            module.lora_dropout.train(mode)
