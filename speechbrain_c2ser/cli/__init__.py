@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from speechbrain_c2ser.cli.labelling import add_label
 from speechbrain_c2ser.cli.recordings import add_recordings
 from speechbrain_c2ser.cli.serve import add_serve
 from speechbrain_c2ser.cli.terminal import (
@@ -69,6 +70,7 @@ def _parser():
 
     add_recordings(commands)
     add_serve(commands)
+    add_label(commands)
     convert = commands.add_parser(
         "convert", help="published checkpoints to folders"
     )

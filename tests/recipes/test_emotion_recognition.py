@@ -315,6 +315,30 @@ def test_contrast(
     assert len(rows) == len(read_manifest(tmp_path / "test.json"))
 
 
+def test_a_student_learns_a_teachers_shares(recipe, corpus, tmp_path):
+    for split in ("train", "valid", "test"):
+        rows = read_manifest(corpus / f"{split}.json")
+        for row in rows.values():
+            told = {name: 0.1 for name in EMOTIONS} | {row["emotion"]: 0.7}
+            row["weak"] = {"labels": told, "score": 0.7, "source": ["teacher"]}
+            if split != "test":
+                del row["emotion"]  # a pool that nobody labelled
+        write_manifest(rows, tmp_path / f"{split}.json")
+    overlay = HPARAMS / "distillation" / "student.yaml"
+    argv = arguments("from_scratch", overlay, {})
+    argv += [f"--label_names=[{', '.join(EMOTIONS)}]", "--debug"]
+    argv += options(tmp_path, tmp_path / "out", batch_size=5)
+    hparams, run_opts = load_experiment(argv)
+    model = hparams["model"]
+    assert sum(p.numel() for p in model.parameters()) <= 100_000
+    shares = model.heads.targets([{"weak": {"labels": {"sad": 0.75}}}])
+    assert shares["emotion"].tolist() == [[0.0, 0.0, 0.0, 1.0]]
+    found = recipe("train").train(hparams, run_opts)
+    assert "valid_js" in found["valid"]  # how far from the teacher's shares
+    rows = read_predictions(tmp_path / "out" / "predictions.jsonl")
+    assert {row["emotion"] for row in rows} <= set(EMOTIONS)
+
+
 def test_several_manifests_are_one_training_set(recipe, corpus, tmp_path):
     rows = read_manifest(corpus / "train.json")
     other = tmp_path / "other" / "train.json"

@@ -1,0 +1,308 @@
+"""Weak labels for a manifest: what one or several models say of each row."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from speechbrain_c2ser.labels import LabelSpace
+
+QUESTION = (
+    'Someone says: "{transcript}"\nWhich one of these emotions does the '
+    "speaker most likely feel: {labels}? Answer with one word."
+)
+WORDS = ("transcript", "transcript_asr")
+
+
+class Journal:
+    """What models said so far, so that a run that stopped goes on.
+
+    Arguments
+    ---------
+    path : str | Path
+        A file of JSON lines; it is made, or read if it is there.
+    settings : dict
+        Of the run; another run's file is refused.
+
+    Raises
+    ------
+    ValueError
+        If the file is of a run with other settings.
+    """
+
+    def __init__(self, path: str | Path, settings: dict):
+        self.path = Path(path)
+        self.said: dict[tuple[str, str], dict] = {}
+        lines = []
+        if self.path.is_file():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                try:
+                    lines.append(json.loads(line))
+                except ValueError:
+                    break  # cut off when the run was killed
+            if lines and lines[0] != settings:
+                raise ValueError(
+                    f"{self.path} is of a run with other models, options or "
+                    "rows: delete it to begin anew."
+                )
+        for line in lines[1:]:
+            self.said[line["model"], line["id"]] = line
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        whole = [settings, *lines[1:]]
+        text = "".join(json.dumps(line) + "\n" for line in whole)
+        self.path.write_text(text, encoding="utf-8")
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[str, str, dict], None]]:
+        """``add(model, id, answer)``, each on the disk as it comes."""
+        with open(self.path, "a", encoding="utf-8") as file:
+
+            def add(model, key, answer):
+                line = {"model": model, "id": key, **answer}
+                self.said[model, key] = line
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+
+            yield add
+
+
+def settings_of(items: dict, **options: Any) -> dict:
+    """What a journal must have in common with the run that goes on.
+
+    Arguments
+    ---------
+    items : dict
+        Manifest rows (id → row).
+    **options : object
+        Models and whatever changes an answer.
+
+    Returns
+    -------
+    dict
+    """
+    text = json.dumps({k: row["wav"] for k, row in items.items()})
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return {"rows": digest, **options}
+
+
+def answer_of(row: Any, labels: Sequence[str]) -> dict:
+    """A result of ``iter_files`` as a line of a journal.
+
+    Arguments
+    ---------
+    row : FileResult
+        Of a classifier or of C2SER.
+    labels : sequence of str
+        Of the model.
+
+    Returns
+    -------
+    dict
+        ``labels`` (label → share) and perhaps ``vad``, or ``error``.
+    """
+    if row.error is not None:
+        return {"error": row.error}
+    answer = {}
+    shares = row.result.probabilities
+    if shares is not None:
+        answer["labels"] = {
+            label: round(float(share), 6)
+            for label, share in zip(labels, shares, strict=True)
+        }
+    for record in (getattr(row.result, "heads", None) or {}).values():
+        values = record.get("values")
+        if values and "valence" in values:
+            answer["vad"] = {k: round(v, 6) for k, v in values.items()}
+    if not answer:
+        return {"error": f"{row.path}: the model tells neither label nor vad."}
+    return answer
+
+
+def place_shares(shares: dict, space: LabelSpace) -> dict[str, float]:
+    """Shares by the labels of a set, summing to 1; empty where none is.
+
+    Arguments
+    ---------
+    shares : dict
+        Label → share; a label without a place in the set is left out.
+    space : LabelSpace
+        The set.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> place_shares({"excited": 0.5, "bored": 0.5}, LabelSpace(["happy"]))
+    {'happy': 1.0}
+    """
+    placed: dict[str, float] = {}
+    for label, share in shares.items():
+        own = label if label in space else space.map(label)
+        if own is not None:
+            placed[own] = placed.get(own, 0.0) + share
+    total = sum(placed.values())
+    return {label: share / total for label, share in placed.items() if total}
+
+
+def weak_of(
+    answers: dict[str, dict],
+    space: LabelSpace,
+    agree: bool = False,
+    least: float = 0.0,
+) -> tuple[dict | None, str]:
+    """One weak label out of what several models say.
+
+    Arguments
+    ---------
+    answers : dict
+        Model → answer of :func:`answer_of`.
+    space : LabelSpace
+        The labels; shares of every model are brought to it and averaged.
+    agree : bool
+        Whether all models must have the same most probable label.
+    least : float
+        Share that the label must have.
+
+    Returns
+    -------
+    weak : dict | None
+        ``labels``, ``score``, ``source`` and perhaps ``vad``; None without.
+    reason : str
+        Why there is none.
+
+    Example
+    -------
+    >>> answers = {"a": {"labels": {"sad": 0.8, "angry": 0.2}},
+    ...            "b": {"labels": {"sad": 0.6, "angry": 0.4}}}
+    >>> weak_of(answers, LabelSpace(["angry", "sad"]))[0]["score"]
+    0.7
+    >>> weak_of(answers, LabelSpace(["angry", "sad"]), least=0.9)
+    (None, 'below the least score')
+    """
+    shares = {
+        name: placed
+        for name, answer in answers.items()
+        if (placed := place_shares(answer.get("labels") or {}, space))
+    }
+    weak: dict[str, Any] = {}
+    if shares:
+        if (
+            agree
+            and len({max(s, key=s.__getitem__) for s in shares.values()}) > 1
+        ):
+            return None, "models disagree"
+        mean = {
+            label: sum(s.get(label, 0.0) for s in shares.values()) / len(shares)
+            for label in space.names
+        }
+        score = max(mean.values())
+        if score < least:
+            return None, "below the least score"
+        weak["labels"] = {k: round(v, 6) for k, v in mean.items() if v}
+        weak["score"] = round(score, 6)
+    rated = [a["vad"] for a in answers.values() if a.get("vad")]
+    if rated:
+        weak["vad"] = {
+            name: round(sum(r[name] for r in rated) / len(rated), 6)
+            for name in rated[0]
+            if all(name in r for r in rated)
+        }
+    if not weak:
+        return None, "no model tells a label of the set"
+    return {**weak, "source": list(answers)}, ""
+
+
+def ask_words(
+    rows: Iterable[dict], llm: Any, space: LabelSpace
+) -> Iterator[tuple[str, dict]]:
+    """What a text LLM makes of each row's words.
+
+    Arguments
+    ---------
+    rows : iterable of dict
+        Manifest rows with their ids; "transcript" or else "transcript_asr"
+        is read.
+    llm : TextLLM
+        Scores the labels.
+    space : LabelSpace
+        The labels.
+
+    Yields
+    ------
+    tuple
+        (id, answer as of :func:`answer_of`)
+    """
+    answers = {name: [space.surface(name)] for name in space}
+    labels = ", ".join(space.surface(name) for name in space)
+    for row in rows:
+        words = next((row[key] for key in WORDS if row.get(key)), None)
+        if words is None:
+            yield row["id"], {"error": f"{row['id']} has no transcript."}
+            continue
+        question = QUESTION.format(transcript=words, labels=labels)
+        try:
+            (shares,) = llm.score([question], answers)
+        except Exception as error:  # one bad item never costs the others
+            yield row["id"], {"error": f"{row['id']}: {error}"}
+            continue
+        yield row["id"], {"labels": {k: float(v) for k, v in shares.items()}}
+
+
+def label_rows(
+    items: dict,
+    journal: Journal,
+    sources: Sequence[str],
+    space: LabelSpace,
+    agree: bool = False,
+    least: float = 0.0,
+) -> tuple[dict, Counter, list[str]]:
+    """Rows with ``weak``, out of a journal in which every source has spoken.
+
+    Arguments
+    ---------
+    items : dict
+        Manifest rows (id → row).
+    journal : Journal
+        Answers of the sources.
+    sources : sequence of str
+        Names of the models.
+    space : LabelSpace
+        The labels.
+    agree, least
+        As of :func:`weak_of`.
+
+    Returns
+    -------
+    rows : dict
+        All rows; those without a weak label as they were.
+    reasons : Counter
+        Why some have none.
+    errors : list of str
+        A sentence for each row that a model failed on.
+    """
+    rows, reasons, errors = {}, Counter(), []
+    for key, row in items.items():
+        rows[key] = {k: v for k, v in row.items() if k != "weak"}
+        answers = {name: journal.said[name, key] for name in sources}
+        failed = [a["error"] for a in answers.values() if "error" in a]
+        if failed:
+            reasons["a model failed"] += 1
+            errors.append(f"{key}: {failed[0]}")
+            continue
+        weak, reason = weak_of(answers, space, agree, least)
+        if weak is None:
+            reasons[reason] += 1
+        else:
+            rows[key]["weak"] = weak
+    return rows, reasons, errors
+
+
+def same_folder(path: str | Path) -> str:
+    """A model's name in a manifest: its folder's, or its hub name."""
+    return os.path.basename(os.path.normpath(path)) or str(path)
