@@ -31,6 +31,7 @@ from speechbrain_c2ser.data.selection import (
     describe_training_set,
     within_limits,
 )
+from speechbrain_c2ser.data.turns import with_turns
 from speechbrain_c2ser.evaluation.metrics import classification_metrics
 from speechbrain_c2ser.evaluation.metrics.temperature import (
     calibration_sentence,
@@ -207,6 +208,12 @@ def prepare_data(hparams):
     pools = {s: hparams[f"{s}_manifest"] for s in ("train", "valid")}
     items, valid_items = read_pools(pools, ("id", "wav")).values()
     check_manifest(items, need, space, check_audio=False)
+    # before some are left out: a dialogue has all its turns
+    items, valid_items = with_turns(items), with_turns(valid_items)
+    for rows in (items, valid_items):
+        hparams["answers"].check(
+            [{**row, "id": key} for key, row in rows.items()]
+        )
     items, _ = within_limits(
         items,
         hparams["answers"].possible,
@@ -259,6 +266,7 @@ def train(brain_class, hparams, run_opts):
             "label_space": hparams["label_space"],
             "languages": hparams["languages"],
             "temperature": figures["temperature"],
+            "slots": hparams["answers"].slots,
         },
     )
     return brain

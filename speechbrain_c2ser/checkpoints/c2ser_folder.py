@@ -31,6 +31,7 @@ def save_c2ser(
     temperature: float = 1.0,
     prior: list[float] | None = None,
     extra: dict | None = None,
+    slots: Sequence = (),
 ) -> Path:
     """Write a model as a folder that ``C2SER.from_hparams`` reads.
 
@@ -56,6 +57,8 @@ def save_c2ser(
         Probabilities of the labels to divide out.
     extra : dict | None
         Plain facts to keep, such as where the model came from.
+    slots : sequence of speechbrain_c2ser.chain_of_thought.slots.Slot
+        What the model is told beside the speech, before the question.
 
     Returns
     -------
@@ -75,6 +78,7 @@ def save_c2ser(
         "sample_rate": 16000,
         "languages": list(languages),
         "prompts": prompts,
+        "slots": list(slots),
         "temperature": float(temperature),
         "prior": None if prior is None else [float(p) for p in prior],
         "acoustic_encoder_hash": acoustic and fingerprint(acoustic),
@@ -107,7 +111,7 @@ def load_c2ser(
     Returns
     -------
     dict
-        ``model``, ``label_space``, ``prompts``, ``languages``,
+        ``model``, ``label_space``, ``prompts``, ``slots``, ``languages``,
         ``sample_rate``, ``temperature``, ``prior`` and the other settings.
 
     Raises

@@ -7,6 +7,7 @@ import ruamel.yaml
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
 from speechbrain_c2ser import lobes
+from speechbrain_c2ser.chain_of_thought import slots
 from speechbrain_c2ser.labels import LabelSpace
 
 
@@ -32,6 +33,8 @@ def class_path(kind: type) -> str:
     """
     if kind is LabelSpace:
         return "speechbrain_c2ser.labels.LabelSpace"
+    if slots.PUBLIC.get(kind.__name__) is kind:
+        return f"{slots.__name__}.{kind.__name__}"
     place = f"{lobes.__name__}.{lobes.PUBLIC.get(kind.__name__)}"
     if kind.__module__ == place:
         return f"{lobes.__name__}.{kind.__name__}"

@@ -16,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import Node
 
 from speechbrain_c2ser import lobes
+from speechbrain_c2ser.chain_of_thought import slots
 from speechbrain_c2ser.checkpoints.old_blocks import OLD
 from speechbrain_c2ser.labels import LabelSpace
 
@@ -26,6 +27,7 @@ PLAIN = {
 STRING = "tag:yaml.org,2002:str"
 LOBES = "speechbrain_c2ser.lobes."
 LABELS = "speechbrain_c2ser.labels."
+SLOTS = slots.__name__ + "."
 
 
 def build_yaml(root: Node, path: str | Path, allow: Sequence[str] = ()) -> dict:
@@ -93,7 +95,7 @@ def parse_yaml(
     ------
     ValueError
         For anything but plain values, references to them, and the classes of
-        ``speechbrain_c2ser.lobes``.
+        ``speechbrain_c2ser.lobes``, of labels and of a prompt's slots.
 
     Example
     -------
@@ -188,6 +190,8 @@ def _is_ours(module: str, name: str) -> bool:
     """Whether a class is one of our blocks, under today's path or an older."""
     if module.startswith(LABELS):
         return name == "LabelSpace"
+    if module == SLOTS:
+        return name in slots.PUBLIC
     return module.startswith(LOBES) and (name in lobes.PUBLIC or name in OLD)
 
 
@@ -254,7 +258,12 @@ class _Builder:
                 raise ValueError(
                     f"{self.path}: a {name} stands in a model, nowhere else."
                 )
-            kind = LabelSpace if name == "LabelSpace" else getattr(lobes, name)
+            if name == "LabelSpace":
+                kind = LabelSpace
+            elif module + "." == SLOTS:
+                kind = slots.PUBLIC[name]
+            else:
+                kind = getattr(lobes, name)
         else:
             kind = getattr(import_module(module), name, None)
             # What the module merely imported is not its own.

@@ -12,6 +12,7 @@ from speechbrain_c2ser.audio import read_audio
 from speechbrain_c2ser.data.manifest import check_manifest
 from speechbrain_c2ser.data.pools import read_pool
 from speechbrain_c2ser.data.sampling import PairedBatchSampler
+from speechbrain_c2ser.data.turns import with_turns
 from speechbrain_c2ser.labels import LabelSpace
 
 
@@ -37,7 +38,8 @@ def speech_dataset(
     -------
     DynamicItemDataset
         Items with ``id``, ``sig`` (float32 [samples], 16 kHz) and ``item``
-        (the row with its id).
+        (the row with its id, and what was said ``before`` and ``after`` it
+        where it has a ``dialogue`` and a ``turn``).
 
     Raises
     ------
@@ -55,7 +57,7 @@ def speech_dataset(
     dataset = DynamicItemDataset(
         {
             key: {"row": {**row, "id": key}, "duration": float(row["duration"])}
-            for key, row in items.items()
+            for key, row in with_turns(items).items()
         }
     )
     dataset.add_dynamic_item(read_item, takes="row", provides="sig")

@@ -8,6 +8,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from speechbrain_c2ser.chain_of_thought.slots import check_slots
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.dataset import loader_options, speech_dataset
 from speechbrain_c2ser.evaluation.metrics import edit_rate, style_accuracy
@@ -42,9 +43,12 @@ def evaluate_c2ser(c2ser, manifest, hparams):
     ------
     ManifestError
         If an utterance has no emotion, or one that the model does not know.
+    ValueError
+        If utterances lack what the slots of the model's prompt need.
     """
     mode = hparams["mode"]
     dataset = speech_dataset(manifest, ["emotion"], c2ser.hparams.label_space)
+    check_slots(c2ser.slots, [each["row"] for each in dataset.data.values()])
     predictions, seconds = predict(
         c2ser, dataset, mode, hparams["batching"], hparams["max_new_tokens"]
     )
@@ -101,7 +105,10 @@ def predict(c2ser, dataset, mode, batching, max_new_tokens):
         for batch in loader:
             started = time.perf_counter()
             said = c2ser.describe_batch(
-                *batch.sig, mode=mode, max_new_tokens=max_new_tokens
+                *batch.sig,
+                mode=mode,
+                max_new_tokens=max_new_tokens,
+                items=batch.item,
             )
             seconds += time.perf_counter() - started
             predictions += [

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import torch
 
+from speechbrain_c2ser.audio.objects import as_list
 from speechbrain_c2ser.chain_of_thought import answers
 from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.checkpoints.kinds import check_kind
+from speechbrain_c2ser.inference.asking import fill_all, rows_of
 from speechbrain_c2ser.inference.file_classifier import FileClassifier
 from speechbrain_c2ser.inference.options import (
     check_batch,
@@ -76,8 +78,17 @@ class C2SER(FileClassifier):
         """Names of the emotions, in the order of the probabilities."""
         return list(self.hparams.label_space.names)
 
+    @property
+    def slots(self):
+        """What the model is told of an utterance before the question."""
+        return list(getattr(self.hparams, "slots", None) or [])
+
+    def items_of(self, audios):
+        """Manifest rows with their turns, where the prompt has slots."""
+        return rows_of(self.slots, audios)
+
     def prompt(self, mode, language=None):
-        """The question that the model is asked.
+        """The question that the model is asked, without its slots.
 
         Arguments
         ---------
@@ -100,7 +111,13 @@ class C2SER(FileClassifier):
         return self.classify_batch(wavs, wav_lens)
 
     def classify_batch(
-        self, wavs, wav_lens=None, language=None, prompt=None, labels=None
+        self,
+        wavs,
+        wav_lens=None,
+        language=None,
+        prompt=None,
+        labels=None,
+        items=None,
     ):
         """Emotion of each waveform of a batch.
 
@@ -114,24 +131,34 @@ class C2SER(FileClassifier):
             Language of the answers that are weighed; None = all languages
             the model answers in, summed.
         prompt : str | None
-            Another question than the model's own.
+            Another question than the model's own, behind the slots.
         labels : LabelSpace | list | dict | None
             Another set of labels or their names, or label -> the answer or
             answers that name it.
+        items : list of dict | None
+            Manifest row of each waveform: what the slots of the model's
+            prompt need, such as ``before``.
 
         Returns
         -------
         tuple
             probabilities [B, L], score [B], index [B], list of B labels.
+
+        Raises
+        ------
+        ValueError
+            Without what the model's prompt needs; names slot and field.
         """
         check_language(language)
         wavs, wav_lens = check_batch(wavs, wav_lens)
         candidates = self._answers("implicit", language, labels)
+        question = prompt or self.prompt("implicit")
+        prompts = fill_all(question, self.slots, items, len(wavs))
         with torch.no_grad(), self.inference_ctx:
             model = self.mods.model
             probabilities = model.score_labels(
                 model.listen(wavs.to(self.device), wav_lens.to(self.device)),
-                [prompt or self.prompt("implicit")] * len(wavs),
+                prompts,
                 candidates,
                 **self._calibration(labels),
             )
@@ -154,6 +181,7 @@ class C2SER(FileClassifier):
         max_new_tokens=400,
         num_beams=1,
         repetition_penalty=1.0,
+        items=None,
     ):
         """Style, content and emotion of each waveform, in words.
 
@@ -170,13 +198,15 @@ class C2SER(FileClassifier):
             Language of the question and so of the answer; None = the
             published question, answered in the speech's language.
         prompt : str | None
-            Another question than the model's own.
+            Another question than the model's own, behind the slots.
         max_new_tokens : int
             Length limit of the text.
         num_beams : int
             1 = greedy; published: 4.
         repetition_penalty : float
             Published: 1.05.
+        items : list of dict | None
+            As in :meth:`classify_batch`.
 
         Returns
         -------
@@ -188,7 +218,8 @@ class C2SER(FileClassifier):
         )  # fmt: skip
         wavs, wav_lens = check_batch(wavs, wav_lens)
         wavs, wav_lens = wavs.to(self.device), wav_lens.to(self.device)
-        prompts = [prompt or self.prompt(mode, language)] * len(wavs)
+        question = prompt or self.prompt(mode, language)
+        prompts = fill_all(question, self.slots, items, len(wavs), language)
         space = self.hparams.label_space
         model = self.mods.model
         with torch.no_grad(), self.inference_ctx:
@@ -201,8 +232,9 @@ class C2SER(FileClassifier):
                 repetition_penalty=repetition_penalty,
             )
             parsed = [answers.parse_answer(text, space) for text in texts]
+            known = self.hparams.languages
             languages = [
-                p.language or language or self.hparams.languages[0]
+                p.language if p.language in known else language or known[0]
                 for p in parsed
             ]
             candidates = {
@@ -296,9 +328,10 @@ class C2SER(FileClassifier):
             One per recording, in the order given.
         """
         _check_describing(**options)
+        audios = as_list(audios)
 
-        def rows(wavs, wav_lens):
-            return self.describe_batch(wavs, wav_lens, **options)
+        def rows(wavs, wav_lens, **told):
+            return self.describe_batch(wavs, wav_lens, **told, **options)
 
         return for_each_recording(
             audios,
@@ -312,6 +345,7 @@ class C2SER(FileClassifier):
             speech=speech,
             journal=journal,
             codec=(vars, lambda fields: Description(**fields)),
+            items=self.items_of(audios),
         )
 
     def _join_descriptions(self, parts):

@@ -2,6 +2,7 @@
 
 import torch
 
+from speechbrain_c2ser.audio.objects import as_list
 from speechbrain_c2ser.inference.pretrained import PretrainedModel
 from speechbrain_c2ser.inference.recordings import (
     for_each_recording,
@@ -139,9 +140,13 @@ class FileClassifier(PretrainedModel):
         FileResult
         """
         names = self.names_of(**options)
+        audios = as_list(audios)
 
-        def rows(wavs, wav_lens):
-            return list(self.classify_batch(wavs, wav_lens, **options)[0].cpu())
+        def rows(wavs, wav_lens, **told):
+            probabilities, *_ = self.classify_batch(
+                wavs, wav_lens, **told, **options
+            )
+            return list(probabilities.cpu())
 
         return for_each_recording(
             audios,
@@ -155,7 +160,23 @@ class FileClassifier(PretrainedModel):
             speech=speech,
             journal=journal,
             codec=(torch.Tensor.tolist, torch.tensor),
+            items=self.items_of(audios),
         )
+
+    def items_of(self, audios: list) -> list[dict] | None:
+        """What ``classify_batch`` is told of each recording as ``items``.
+
+        Arguments
+        ---------
+        audios : list
+            The recordings.
+
+        Returns
+        -------
+        list of dict | None
+            None = nothing; a model that needs it overrides this.
+        """
+        return None
 
 
 def mean_of_windows(parts: list[tuple], names: list[str]) -> Classification:

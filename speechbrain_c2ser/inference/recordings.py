@@ -4,6 +4,8 @@ What goes wrong with a recording, whatever it is, becomes its own answer and
 never costs the others.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
@@ -41,6 +43,7 @@ def for_each_recording(
     speech: Callable | None = None,
     journal: Journal | None = None,
     codec: Codec | None = None,
+    items: list[dict] | None = None,
 ) -> Iterator[FileResult]:
     """Apply a model to recordings, their stretches batched by length.
 
@@ -74,6 +77,9 @@ def for_each_recording(
         Where answers are kept, and those of a run before are found.
     codec : tuple of callable | None
         Answer -> what JSON has, and back; for the journal.
+    items : list of dict | None
+        What is known of each recording; ``function`` then also takes
+        ``items``, those of its batch.
 
     Returns
     -------
@@ -92,7 +98,7 @@ def for_each_recording(
         function, batch_size, window, hop, least, skip_silence, speech,
         journal, codec,
     )  # fmt: skip
-    return _results(audios, run, join, batch_size, progress)
+    return _results(audios, run, join, batch_size, progress, items)
 
 
 def value_of(result: FileResult) -> object:
@@ -141,13 +147,16 @@ def least_samples(model: torch.nn.Module) -> int:
     )
 
 
-def _results(audios, run, join, batch_size, progress):
+def _results(audios, run, join, batch_size, progress, items):
     with Progress(len(audios), progress) as bar:
         for first in range(0, len(audios), POOL * batch_size):
             pool = audios[first : first + POOL * batch_size]
             names = [name_of(a, first + n) for n, a in enumerate(pool)]
             answers, errors = run.answer(
-                pool, names, lambda n, share, at=first: bar.move(at + n, share)
+                pool,
+                names,
+                lambda n, share, at=first: bar.move(at + n, share),
+                None if items is None else items[first : first + len(pool)],
             )
             for number, name in enumerate(names):
                 error = errors.get(number)
@@ -167,16 +176,20 @@ class _Run:
         self._skip_silence, self._speech = skip_silence, speech
         self._journal, self._codec = journal, codec
 
-    def answer(self, pool, names, moved):
+    def answer(self, pool, names, moved, items=None):
         """Number -> {start: (stop, answer)}; number -> error."""
         errors, keys = {}, {}
         answers = {number: {} for number in range(len(pool))}
         segments, streams = self._cut_all(pool, names, errors, keys)
+        if items is not None:
+            keys = {n: f"{key}|{_digest(items[n])}" for n, key in keys.items()}
         waiting = self._waiting(
             _in_turn(segments, streams, errors), answers, errors, keys, moved
         )
         while batch := list(islice(waiting, self._batch_size)):
-            results = _attempt(self._function, [wav for _, _, wav in batch])
+            told = items and [items[number] for number, _, _ in batch]
+            wavs = [wav for _, _, wav in batch]
+            results = _attempt(self._function, wavs, told)
             for (number, segment, _), result in zip(
                 batch, results, strict=True
             ):
@@ -278,18 +291,28 @@ def _share(segment):
     return min(segment.stop / segment.recording.told, 0.99)
 
 
-def _attempt(function, wavs):
+def _digest(item):
+    """What tells an item from itself when what is known of it changed."""
+    content = json.dumps(item, sort_keys=True, default=str)
+    return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+
+
+def _attempt(function, wavs, items=None):
     """Answers; if the batch fails, each item has its own try."""
     if not wavs:
         return []
     try:
         lengths = torch.tensor([len(wav) for wav in wavs])
         padded = pad_sequence(wavs, batch_first=True)
-        return function(padded, lengths / padded.shape[1])
+        told = {} if items is None else {"items": items}
+        return function(padded, lengths / padded.shape[1], **told)
     except Exception as error:
         if len(wavs) == 1:
             return [error]
-        return [_attempt(function, [wav])[0] for wav in wavs]
+        return [
+            _attempt(function, [wav], items and [items[number]])[0]
+            for number, wav in enumerate(wavs)
+        ]
 
 
 def _joined(name, error, answers, join):

@@ -29,7 +29,7 @@ FLOORS = {
     "timelines": 1,
     "lobes": 2,
     "chain_of_thought": 3,
-    "checkpoints": 3,
+    "checkpoints": 4,
     "evaluation.report": 3,
     "data": 4,
     "inference": 5,
