@@ -75,6 +75,9 @@ SERVE = [
     *FORMATS,
 ]
 
+# The documents as a site.
+DOCS = ["mkdocs>=1.6,<1.7", "mkdocstrings-python>=2.0,<2.1"]
+
 EXTRAS = {
     "prosody": PROSODY,
     "train": TRAIN,
@@ -86,8 +89,10 @@ EXTRAS = {
     "datasets": DATASETS,
     "formats": FORMATS,
     "serve": SERVE,
+    "docs": DOCS,
     "dev": [
         *DATASETS,
+        *DOCS,
         *SERVE,
         "jsonschema>=4.25,<4.27",
         "mypy>=2.4,<2.5",

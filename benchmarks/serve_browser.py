@@ -134,14 +134,12 @@ def microphone(visitor, output):
     page = visitor.page
     page.reload()
     page.locator("#listen").wait_for(timeout=PATIENCE)
-    page.locator("#recording").get_by_role(
-        "button", name=re.compile("record", re.I)
-    ).first.click()
+    recorder = page.locator("#recording")
+    recorder.get_by_role("button", name="Record audio").click()
+    recorder.locator("button.record").click()
     page.wait_for_timeout(4000)
     page.screenshot(path=output / "recording.png")
-    page.locator("#recording").get_by_role(
-        "button", name=re.compile("stop", re.I)
-    ).first.click()
+    recorder.locator("button.stop-button").click()
     page.wait_for_timeout(3000)
     visitor.listen()
     text = visitor.view().inner_text()

@@ -1,6 +1,7 @@
 """What stands before every request: its size, its host, its headers."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+FAILED = "This request cannot be used; the server's log says why."
 ROOM = 64 * 1024  # bytes around the files of a request
 UPLOADS = ("/v1/emotion", "/gradio_api/upload")
+logger = logging.getLogger(__name__)
 
 
 class Guard:
@@ -47,12 +50,13 @@ class Guard:
             await self.app(scope, receive, send)
             return
         most = self._most(scope["path"])
-        count, started = 0, False
+        count, started, failed = 0, False, False
 
         async def send_with_headers(message):
-            nonlocal started
-            if count > most and not started:
-                return  # a parser's word for it; ours follows
+            nonlocal started, failed
+            failed = failed or (not started and message.get("status") == 500)
+            if failed or (count > most and not started):
+                return  # a library's word for it; ours follows
             if message["type"] == "http.response.start":
                 started = True
                 message = {**message, "headers": _with_ours(message)}
@@ -84,6 +88,13 @@ class Guard:
             await self.app(scope, receive_counted, send_with_headers)
         except _Overflow:
             pass
+        except Exception:
+            if started:
+                raise
+            failed = True
+            logger.exception("a request failed")
+        if failed and count <= most:
+            await _refuse(send, 500, FAILED)
         if count > most and not started:
             await _refuse(send, 413, _too_large(most))
 

@@ -155,7 +155,11 @@ def build_page(listener: Listener, folder: str | Path) -> Any:
     names = listener.names
     speaking = any(listener.describes(name) for name in names)
     script = files(__package__).joinpath("timeline.js").read_text("utf-8")
-    silent: dict[str, Any] = {"api_visibility": "private"}
+    silent: dict[str, Any] = {
+        "api_visibility": "private",
+        "queue": False,
+        "show_progress": "hidden",
+    }
 
     def head(language):
         words = text_of(language)
@@ -181,9 +185,10 @@ def build_page(listener: Listener, folder: str | Path) -> Any:
         with gr.Tabs():
             with gr.Tab(says["one"], id="one") as one:
                 audio = gr.Audio(
-                    sources=["microphone", "upload"],
+                    sources=["upload", "microphone"],
                     type="filepath",
                     editable=False,
+                    buttons=["download"],  # not Gradio's sharing on a hub
                     label=says["recording"],
                     elem_id="recording",
                 )
@@ -221,6 +226,10 @@ def build_page(listener: Listener, folder: str | Path) -> Any:
                         gr.DownloadButton(form, elem_id=form, interactive=False)
                         for form in ("CSV", "JSON", "TextGrid")
                     ]
+
+        def run_one(*given):
+            found = page.one(*given)
+            return found if len(found) > 1 else found[0]
 
         def run_many(paths, name, seconds, in_words, tongue, progress=None):
             html, *found = page.many(
@@ -268,7 +277,7 @@ def build_page(listener: Listener, folder: str | Path) -> Any:
             model, listen_all,
         ]  # fmt: skip
         listen.click(
-            page.one,
+            run_one,
             [audio, window, words, language],
             views,
             api_name="one",
@@ -279,10 +288,12 @@ def build_page(listener: Listener, folder: str | Path) -> Any:
             [table, *downloads],
             api_name="many",
         )
-        language.change(translate, language, translated, queue=False, **silent)
-        blocks.load(choose, None, language, queue=False, **silent)
-    # Models take turns anyway.
-    blocks.queue(max_size=limits.waiting, default_concurrency_limit=1)
+        language.change(translate, language, translated, **silent)
+        blocks.load(choose, None, language, **silent)
+    # Models take turns; programs and pages wait for the same one.
+    blocks.queue(
+        max_size=limits.waiting, default_concurrency_limit=limits.waiting
+    )
     return blocks
 
 

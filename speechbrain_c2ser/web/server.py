@@ -54,6 +54,7 @@ def build_app(listener: Listener, folder: str, host: str = "127.0.0.1") -> Any:
     """
     # Read by Gradio and the hub's library as they are imported.
     os.environ["GRADIO_TEMP_DIR"] = folder
+    os.environ.setdefault("MPLCONFIGDIR", folder)  # its cache of fonts
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio as gr

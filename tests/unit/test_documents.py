@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import json
 import re
 import shlex
 import shutil
@@ -179,6 +180,30 @@ def test_python_examples_run(path, workplace):
     for block in blocks(path):
         code = compile(block, path.name, "exec")
         exec(code, {"__name__": "example"})  # of our own documents
+
+
+NOTEBOOKS = sorted(ROOT.glob("docs/notebooks/*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(path, workplace, capsys):
+    """Their cells hold plain Python, so that no kernel is needed."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    names: dict = {"__name__": "__main__"}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"], "save it without outputs"
+            code = compile("".join(cell["source"]), path.name, "exec")
+            exec(code, names)  # of our own documents
+    if path.stem == "compose_it":
+        assert names["accuracy"] > 0.9
+    else:
+        assert names["records"][0]["label"] == names["label"]
+        assert "nowhere.wav is missing" in capsys.readouterr().out
+
+
+def test_there_are_two_notebooks():
+    assert [path.stem for path in NOTEBOOKS] == ["compose_it", "use_it"]
 
 
 def test_the_first_commands_run(workplace, capsys):

@@ -1,5 +1,6 @@
 """The page and ``POST /v1/emotion``: answers, limits, names, errors."""
 
+import asyncio
 import csv
 import io
 import json
@@ -24,6 +25,7 @@ from speechbrain_c2ser.inference.results import (
 from speechbrain_c2ser.timelines.schema import result_schema
 from speechbrain_c2ser.web import server
 from speechbrain_c2ser.web.downloads import write_downloads
+from speechbrain_c2ser.web.guards import Guard
 from speechbrain_c2ser.web.limits import Busy, Limits, TooMuch
 from speechbrain_c2ser.web.listener import Listener
 from speechbrain_c2ser.web.page import Page
@@ -228,6 +230,31 @@ def test_paths_outside_are_refused(client, path):
     assert "root:" not in found.text
 
 
+def test_what_a_library_trips_over_has_a_sentence(tmp_path):
+    """Whether it raises, or answers with words of its own."""
+    start = {"type": "http.response.start", "status": 500, "headers": []}
+    body = {"type": "http.response.body", "body": b"Internal Server Error"}
+
+    async def raising(scope, receive, send):
+        raise KeyError("x")
+
+    async def telling(scope, receive, send):
+        await send(start)
+        await send(body)
+        raise KeyError("x")
+
+    for app in (raising, telling):
+        sent = []
+
+        async def send(message, sent=sent):
+            sent.append(message)
+
+        scope = {"type": "http", "path": "/x", "headers": []}
+        asyncio.run(Guard(app, Limits(), tmp_path)(scope, None, send))
+        assert [m.get("status") for m in sent] == [500, None]
+        assert b"log" in json.loads(sent[1]["body"])["error"].encode()
+
+
 def test_a_full_store_takes_no_more(client, folder, monkeypatch):
     monkeypatch.setattr(
         "speechbrain_c2ser.web.guards.stored_bytes", lambda _: 1 << 40
@@ -248,6 +275,15 @@ def test_the_page_asks_every_model(listener, tmp_path):
     for path in (None, tmp_path / "gone.wav"):
         found = Page(listener, tmp_path).one(path and str(path), 4.0, 0, "en")
         assert 'role="alert"' in found[0] and found[1] == ""
+
+
+def test_one_model_gives_one_view(tmp_path):
+    pytest.importorskip("gradio", reason="the extra `serve` is not installed")
+    from speechbrain_c2ser.web.page import build_page
+
+    blocks = build_page(Listener({"one": Loudness()}), tmp_path)
+    (ask,) = [f.fn for f in blocks.fns.values() if f.api_name == "one"]
+    assert "alert" in ask(None, 4.0, False, "en")  # a text, no list
 
 
 def test_many_recordings_are_a_table_and_files(listener, tmp_path):
