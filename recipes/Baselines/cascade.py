@@ -15,6 +15,7 @@ from baseline import SAMPLE_RATE, command_line, entry, heard, run
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 
 from speechbrain_c2ser.inference.text_llm import TextLLM
+from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
 
 QUESTION = (
     'Someone says: "{transcript}"\nWhich one of these emotions does the '
@@ -24,9 +25,10 @@ QUESTION = (
 
 def transcriber(source, device, dtype):
     """``items -> transcripts`` of a Hugging Face Whisper folder."""
-    processor = AutoProcessor.from_pretrained(source)
+    check_pretrained(source)
+    processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
     model = AutoModelForSpeechSeq2Seq.from_pretrained(
-        source, dtype=getattr(torch, dtype)
+        source, dtype=getattr(torch, dtype), trust_remote_code=False
     )
     model = model.to(device).eval()
 

@@ -12,6 +12,8 @@ import torch
 from baseline import SAMPLE_RATE, command_line, entry, heard, run
 from transformers import AutoProcessor, Qwen2AudioForConditionalGeneration
 
+from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+
 QUESTION = (
     "Which one of these emotions does the speaker's voice express: {labels}? "
     "Answer with one word."
@@ -20,7 +22,8 @@ QUESTION = (
 
 def asker(source, space, device, dtype, max_new_tokens=20):
     """``items -> predictions`` of a Qwen2-Audio folder."""
-    processor = AutoProcessor.from_pretrained(source)
+    check_pretrained(source)
+    processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
     # Generation needs the texts to end together.
     processor.tokenizer.padding_side = "left"
     model = Qwen2AudioForConditionalGeneration.from_pretrained(

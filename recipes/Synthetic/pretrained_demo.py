@@ -132,7 +132,7 @@ def _absolute(source: str) -> str:
 def _require(source: str, title: str, variable: str) -> None:
     """One line now rather than a traceback after the corpus is prepared."""
     try:
-        AutoConfig.from_pretrained(source)
+        AutoConfig.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise StepFailed(
             f"the {title} {source} is no folder and cannot be fetched from "

@@ -27,10 +27,12 @@ from speechbrain_c2ser.checkpoints.description import (
 )
 from speechbrain_c2ser.checkpoints.old_blocks import modernize
 from speechbrain_c2ser.checkpoints.safe_yaml import build_yaml, parse_yaml
+from speechbrain_c2ser.checkpoints.size_limit import count_weights
 
 FORMAT = 1
 SETTINGS = "hyperparams.yaml"
 WEIGHTS = "model.safetensors"
+LARGEST = 300_000  # bytes of the settings
 PACKAGES = ("speechbrain", "speechbrain_c2ser", "torch", "transformers", "peft")
 # Constructor arguments that do not change what a module computes.
 RUN_ONLY = ("source", "pretrained", "save_path", "freeze")
@@ -66,6 +68,32 @@ def find_folder(source: str | Path, savedir: str | Path | None = None) -> Path:
         raise FileNotFoundError(
             f"{problem} that can be downloaded: {error}"
         ) from error
+
+
+def read_settings(folder: str | Path) -> str:
+    """The text of a folder's yaml.
+
+    Raises
+    ------
+    ValueError
+        If it is far larger than any, or no text.
+
+    Example
+    -------
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> _ = (folder / SETTINGS).write_text("format: 1")
+    >>> read_settings(folder)
+    'format: 1'
+    """
+    path = Path(folder) / SETTINGS
+    if path.stat().st_size > LARGEST:
+        raise ValueError(
+            f"{path} has {path.stat().st_size} bytes, more than any settings."
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8.") from error
 
 
 def load_strict(
@@ -209,11 +237,12 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
             raise FileNotFoundError(
                 f"{folder} is no complete model folder: it has no {name}."
             )
-    text = (folder / SETTINGS).read_text(encoding="utf-8")
+    text = read_settings(folder)
     overrides = {"folder": str(folder.resolve()), **(overrides or {})}
     root = parse_yaml(text, folder / SETTINGS, overrides, allow)
     rename = modernize(root)
-    settings = build_yaml(root, folder / SETTINGS, allow)
+    weights = count_weights(folder / WEIGHTS)
+    settings = build_yaml(root, folder / SETTINGS, allow, weights)
     if settings.get("format") != FORMAT:
         raise ValueError(
             f"{folder} has format {settings.get('format')}; this version reads "

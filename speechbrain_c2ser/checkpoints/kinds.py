@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from speechbrain_c2ser.checkpoints.folder import SETTINGS
+from speechbrain_c2ser.checkpoints.folder import SETTINGS, read_settings
 
 # Class of the model -> what it is, and what it is for.
 KINDS = {
@@ -40,7 +40,7 @@ def kind_of(folder: str | Path) -> str | None:
     path = Path(folder) / SETTINGS
     if not path.is_file():
         return None
-    found = MODEL.search(path.read_text(encoding="utf-8", errors="replace"))
+    found = MODEL.search(read_settings(folder))
     return found[1] if found else None
 
 

@@ -18,6 +18,7 @@ from ruamel.yaml.nodes import Node
 from speechbrain_c2ser import lobes
 from speechbrain_c2ser.chain_of_thought import slots
 from speechbrain_c2ser.checkpoints.old_blocks import OLD
+from speechbrain_c2ser.checkpoints.size_limit import no_larger_than
 from speechbrain_c2ser.labels import LabelSpace
 
 PLAIN = {
@@ -26,11 +27,27 @@ PLAIN = {
 }
 STRING = "tag:yaml.org,2002:str"
 LOBES = "speechbrain_c2ser.lobes."
+LARGEST = 1_000_000  # of sizes: some fill memory without a parameter
+# What a constructor may end in, given anything, beside a sentence of ours.
+FAILURES = (
+    AssertionError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+)
 LABELS = "speechbrain_c2ser.labels."
 SLOTS = slots.__name__ + "."
 
 
-def build_yaml(root: Node, path: str | Path, allow: Sequence[str] = ()) -> dict:
+def build_yaml(
+    root: Node,
+    path: str | Path,
+    allow: Sequence[str] = (),
+    weights: int | None = None,
+) -> dict:
     """Build what the checked yaml of a model folder describes.
 
     Arguments
@@ -41,6 +58,9 @@ def build_yaml(root: Node, path: str | Path, allow: Sequence[str] = ()) -> dict:
         Where it is from, for messages.
     allow : Sequence[str]
         Modules of your own whose classes may be built as well.
+    weights : int | None
+        Numbers that are to fill the blocks: what is far larger is refused
+        before it takes memory. What loads weights of its own may be larger.
 
     Returns
     -------
@@ -64,7 +84,7 @@ def build_yaml(root: Node, path: str | Path, allow: Sequence[str] = ()) -> dict:
         for key, value in root.value
         if isinstance(value, ScalarNode) and value.tag in PLAIN
     }
-    return _Builder(path, top, allow).build(root)
+    return _Builder(path, top, allow, weights).build(root)
 
 
 def parse_yaml(
@@ -168,6 +188,8 @@ def refuse_foreign(
                 "`allow`."
             )
         if isinstance(node, MappingNode):
+            if not all(isinstance(key, ScalarNode) for key, _ in node.value):
+                raise ValueError(f"{path} has a key that is no text; refused.")
             nodes += [part for pair in node.value for part in pair]
         elif isinstance(node, SequenceNode):
             nodes += node.value
@@ -215,11 +237,21 @@ def _override(node: Node, changes: dict, path: str | Path) -> None:
             node.value[place] = (key, ScalarNode(STRING, change))
 
 
+def _largest(value: Any) -> float:
+    """The largest number among plain arguments."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return max(map(_largest, value), default=0)
+    return value if isinstance(value, int | float) else 0
+
+
 class _Builder:
     """Checked nodes to values and objects, inner ones first."""
 
-    def __init__(self, path, top, allow):
+    def __init__(self, path, top, allow, weights=None):
         self.path, self.top, self.allow = path, top, allow
+        self.weights = weights
         self.scalars = YAML(typ="safe", pure=True).constructor
 
     def build(self, node: Node | None) -> Any:
@@ -237,9 +269,17 @@ class _Builder:
         elif str(node.tag).startswith("!new:"):
             value = []  # a class without arguments
         else:
-            return self.scalars.construct_object(node)
+            return self._plain(node)
         tag = str(node.tag)
         return self._new(tag, value) if tag.startswith("!new:") else value
+
+    def _plain(self, node: Node) -> Any:
+        try:
+            return self.scalars.construct_object(node)
+        except (ValueError, LookupError, ArithmeticError, YAMLError) as error:
+            raise ValueError(
+                f"{self.path}: {node.value[:20]!r} is no {node.tag[18:]}."
+            ) from error
 
     def _referred(self, text: str) -> str:
         """``<name>/more`` with the plain value of a top-level name."""
@@ -269,11 +309,25 @@ class _Builder:
             # What the module merely imported is not its own.
             if not inspect.isclass(kind) or kind.__module__ != module:
                 raise ValueError(f"{self.path}: there is no {module}.{name}.")
-        try:
-            if isinstance(arguments, dict):
-                return kind(**arguments)
-            return kind(*arguments)
-        except TypeError as error:
+        options = arguments if isinstance(arguments, dict) else {}
+        if options.get("save_path") is not None:
             raise ValueError(
-                f"{self.path}: {name} cannot be built: {error}."
+                f"{self.path}: {name} wants to write to "
+                f"{options['save_path']!r}; refused."
+            )
+        if (size := _largest(arguments)) > LARGEST:
+            raise ValueError(
+                f"{self.path}: {name} has a number of {size:.3g}, more than "
+                "any size; refused."
+            )
+        loads = options.get("source") and options.get("pretrained", True)
+        try:
+            with no_larger_than(None if loads else self.weights):
+                if isinstance(arguments, dict):
+                    return kind(**arguments)
+                return kind(*arguments)
+        except FAILURES as error:
+            said = " ".join(str(error).split()).rstrip(".")
+            raise ValueError(
+                f"{self.path}: {name} cannot be built: {said}."
             ) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 LFS = b"version https://git-lfs"
+LARGEST = 300_000_000  # bytes of a JSON file; large vocabularies have 40 MB
 
 
 def check_pretrained(source: str | Path) -> None:
@@ -20,7 +21,8 @@ def check_pretrained(source: str | Path) -> None:
     Raises
     ------
     ValueError
-        Names the file that cannot be read, or the shard that is missing.
+        Names the file that cannot be read, or the shard that is missing;
+        and refuses what would take code or weights from elsewhere.
 
     Example
     -------
@@ -35,9 +37,18 @@ def check_pretrained(source: str | Path) -> None:
     if not folder.is_dir():
         return
     for path in sorted(folder.glob("*.json")):
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} is no regular file.")
         content = _json(path)
         if path.name.endswith(".index.json"):
             _check_shards(content, path)
+        if path.name == "adapter_config.json":
+            raise ValueError(
+                f"{path} makes the folder an adapter of another model, which "
+                "may be anywhere: merge it into its base first."
+            )
+        if path.name == "config.json":
+            _check_kernels(content, path)
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt"):
@@ -48,6 +59,8 @@ def check_pretrained(source: str | Path) -> None:
 
 def _json(path):
     try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it has {path.stat().st_size} bytes")
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
         raise ValueError(_damaged(path, error)) from error
@@ -55,14 +68,39 @@ def _json(path):
 
 def _check_shards(content, path):
     shards = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(shards, dict):
-        raise ValueError(_damaged(path, "it has no weight_map"))
+    if not isinstance(shards, dict) or "metadata" not in content:
+        raise ValueError(_damaged(path, "it has no weight_map and metadata"))
     for name in sorted(set(map(str, shards.values()))):
+        if {"/", "\\"} & set(name):
+            raise ValueError(
+                f"{path} names weights in another folder ({name}); refused."
+            )
         if not (path.parent / name).is_file():
             raise ValueError(
                 f"{path} names the weights {name}, which are not beside it: "
                 "download them again."
             )
+
+
+def _check_kernels(config, path):
+    """Transformers would download and run the code of such kernels."""
+    if isinstance(config, list):
+        for part in config:
+            _check_kernels(part, path)
+    for key, value in config.items() if isinstance(config, dict) else ():
+        if "_implementation" in key and (not _is_built_in(value)):
+            raise ValueError(
+                f"{path} asks for other code by {key}: {value!r}; refused."
+            )
+        _check_kernels(value, path)
+
+
+def _is_built_in(value):
+    if isinstance(value, dict):
+        return all(map(_is_built_in, value.values()))
+    return value in (None, "eager", "sdpa", "flex_attention") or str(
+        value
+    ).startswith("flash_attention_")
 
 
 def _damaged(path, error):

@@ -1,6 +1,7 @@
 """Folders of another kind, or damaged ones: one sentence that names them."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -19,11 +20,15 @@ from speechbrain_c2ser.inference import (
 from speechbrain_c2ser.lobes import (
     CategoryHead,
     Emotion2VecS,
+    LanguageModel,
     MaskedMean,
     MultiHead,
+    SelfSupervisedEncoder,
+    WhisperEncoder,
 )
 from speechbrain_c2ser.lobes import EmotionClassifier as Model
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+from speechbrain_c2ser.lobes.speech_llm.llm_loading import load_model
 
 NINE = ["生气/angry", "开心/happy", "难过/sad", "<unk>"]
 
@@ -87,7 +92,7 @@ def llm(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "qwen2"}')
     (tmp_path / "tokenizer.json").write_text("{}")
     save_file({"w": torch.zeros(64)}, tmp_path / "one.safetensors")
-    index = {"weight_map": {"w": "one.safetensors"}}
+    index = {"metadata": {}, "weight_map": {"w": "one.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     return tmp_path
 
@@ -106,6 +111,21 @@ def llm(tmp_path):
             b"version https://git-lfs.github.com/spec/v1\n",
             "one.safetensors is a Git LFS pointer",
         ),
+        (
+            "model.safetensors.index.json",
+            b'{"metadata": {}, "weight_map": {"w": "../other.safetensors"}}',
+            "names weights in another folder",
+        ),
+        (
+            "adapter_config.json",
+            b'{"base_model_name_or_path": "/elsewhere"}',
+            "makes the folder an adapter of another model",
+        ),
+        (
+            "config.json",
+            b'{"text_config": {"attn_implementation": "someone/kernels"}}',
+            "asks for other code by attn_implementation",
+        ),
     ],
 )
 def test_damaged_models_are_named(llm, name, content, problem):
@@ -116,6 +136,49 @@ def test_damaged_models_are_named(llm, name, content, problem):
         (llm / name).write_bytes(content)
     with pytest.raises(ValueError, match=problem):
         check_pretrained(llm)
+
+
+def test_a_pipe_in_place_of_a_file(llm):
+    (llm / "config.json").unlink()
+    os.mkfifo(llm / "config.json")
+    with pytest.raises(ValueError, match="config.json is no regular file"):
+        check_pretrained(llm)
+
+
+CODE = "open('OWNED', 'w')\nclass Thing:\n    pass\n"
+NAMED = {f"Auto{kind}": "evil.Thing" for kind in ("Config", "Model")}
+NAMED["AutoModelForCausalLM"] = "evil.Thing"
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        LanguageModel,
+        lambda source: LanguageModel(source, pretrained=False),
+        SelfSupervisedEncoder,
+        lambda source: SelfSupervisedEncoder(source, pretrained=False),
+        WhisperEncoder,
+    ],
+)
+def test_code_beside_a_model_is_not_asked_about(llm, build, monkeypatch):
+    monkeypatch.chdir(llm)
+    (llm / "evil.py").write_text(CODE)
+    (llm / "config.json").write_text(
+        json.dumps({"model_type": "evil", "auto_map": NAMED})
+    )
+    (llm / "tokenizer_config.json").write_text(
+        json.dumps({"auto_map": {"AutoTokenizer": ["evil.Thing", None]}})
+    )
+    # Transformers would ask, and take a waiting "y" for a yes.
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises((ValueError, OSError)):
+        build(str(llm))
+    assert not (llm / "OWNED").exists()
+
+
+def test_a_dtype_is_one_of_numbers(llm):
+    with pytest.raises(ValueError, match="There is no dtype 'load'"):
+        load_model(str(llm), "load", None, None, True)
 
 
 def test_weights_that_broke_off(llm):

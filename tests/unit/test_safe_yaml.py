@@ -112,6 +112,75 @@ def test_a_hostile_text_is_refused(folder, name, loader):
         LOADERS[loader](place)
 
 
+LOBE = "model: !new:speechbrain_c2ser.lobes."
+BLOCK = LOBE + "Block {output_size: 1, of: "
+# Nothing of these runs code; they fill memory, hang, write or crash.
+WRONG = {
+    "key_of_list": ("? [a]\n: 1", "a key that is no text"),
+    "key_of_map": ("a: {? {b: 1} : 2}", "a key that is no text"),
+    "number": ("a: " + "9" * 5000, "is no int"),
+    "bool": ("a: !!bool x", "'x' is no bool"),
+    "command": (
+        BLOCK + "os.system, arguments: {command: touch OWNED}}",
+        "not built of os.system",
+    ),
+    "hub": (
+        BLOCK + "torch.hub.load, arguments: {repo_or_dir: owned}}",
+        "not built of torch.hub.load",
+    ),
+    "attribute": (
+        BLOCK + "torch.nn.functional.os.system, arguments: {}}",
+        "not built of torch.nn.functional.os.system",
+    ),
+    "negative": (
+        BLOCK + "torch.nn.Linear, arguments: "
+        "{in_features: -5, out_features: 3}}",
+        "hyperparams.yaml: Block cannot be built",
+    ),
+    "terabytes": (
+        BLOCK + "torch.nn.Linear, arguments: "
+        "{in_features: 900000, out_features: 900000}}",
+        "Block cannot be built",
+    ),
+    "gigabytes": (
+        BLOCK + "torch.nn.Linear, arguments: "
+        "{in_features: 30000, out_features: 30000}}",
+        "larger than the weights beside it",
+    ),
+    "layers": (
+        BLOCK + "torch.nn.GRU, arguments: "
+        "{input_size: 64, hidden_size: 64, num_layers: 1000000}}",
+        "larger than the weights beside it",
+    ),
+    "filters": (LOBE + "LogMel {n_mels: 1000000000}", "more than any size"),
+    "division": (
+        LOBE + "Emotion2VecS {num_heads: 0, embed_dim: 8}",
+        "Emotion2VecS cannot be built",
+    ),
+    "cache": (
+        LOBE + "WhisperEncoder {source: a/b, save_path: OWNED}",
+        "wants to write to 'OWNED'",
+    ),
+    "long": ("# " + "a" * 300000, "more than any settings"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_built_is_one_sentence(folder, name):
+    text, problem = WRONG[name]
+    place = folder(f"format: 1\n{text}")
+    for loader in (C2SER.from_hparams, EmotionClassifier.from_hparams):
+        with pytest.raises(ValueError, match=problem):
+            loader(place)
+
+
+def test_settings_that_are_no_text(folder):
+    place = folder("a: 1")
+    (place / "hyperparams.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="no text in UTF-8"):
+        C2SER.from_hparams(place)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_baseline_refuses_it_too(folder, name, monkeypatch):
     if name in ("ref_to_object", "ref_nowhere", "no_mapping", "empty", "twice"):

@@ -95,7 +95,9 @@ class SelfSupervisedEncoder(SpeechEncoder):
             )
         save_path = save_path or str(HF_HUB_CACHE)
         check_pretrained(source)
-        config = AutoConfig.from_pretrained(source, cache_dir=save_path)
+        config = AutoConfig.from_pretrained(
+            source, cache_dir=save_path, trust_remote_code=False
+        )
         if config.model_type != kind:
             raise ValueError(
                 f"'{source}' is a {config.model_type} model: set kind to it."
@@ -104,9 +106,9 @@ class SelfSupervisedEncoder(SpeechEncoder):
             lobe = KINDS[kind](source, save_path)
             self.model, self.extractor = lobe.model, lobe.feature_extractor
         else:
-            self.model = AutoModel.from_config(config)
+            self.model = AutoModel.from_config(config, trust_remote_code=False)
             self.extractor = AutoFeatureExtractor.from_pretrained(
-                source, cache_dir=save_path
+                source, cache_dir=save_path, trust_remote_code=False
             )
         # Transformers loads in the file's own type, which may be fp16.
         self.model.float()

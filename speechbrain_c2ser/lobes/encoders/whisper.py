@@ -354,8 +354,8 @@ class WhisperEncoder(SpeechEncoder):
 def _from_source(source, pretrained, save_path):
     """Encoder of a Whisper folder or hub model."""
     folder = Path(source)
+    check_pretrained(source)
     if not pretrained:
-        check_pretrained(source)
         config = WhisperConfig.from_pretrained(source, cache_dir=save_path)
         return modeling_whisper.WhisperEncoder(config)
     if folder.is_dir():

@@ -41,7 +41,7 @@ def load_tokenizer(source):
     if folder.is_dir() and not any((folder / f).is_file() for f in files):
         raise ValueError(problem)
     try:
-        return AutoTokenizer.from_pretrained(source)
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{problem} ({error})") from error
 
@@ -65,12 +65,17 @@ def load_model(source, dtype, quantize, device, pretrained):
     ValueError: quantize must be null or 'nf4', not 'int3'.
     """
     check_pretrained(source)
-    dtype = getattr(torch, dtype)
+    found = getattr(torch, str(dtype), None)
+    if not isinstance(found, torch.dtype):
+        raise ValueError(f"There is no dtype {dtype!r} of numbers.")
+    dtype = found
     if quantize not in (None, "nf4"):
         raise ValueError(f"quantize must be null or 'nf4', not {quantize!r}.")
     if not pretrained:
-        config = AutoConfig.from_pretrained(source)
-        return AutoModelForCausalLM.from_config(config, dtype=dtype)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        return AutoModelForCausalLM.from_config(
+            config, dtype=dtype, trust_remote_code=False
+        )
     options = {}
     if device == "auto":
         device = None
@@ -89,7 +94,11 @@ def load_model(source, dtype, quantize, device, pretrained):
             bnb_4bit_compute_dtype=dtype,
         )
     model, info = AutoModelForCausalLM.from_pretrained(
-        source, dtype=dtype, output_loading_info=True, **options
+        source,
+        dtype=dtype,
+        output_loading_info=True,
+        trust_remote_code=False,
+        **options,
     )
     problems = {k: sorted(map(str, v)) for k, v in info.items() if v}
     if problems:
