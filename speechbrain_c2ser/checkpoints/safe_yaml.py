@@ -273,7 +273,7 @@ class _Builder:
         tag = str(node.tag)
         return self._new(tag, value) if tag.startswith("!new:") else value
 
-    def _plain(self, node: Node) -> Any:
+    def _plain(self, node: Any) -> Any:
         try:
             return self.scalars.construct_object(node)
         except (ValueError, LookupError, ArithmeticError, YAMLError) as error:

@@ -10,17 +10,22 @@ FIELDS = {
     "id": "id utt_id utterance_id utt uid key index segment_id "
     "sample_id item_id file_id audio_id",
     "wav": "wav path file audio audio_filepath file_name audio_path file_path "
-    "audio_file wav_path wav_file audio_filename wav_filename filepath_wav",
+    "audio_file wav_path wav_file audio_filename wav_filename filepath_wav "
+    "fname relative_path location recording clip uri url 文件 音频 路径",
     "emotion": "emotion emo label emotion_label emotion_class category class "
-    "emo_class true_emotion",
+    "emo_class true_emotion emotions emotion_name major_emotion "
+    "majority_emotion target 情感 情绪 标签 情感标签 情绪标签",
     "transcript": "transcript text transcription sentence utterance_text",
     "duration": "duration length dur duration_s duration_sec duration_seconds",
     "start": "start start_time begin begin_time onset start_s start_sec "
-    "start_seconds t_start xmin start_ms",
+    "start_seconds t_start xmin start_ms t_begin tmin t0 segment_start "
+    "seg_start 开始 开始时间",
     "stop": "stop stop_time end end_time stop_s stop_sec end_s end_sec "
-    "end_seconds t_end xmax end_ms stop_ms",
+    "end_seconds t_end xmax end_ms stop_ms t_finish t_stop tmax t1 "
+    "segment_end seg_end finish 结束 结束时间",
     "speaker": "speaker speaker_id spk spk_id spkr_id speaker_name actor "
-    "actor_id client_id",
+    "actor_id client_id subject subject_id person person_id participant "
+    "participant_id 说话人",
     "gender": "gender sex speaker_gender",
     "language": "language lang locale language_id",
     "valence": "valence val emo_val",
@@ -44,6 +49,7 @@ PREDICTED = {
     "emotion": "emotion emo true true_label true_emotion gold gold_label "
     "ground_truth groundtruth gt reference ref target target_label y_true",
 }
+BOUNDS = ("start", "stop", "duration")
 DIMENSIONS = ("valence", "arousal", "dominance")
 # One column a rater: rater_1, annotator2, emotion_rater_3.
 RATER = re.compile(r"(emotion)?(rater|annotator|evaluator|judge)\d+(emotion)?")
@@ -51,12 +57,12 @@ RATER = re.compile(r"(emotion)?(rater|annotator|evaluator|judge)\d+(emotion)?")
 TIMES = re.compile(
     r"start|begin|onset|offset|end|stop|from|to|time|timestamp|frames?"
 )
-# In thousandths of a second.
-MILLISECONDS = ("startms", "endms", "stopms")
+# Units behind the name of a time: "begin_sec", "duration_ms".
+UNIT = re.compile(r"(.+?)(?:(ms|msecs?|millis|milliseconds?)|s|secs?|seconds?)")
 # As spreadsheets, pandas and databases write that there is no value.
 MISSING = frozenset(
     ("", "nan", "NaN", "NAN", "<NA>", "N/A", "n/a", "#N/A", "NaT")
-    + ("None", "null", "NULL", "(null)")
+    + ("None", "null", "NULL", "(null)", "NA", "nil")
 )
 
 
@@ -160,13 +166,22 @@ def fields_of(
     for field, known in names.items():
         for name in map(plain_name, known.split()):
             if name in columns and name not in taken:
-                value = columns[name][1]
-                number = as_number(value)
-                if name in MILLISECONDS and number is not None:
-                    value = number / 1000
-                fields[field] = value
+                fields[field] = _in_seconds(name, columns[name][1], field)
                 taken.add(name)
                 break
+        if field not in fields and field in BOUNDS:
+            plain = set(map(plain_name, known.split()))
+            for name in columns.keys() - taken:
+                unit = UNIT.fullmatch(name)
+                if unit and unit[1] in plain:
+                    fields[field] = _in_seconds(name, columns[name][1], field)
+                    taken.add(name)
+                    break
+    if {"from", "to"} <= columns.keys() and "start" in names:
+        ends = [as_number(columns[name][1]) for name in ("from", "to")]
+        if not {"start", "stop"} & fields.keys() and None not in ends:
+            fields["start"], fields["stop"] = ends
+            taken |= {"from", "to"}
     if "offset" in columns and "start" in names:
         field = "stop" if "onset" in columns else "start"
         if field not in fields:
@@ -179,6 +194,31 @@ def fields_of(
         if column not in used and not is_missing(value)
     }
     return fields, rest
+
+
+def _in_seconds(name, value, field):
+    unit = UNIT.fullmatch(name) if field in BOUNDS else None
+    number = as_number(value)
+    if unit and unit[2] and number is not None:
+        return number / 1000
+    return value
+
+
+def as_json(value: object) -> object:
+    """A value without NaN and infinity, which are no JSON: they are None.
+
+    Example
+    -------
+    >>> as_json({"a": [1.0, float("nan")], "b": float("inf")})
+    {'a': [1.0, None], 'b': None}
+    """
+    if isinstance(value, dict):
+        return {key: as_json(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [as_json(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def looks_like_time(column: str) -> bool:

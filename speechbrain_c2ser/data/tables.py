@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import re
 import unicodedata
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
 from speechbrain_c2ser.data.text_files import read_text
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+GAP = re.compile(r"[\s,]*")  # between JSON objects
 SPREADSHEETS = (".xls", ".xlsx", ".ods")
 # A text field of a table may be long: an answer that loops.
 csv.field_size_limit(10**9)
@@ -69,10 +71,7 @@ def read_table(path: str | Path) -> list[dict]:
         raise ManifestError(f"{path} cannot be read: {error}.") from error
     if not rows:
         raise ManifestError(f"The manifest {path} is empty.")
-    return [
-        {name: None if is_missing(v) else v for name, v in row.items()}
-        for row in rows
-    ]
+    return [{name: _cell(v) for name, v in row.items()} for row in rows]
 
 
 def read_list(path: str | Path) -> dict[str, dict]:
@@ -167,10 +166,21 @@ def unique_keys(pairs: list[tuple]) -> dict:
     return items
 
 
+def _cell(value):
+    """A value; None for a missing one, its path for a recording's column."""
+    if is_missing(value):
+        return None
+    if isinstance(value, dict) and isinstance(value.get("path"), str):
+        if value.keys() <= {"path", "bytes", "array", "sampling_rate"}:
+            return value["path"]
+    if isinstance(value, list) and len(value) == 1:
+        return value[0] if isinstance(value[0], str) else value
+    return value
+
+
 def _csv_rows(text, path, usual):
-    lines = csv.reader(
-        io.StringIO(text, newline=""), delimiter=_delimiter(text, usual)
-    )
+    text, delimiter = _without_preamble(text.rstrip("\x1a\0"), usual)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     header, rows = None, []
     for cells in lines:
         cells = [cell.strip() for cell in cells]
@@ -191,6 +201,19 @@ def _csv_rows(text, path, usual):
         # pandas writes its row numbers under no name.
         rows.append({k: v for k, v in row.items() if k and k != "Unnamed: 0"})
     return rows
+
+
+def _without_preamble(text, usual):
+    """A table without Excel's ``sep=;`` and comments, and what divides it."""
+    while True:
+        line, end, rest = text.lstrip("\r\n").partition("\n")
+        excel = re.fullmatch(r"sep=(.)\s*", line, re.IGNORECASE)
+        if excel:
+            return rest, excel[1]
+        comment = line.startswith("#") and not set(line) & set(",;\t|")
+        if not (comment and end):
+            return text, _delimiter(text, usual)
+        text = rest
 
 
 def _delimiter(text, usual):
@@ -233,8 +256,7 @@ def _rows_of_object(content):
     """Rows of id -> row, of column -> row -> cell (pandas), or of one row."""
     rows = list(content.values())
     if not rows or not all(isinstance(row, dict) for row in rows):
-        means_something = fields_of(content)[0]
-        return [content] if means_something else None
+        return _rows_of_lists(content)
     known = {plain_name(n) for names in FIELDS.values() for n in names.split()}
     if all(row.keys() == rows[0].keys() for row in rows) and not (
         known & set(map(plain_name, rows[0]))
@@ -247,13 +269,39 @@ def _rows_of_object(content):
     return [{"id": key, **row} for key, row in content.items()]
 
 
+def _rows_of_lists(content):
+    """Rows in a list under some name, of pandas' columns, or of one row."""
+    lists = {k: v for k, v in content.items() if isinstance(v, list)}
+    if {"columns", "data"} <= lists.keys() and all(
+        isinstance(row, list) for row in lists["data"]
+    ):
+        columns = list(map(str, lists["columns"]))
+        return [dict(zip(columns, row, strict=False)) for row in lists["data"]]
+    of_rows = [
+        v for v in lists.values() if v and all(isinstance(r, dict) for r in v)
+    ]
+    means_something = fields_of(content)[0]
+    if len(of_rows) == 1 and "wav" not in means_something:
+        return of_rows[0]
+    sizes = {len(cells) for cells in lists.values()}
+    if means_something and len(lists) == len(content) and len(sizes) == 1:
+        return [
+            dict(zip(lists, cells, strict=True))
+            for cells in zip(*lists.values(), strict=True)
+        ]
+    return [content] if means_something else None
+
+
 def _json_lines(text, path):
     rows = []
+    if re.match(r"\s*\{\s*\n", text):
+        return _json_values(text, path)
     # Not splitlines(): a text may hold other signs that end lines.
     for number, line in enumerate(io.StringIO(text), 1):
         if not line.strip():
             continue
         try:
+            line = line.rstrip().removesuffix(",")
             row = json.loads(line, object_pairs_hook=unique_keys)
         except ManifestError as error:
             raise ManifestError(f"Line {number} of {path}: {error}.") from error
@@ -264,6 +312,24 @@ def _json_lines(text, path):
         if not isinstance(row, dict):
             raise ManifestError(f"Line {number} of {path} is no JSON object.")
         rows.append(row)
+    return rows
+
+
+def _json_values(text, path):
+    """Objects that take several lines each, one after another."""
+    decoder = json.JSONDecoder(object_pairs_hook=unique_keys)
+    rows, place = [], GAP.match(text).end()
+    while place < len(text):
+        try:
+            row, place = decoder.raw_decode(text, place)
+        except ValueError as error:
+            raise ManifestError(
+                f"{path} is not JSON after {len(rows)} objects."
+            ) from error
+        if not isinstance(row, dict):
+            raise ManifestError(f"{path} holds {row!r}, no JSON object.")
+        rows.append(row)
+        place = GAP.match(text, place).end()
     return rows
 
 

@@ -70,8 +70,8 @@ def test_bounds_by_any_name(folder, head, cells, start, stop):
 @pytest.mark.parametrize(
     "head, cells, problem",
     [
-        ("id,wav,start,segment_end,emotion", "u{i},w/{i}.wav,0.1,0.3,{emotion}",
-         "'u0' .* a start but no stop, and the column 'segment_end'"),
+        ("id,wav,start,end_frame,emotion", "u{i},w/{i}.wav,0.1,0.3,{emotion}",
+         "'u0' .* a start but no stop, and the column 'end_frame'"),
         ("id,wav,start,dur,emotion", "u{i},w/{i}.wav,0.9,0.3,{emotion}",
          "'u0': the segment 0.9 to 1.2 s is not within"),
         ("id,wav,start,emotion", "u{i},w/{i}.wav,soon,{emotion}",
@@ -158,3 +158,26 @@ def test_votes_in_other_forms(folder, head, cells):
     items, notes = run(folder)
     assert items["1"]["votes"] == {"sad": 2, "angry": 1}
     assert not any("kept" in note for note in notes)
+
+
+def test_what_is_no_json_is_not_written(folder):
+    rows = [
+        {
+            "wav": (folder / f"w/{i}.wav").as_uri(),
+            "emotion": [("sad", "happy")[i % 2]],
+            "age": float("inf"),
+            "more": {"x": [float("nan")]},
+        }
+        for i in range(12)
+    ]
+    (folder / "A.JSONL").write_text("\n".join(map(json.dumps, rows)))
+    items, _ = run(folder)
+    assert len(items) == 12
+    for item in items.values():
+        assert item["more"] == {"x": [None]} and item["age"] is None
+
+
+def test_a_stop_beside_a_start_of_unknown_name(folder):
+    write(folder, "file,begin_frame,end,emotion", "w/{i}.wav,100,0.5,{emotion}")
+    with pytest.raises(ManifestError, match="'begin_frame' is not understood"):
+        run(folder)

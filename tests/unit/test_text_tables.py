@@ -164,3 +164,61 @@ def test_manifests_of_other_editors(tmp_path):
         assert read_manifest(path) == {
             "u": {"wav": "a.wav", "transcript": "你好"}
         }
+
+
+WAVS = [{"id": "a", "wav": "a.wav"}, {"id": "b", "wav": "b.wav"}]
+COLUMNS = {"id": ["a", "b"], "wav": ["a.wav", "b.wav"]}
+SPLIT = {"columns": ["id", "wav"], "data": [["a", "a.wav"], ["b", "b.wav"]]}
+AUDIO = [{"id": r["id"], "audio": {"path": r["wav"]}} for r in WAVS]
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("excel.csv", "sep=;\nid;wav\na;a.wav\nb;b.wav\n"),
+        ("comment.csv", "# by me\nid,wav\na,a.wav\nb,b.wav\n"),
+        ("dos.csv", "id,wav\r\na,a.wav\r\nb,b.wav\r\n\x1a"),
+        ("wrapped.json", json.dumps({"version": 1, "data": WAVS})),
+        ("split.json", json.dumps(SPLIT)),
+        ("columns.json", json.dumps(COLUMNS)),
+        ("pretty.jsonl", "\n".join(json.dumps(r, indent=1) for r in WAVS)),
+        ("commas.jsonl", ",\n".join(map(json.dumps, WAVS))),
+        ("audio.jsonl", "\n".join(map(json.dumps, AUDIO))),
+        ("location.csv", "id,location\na,a.wav\nb,b.wav\n"),
+    ],
+)
+def test_tables_as_programs_write_them(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    items = read_list(tmp_path / name)
+    assert {key: row["wav"] for key, row in items.items()} == {
+        "a": "a.wav",
+        "b": "b.wav",
+    }
+
+
+def test_half_of_a_pretty_object_is_told(tmp_path):
+    text = json.dumps(WAVS[0], indent=1) + "\n{\n"
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(ManifestError, match="is not JSON after 1 objects"):
+        read_table(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    "start, stop",
+    [
+        ("begin_sec", "end_sec"),
+        ("begin_ms", "end_ms"),
+        ("Start (s)", "End (s)"),
+        ("startTimeMs", "endTimeMs"),
+        ("tmin", "tmax"),
+        ("t0", "t1"),
+        ("from", "to"),
+        ("开始", "结束"),
+    ],
+)
+def test_bounds_by_any_name(start, stop):
+    times = 1000 if "ms" in start.lower() else 1
+    row = {"wav": "a.wav", start: 0.1 * times, stop: f"{0.3 * times:g}"}
+    fields, rest = fields_of(row)
+    assert (fields["start"], float(fields["stop"])) == (0.1, 0.3)
+    assert not rest

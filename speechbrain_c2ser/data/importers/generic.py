@@ -14,6 +14,7 @@ import json
 import os
 import unicodedata
 from collections import Counter
+from fnmatch import fnmatch
 from pathlib import Path
 
 from speechbrain_c2ser.data.columns import as_id
@@ -180,7 +181,8 @@ def _how_drawn(items):
 def _one_file(folder, pattern):
     files = [
         file
-        for file in sorted(folder.glob(pattern))
+        for file in sorted(folder.iterdir())
+        if fnmatch(file.name.lower(), pattern)
         if pattern.startswith("folds") or not file.name.startswith("folds")
     ]
     if len(files) > 1:

@@ -5,6 +5,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from tqdm import tqdm
 
@@ -12,6 +13,7 @@ from speechbrain_c2ser.data.columns import (
     DIMENSIONS,
     RATER,
     as_id,
+    as_json,
     fields_of,
     is_missing,
     known_names,
@@ -106,7 +108,7 @@ def import_rows(
         if check_audio or "duration" not in item:
             _measure(key, item)
         items[key], kept[key] = item, rest
-    return {key: item | kept[key] for key, item in items.items()}
+    return {key: item | as_json(kept[key]) for key, item in items.items()}
 
 
 def majority(votes: dict | None) -> str | None:
@@ -219,15 +221,18 @@ def _check_bounds(key, item, name, bounds, times):
             f"Item {key!r} of {name} has a {given[0]} but no {other}: give "
             "both or neither, as in the other rows."
         )
-    if given == ["start"] and times:
+    if len(given) == 1 and times and "duration" not in item:
+        other = "stop" if given == ["start"] else "start"
         raise ManifestError(
-            f"Item {key!r} of {name} has a start but no stop, and the column "
-            f"{times[0]!r} is not understood: name it one of "
-            f"{known_names('stop')}, or take it out."
+            f"Item {key!r} of {name} has a {given[0]} but no {other}, and the "
+            f"column {times[0]!r} is not understood: name it one of "
+            f"{known_names(other)}, or take it out."
         )
 
 
 def _clean(key, item, folder):
+    if item["wav"].lower().startswith("file://"):
+        item["wav"] = unquote(urlsplit(item["wav"]).path)
     wav = folder / item["wav"]
     if not wav.exists():
         # Written on Windows.
