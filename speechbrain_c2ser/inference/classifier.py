@@ -51,11 +51,11 @@ class EmotionClassifier(FileClassifier):
         """Names of the emotions, in the order of the probabilities."""
         return list(self.mods.model.heads["emotion"].labels)
 
-    def forward(self, wavs, wav_lens=None):
+    def forward(self, wavs, wav_lens=None, items=None):
         """Same as :meth:`classify_batch`."""
-        return self.classify_batch(wavs, wav_lens)
+        return self.classify_batch(wavs, wav_lens, items)
 
-    def predict_batch(self, wavs, wav_lens=None):
+    def predict_batch(self, wavs, wav_lens=None, items=None):
         """What every head says of each waveform of a batch.
 
         Arguments
@@ -64,6 +64,9 @@ class EmotionClassifier(FileClassifier):
             [B, T] waveforms at 16 kHz.
         wav_lens : torch.Tensor | None
             [B] relative lengths; None = all full.
+        items : sequence of dict | None
+            What is known of each, such as ``transcript``: a model with a text
+            encoder reads it.
 
         Returns
         -------
@@ -75,10 +78,11 @@ class EmotionClassifier(FileClassifier):
             return self.mods.model.predict(
                 wavs.to(self.device),
                 wav_lens.to(self.device),
+                rows=items,
                 temperature=getattr(self.hparams, "temperature", 1.0),
             )
 
-    def classify_batch(self, wavs, wav_lens=None):
+    def classify_batch(self, wavs, wav_lens=None, items=None):
         """Emotion of each waveform of a batch.
 
         Arguments
@@ -87,16 +91,24 @@ class EmotionClassifier(FileClassifier):
             [B, T] waveforms at 16 kHz.
         wav_lens : torch.Tensor | None
             [B] relative lengths; None = all full.
+        items : sequence of dict | None
+            As of :meth:`predict_batch`.
 
         Returns
         -------
         tuple
             probabilities [B, L], score [B], index [B], list of B labels.
         """
-        probabilities = self.predict_batch(wavs, wav_lens)["emotion"]
+        probabilities = self.predict_batch(wavs, wav_lens, items)["emotion"]
         score, index = probabilities.max(-1)
         labels = [self.labels[i] for i in index.tolist()]
         return probabilities, score, index, labels
+
+    def items_of(self, audios):
+        """Rows of recordings, for a model that reads words too."""
+        if self.mods.model.text_encoder is None:
+            return None
+        return [audio if isinstance(audio, dict) else {} for audio in audios]
 
     def names_of(self):
         """Names of the emotions that :meth:`classify_batch` tells apart."""

@@ -292,6 +292,7 @@ def test_words_beside_the_voice(
         ("probe", "anchors", "valid_ua"),
         ("probe", "ranks", "valid_ranks_rank_correlation"),
         ("probe", "voice_and_words", "valid_pairs_words_found"),
+        ("probe", "../text/gate+voice_and_words", "valid_pairs_voice_found"),
     ],
 )
 def test_contrast(
@@ -303,9 +304,10 @@ def test_contrast(
             row["transcript"] = f"oh {row['emotion']}"
             row["vad"] = [number / len(rows), number % 3 / 2, 0.5]
         write_manifest(rows, tmp_path / f"{split}.json")
-    overlay = HPARAMS / "contrast" / f"{name}.yaml"
-    argv = [*arguments(base, overlay, sources), "--batch_size=5", "--debug"]
-    if name == "voice_and_words":
+    argv = [*arguments(base, None, sources), "--batch_size=5", "--debug"]
+    for part in name.split("+"):
+        argv += ["--overlay", str(HPARAMS / "contrast" / f"{part}.yaml")]
+    if "voice_and_words" in name:
         source = text_folder("bert")
         argv.append(f"--model={{text_encoder: {{source: {source}}}}}")
     argv += options(tmp_path, tmp_path / "out")

@@ -1,5 +1,6 @@
 """Words beside the voice: encoders, fusions, and the classifier with them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ from tiny_encoders import TEXTS
 from speechbrain_c2ser.checkpoints.classifier_folder import (
     load_classifier,
     save_classifier,
+)
+from speechbrain_c2ser.cli import main
+from speechbrain_c2ser.data.dataset import read_item
+from speechbrain_c2ser.data.manifest import write_manifest
+from speechbrain_c2ser.inference.classifier import (
+    EmotionClassifier as Interface,
 )
 from speechbrain_c2ser.lobes import (
     CategoryHead,
@@ -217,3 +224,41 @@ def test_what_cannot_go_together_is_refused(text_folder, tmp_path):
     torch.save({}, tmp_path / "pytorch_model.bin")
     with pytest.raises(ValueError, match="no safetensors"):
         TextEncoder(str(tmp_path), 8)
+
+
+def test_interfaces_and_commands_are_told_what_is_said(
+    text_folder, write_wav, tmp_path, capsys
+):
+    torch.manual_seed(0)
+    model = classifier(text_folder("bert"))
+    save_classifier(model, tmp_path / "strict")
+    wavs = [write_wav(tmp_path / f"{n}.wav", 0.3 + 0.1 * n) for n in range(3)]
+    rows = [
+        {**row, "wav": str(wav), "duration": 0.3}
+        for row, wav in zip(ROWS, wavs, strict=True)
+    ]
+    interface = Interface.from_hparams(tmp_path / "strict")
+    results = interface.classify_files(rows, progress=False)
+    for row, result in zip(rows, results, strict=True):
+        wave = read_item(row).unsqueeze(0)
+        expected = model.predict(wave, rows=[row])["emotion"][0]
+        assert (result.result.probabilities - expected).abs().max() <= 1e-5
+        own = interface.classify_file(row).probabilities
+        assert (own - expected).abs().max() <= 1e-5
+    # Without words: one line, and the others are none the worse.
+    results = interface.classify_files([rows[0], str(wavs[1])], progress=False)
+    assert results[0].error is None and "no 'transcript'" in results[1].error
+    write_manifest({row["id"]: row for row in rows}, tmp_path / "rows.json")
+    words = ["classify", "--model", str(tmp_path / "strict"), "--json"]
+    assert main([*words, str(tmp_path / "rows.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = json.loads(lines[2])["probabilities"]
+    found = interface.classify_file(rows[2]).probabilities
+    assert list(told.values()) == pytest.approx(found.tolist(), abs=1e-5)
+    assert main([*words, str(wavs[0])]) == 1
+    assert "'transcript', which the text" in capsys.readouterr().err
+    # A model that some training items had no words for needs none.
+    loose = classifier(text_folder("bert"), drop=0.2)
+    save_classifier(loose, tmp_path / "loose")
+    words[2] = str(tmp_path / "loose")
+    assert main([*words, str(wavs[0])]) == 0
