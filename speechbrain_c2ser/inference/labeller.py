@@ -192,10 +192,8 @@ def weak_of(
     }
     weak: dict[str, Any] = {}
     if shares:
-        if (
-            agree
-            and len({max(s, key=s.__getitem__) for s in shares.values()}) > 1
-        ):
+        tops = {max(s, key=s.__getitem__) for s in shares.values()}
+        if agree and len(tops) > 1:
             return None, "models disagree"
         mean = {
             label: sum(s.get(label, 0.0) for s in shares.values()) / len(shares)
