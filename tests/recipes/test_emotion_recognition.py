@@ -494,6 +494,14 @@ def test_fold_folder_of_a_preparer(recipe, corpus, tmp_path):
             )
     folds = recipe("folds").folds_of_folder(tmp_path)
     assert len(folds) == 2 and len(folds[0]["test"]) == 8
+    # Raters may have found no majority.
+    rows = read_manifest(corpus / "train.json")
+    del rows["s0_sad_0"]["emotion"]
+    write_manifest(rows, tmp_path / "fold_1" / "train.json")
+    given = Namespace(
+        by="speaker", number=None, folds=str(tmp_path), merge_valid=False
+    )
+    assert len(recipe("folds").make_folds(None, given)) == 2
     with pytest.raises(ManifestError, match="prepare the corpus"):
         recipe("folds").folds_of_folder(corpus)
 
