@@ -16,6 +16,11 @@ from speechbrain_c2ser.checkpoints.folder import (
     write_model,
     written_beside,
 )
+from speechbrain_c2ser.checkpoints.licences import (
+    carry_licence,
+    licence_of,
+    parts_of,
+)
 
 WEIGHTS = "model.safetensors"
 SMALL_LLM = 200_000_000  # parameters; a smaller one is copied along
@@ -32,6 +37,7 @@ def save_c2ser(
     prior: list[float] | None = None,
     extra: dict | None = None,
     slots: Sequence = (),
+    licence: str | None = None,
 ) -> Path:
     """Write a model as a folder that ``C2SER.from_hparams`` reads.
 
@@ -59,6 +65,9 @@ def save_c2ser(
         Plain facts to keep, such as where the model came from.
     slots : sequence of speechbrain_c2ser.chain_of_thought.slots.Slot
         What the model is told beside the speech, before the question.
+    licence : str | None
+        Of the weights, as the Hugging Face hub calls it ("apache-2.0"); None
+        takes that of the parts, where they come under one.
 
     Returns
     -------
@@ -68,8 +77,8 @@ def save_c2ser(
     Raises
     ------
     ValueError
-        When the folder holds something else, or the model cannot be
-        described.
+        When the folder holds something else, the model cannot be described,
+        or the licence is none or leaves out what a part's asks for.
     """
     lm = model.language_model
     include_llm = _include_llm(lm, Path(folder), include_llm)
@@ -83,6 +92,7 @@ def save_c2ser(
         "prior": None if prior is None else [float(p) for p in prior],
         "acoustic_encoder_hash": acoustic and fingerprint(acoustic),
         "extra": extra,
+        "licence": licence,
         "label_space": label_space,
         "model": model,
     }
@@ -155,6 +165,7 @@ def load_weights(model, folder: str | Path) -> None:
         )
     _require_same_base(model.language_model, Path(folder) / "llm")
     load_strict(model, load_file(weights), weights, elsewhere=_is_base)
+    carry_licence(model, licence_of(folder), *parts_of(folder))
 
 
 def _require_same_base(lm, folder):

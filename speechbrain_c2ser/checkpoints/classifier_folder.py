@@ -17,6 +17,7 @@ def save_classifier(
     label_space=None,
     extra: dict | None = None,
     temperature: float = 1.0,
+    licence: str | None = None,
 ) -> Path:
     """Write a classifier as a folder that ``EmotionClassifier`` reads.
 
@@ -32,6 +33,9 @@ def save_classifier(
         Plain facts to keep, such as what it was trained on.
     temperature : float
         Of the probabilities of the head "emotion"; fitted on validation data.
+    licence : str | None
+        Of the weights, as the Hugging Face hub calls it ("apache-2.0"); None
+        takes that of the parts, where they come under one.
 
     Returns
     -------
@@ -41,14 +45,15 @@ def save_classifier(
     Raises
     ------
     ValueError
-        When the folder holds something else, or the model cannot be
-        described.
+        When the folder holds something else, the model cannot be described,
+        or the licence is none or leaves out what a part's asks for.
     """
     settings = {
         "sample_rate": 16000,
         "label_space": label_space,
         "extra": extra,
         "temperature": float(temperature),
+        "licence": licence,
         "model": model,
     }
     with written_beside(folder) as beside:

@@ -11,7 +11,10 @@ from speechbrain_c2ser.checkpoints.folder import (
 
 
 def save_emotion2vec(
-    encoder, folder: str | Path, extra: dict | None = None
+    encoder,
+    folder: str | Path,
+    extra: dict | None = None,
+    licence: str | None = None,
 ) -> Path:
     """Write an encoder as a folder that ``Emotion2VecSEncoder`` reads.
 
@@ -23,16 +26,25 @@ def save_emotion2vec(
         Where it goes; an earlier folder of this kind is replaced.
     extra : dict | None
         Plain facts to keep.
+    licence : str | None
+        Of the weights, as the Hugging Face hub calls it ("apache-2.0"); None
+        takes that of the parts, where they come under one.
 
     Returns
     -------
     Path
         The folder.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds something else, or the licence is none.
     """
     settings = {
         "sample_rate": 16000,
         "acoustic_encoder_hash": fingerprint(encoder),
         "extra": extra,
+        "licence": licence,
         "model": encoder,
     }
     with written_beside(folder) as beside:

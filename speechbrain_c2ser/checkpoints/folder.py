@@ -25,6 +25,12 @@ from speechbrain_c2ser.checkpoints.description import (
     reference,
     write_yaml,
 )
+from speechbrain_c2ser.checkpoints.licences import (
+    FIELD,
+    PARTS,
+    carry_licence,
+    licence_to_save,
+)
 from speechbrain_c2ser.checkpoints.old_blocks import modernize
 from speechbrain_c2ser.checkpoints.safe_yaml import build_yaml, parse_yaml
 from speechbrain_c2ser.checkpoints.size_limit import count_weights
@@ -212,12 +218,15 @@ def written_beside(folder):
 
 
 def write_model(folder, settings, model, adapt=None, elsewhere=None) -> None:
-    """Write settings and weights into a folder."""
+    """Write settings, weights and their licence into a folder."""
+    licence, parts = licence_to_save(model, settings.get(FIELD))
     settings = {
         "format": FORMAT,
         "folder": ".",  # the reader puts the real place here
         "versions": _versions(),
         **settings,
+        FIELD: licence,
+        PARTS: parts,
     }
     described = {k: describe(v, k, adapt) for k, v in settings.items()}
     write_yaml(described, folder / SETTINGS)
@@ -226,7 +235,8 @@ def write_model(folder, settings, model, adapt=None, elsewhere=None) -> None:
         for key, value in model.state_dict().items()
         if elsewhere is None or not elsewhere(key)
     }
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    metadata = {"format": "pt"} | ({FIELD: licence} if licence else {})
+    save_file(tensors, folder / WEIGHTS, metadata=metadata)
 
 
 def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
@@ -258,6 +268,9 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
         ) from error
     load_strict(settings["model"], tensors, folder / WEIGHTS, elsewhere)
     settings["model"].eval()
+    carry_licence(
+        settings["model"], settings.get(FIELD), *(settings.get(PARTS) or ())
+    )
     return settings
 
 

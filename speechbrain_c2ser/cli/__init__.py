@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from speechbrain_c2ser.cli.labelling import add_label
+from speechbrain_c2ser.cli.publish import add_publish
 from speechbrain_c2ser.cli.recordings import add_recordings
 from speechbrain_c2ser.cli.serve import add_serve
 from speechbrain_c2ser.cli.terminal import (
@@ -93,7 +94,12 @@ def _parser():
     emotion2vec.set_defaults(run=_convert_emotion2vec)
     emotion2vec.add_argument("--checkpoint", required=True, metavar="FILE")
     emotion2vec.add_argument("--output", required=True, metavar="FOLDER")
+    for kind in (c2ser, emotion2vec):
+        kind.add_argument(
+            "--licence", help="of the weights, as the hub calls it"
+        )
     _add_evaluate(commands)
+    add_publish(commands)
     return parser
 
 
@@ -171,6 +177,7 @@ def _convert_c2ser(options):
         options.emotion2vec_s,
         options.output,
         utterance_source=options.utterance_source,
+        licence=options.licence,
     )
     print(f"written: {folder}")
 
@@ -178,7 +185,7 @@ def _convert_c2ser(options):
 def _convert_emotion2vec(options):
     from speechbrain_c2ser.checkpoints.converters.emotion2vec import convert
 
-    found = convert(options.checkpoint, options.output)
+    found = convert(options.checkpoint, options.output, licence=options.licence)
     print(f"written: {options.output} ({len(found.unused)} keys unused)")
 
 

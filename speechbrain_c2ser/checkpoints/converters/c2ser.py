@@ -14,6 +14,7 @@ from speechbrain_c2ser.checkpoints.converters.c2ser_keys import (
 from speechbrain_c2ser.checkpoints.converters.emotion2vec import load_official
 from speechbrain_c2ser.checkpoints.converters.safe_pickle import load_checkpoint
 from speechbrain_c2ser.checkpoints.folder import load_strict
+from speechbrain_c2ser.checkpoints.licences import check_licence
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
 from speechbrain_c2ser.lobes.speech_llm.connectors import ConnectorTransformer
@@ -41,6 +42,7 @@ def convert_c2ser(
     lora_alpha: int = 32,
     dtype: str = "bfloat16",
     end_token_id: int = END_TOKEN_ID,
+    licence: str | None = None,
 ) -> Path:
     """Writes the published system as one folder for ``C2SER.from_hparams``.
 
@@ -73,6 +75,8 @@ def convert_c2ser(
         Type of the language model's weights.
     end_token_id : int
         Token that ends an answer.
+    licence : str | None
+        Of the published weights, as the Hugging Face hub calls it.
 
     Returns
     -------
@@ -84,9 +88,12 @@ def convert_c2ser(
     FileNotFoundError
         When an input is not there.
     ValueError
-        When a key has no place, a size does not fit, or the language model is
-        not the one that the checkpoint was trained on.
+        When a key has no place, a size does not fit, the language model is
+        not the one that the checkpoint was trained on, or there is no such
+        licence.
     """
+    if licence is not None:
+        check_licence(licence)
     official = read(c2ser_checkpoint)
     tensors, unused = rename(official)
     numbers = sizes(official)
@@ -142,6 +149,7 @@ def convert_c2ser(
             "converted_from": Path(c2ser_checkpoint).name,
             "unused_keys": unused,
         },
+        licence=licence,
     )
 
 

@@ -26,6 +26,11 @@ from speechbrain_c2ser.checkpoints.emotion2vec_folder import (
     save_emotion2vec,
 )
 from speechbrain_c2ser.checkpoints.folder import load_strict
+from speechbrain_c2ser.checkpoints.licences import (
+    carry_licence,
+    check_licence,
+    licences_of,
+)
 from speechbrain_c2ser.lobes.classifier.emotion_classifier import (
     EmotionClassifier,
 )
@@ -253,10 +258,18 @@ def load_encoder(source, freeze=False):
         loaded = load_official(source).encoder
     encoder = Emotion2VecS(**{**loaded.constructor_arguments, "freeze": freeze})
     encoder.load_state_dict(loaded.state_dict())
+    carry_licence(encoder, *licences_of(loaded))
     return encoder
 
 
-def convert(source, output_folder, labels=None, arguments=None, unused_keys=()):
+def convert(
+    source,
+    output_folder,
+    labels=None,
+    arguments=None,
+    unused_keys=(),
+    licence=None,
+):
     """Writes a published file as a folder: hyperparams.yaml + safetensors.
 
     Arguments
@@ -272,16 +285,22 @@ def convert(source, output_folder, labels=None, arguments=None, unused_keys=()):
         As for `load_official`.
     unused_keys : sequence of str
         As for `load_official`.
+    licence : str | None
+        Of the published weights, as the Hugging Face hub calls it.
 
     Returns
     -------
     Emotion2VecCheckpoint
         What was converted, with the unused keys.
     """
+    if licence is not None:
+        check_licence(licence)
     checkpoint = load_official(source, labels, arguments, unused_keys)
     extra = {"converted_from": Path(source).name}
     if checkpoint.classifier is None:
-        save_emotion2vec(checkpoint.encoder, output_folder, extra=extra)
+        save_emotion2vec(checkpoint.encoder, output_folder, extra, licence)
     else:
-        save_classifier(checkpoint.classifier, output_folder, extra=extra)
+        save_classifier(
+            checkpoint.classifier, output_folder, extra=extra, licence=licence
+        )
     return checkpoint

@@ -1,0 +1,122 @@
+"""Whether a model folder works for others: loaded in a process of its own.
+
+> python -m speechbrain_c2ser.inference.fresh FOLDER
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from speechbrain_c2ser.checkpoints.folder import SETTINGS
+from speechbrain_c2ser.checkpoints.kinds import kind_of
+from speechbrain_c2ser.inference.emotion2vec import Emotion2VecSEncoder
+from speechbrain_c2ser.inference.opening import open_classifier
+
+RATE = 16000
+# A value of the yaml that is a place on this machine.
+PLACE = re.compile(r"""^\s*[\w-]+:\s+['"]?((?:/|~/|[A-Za-z]:\\)[^'"\s]+)""")
+
+
+def load_fresh(folder: str | Path, timeout: float = 1800) -> dict:
+    """Copy a folder elsewhere, load it in a new process and let it answer.
+
+    Arguments
+    ---------
+    folder : str | Path
+        A model folder.
+    timeout : float
+        Seconds.
+
+    Returns
+    -------
+    dict
+        kind (class of the model), labels, parameters, and answer: a label,
+        or the size of an encoder's vector.
+
+    Raises
+    ------
+    ValueError
+        If its settings name places of this machine, or it cannot be loaded
+        or gives no answer; says why.
+    """
+    folder = Path(folder)
+    settings = folder / SETTINGS
+    if not settings.is_file():
+        raise ValueError(f"{folder} holds no model: it has no {SETTINGS}.")
+    lines = settings.read_text(encoding="utf-8").splitlines()
+    places = [found[1] for line in lines if (found := PLACE.match(line))]
+    if places:
+        raise ValueError(
+            f"{settings} names {places[0]}, which others do not have: save "
+            "the model with that part in its folder (include_llm=True), or "
+            "with its id on the hub."
+        )
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place) / "model"
+        shutil.copytree(folder, copy, copy_function=_link)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", __name__, str(copy)],
+                cwd=place,
+                env={**os.environ, "PYTHONPATH": _python_path()},
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ValueError(
+                f"{folder} gave no answer in {timeout:.0f} s."
+            ) from error
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it ended"])[-1]
+        raise ValueError(f"{folder} does not load in a new process: {last}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def answer(folder: str | Path) -> dict:
+    """Load a folder and ask it of a second of noise; see :func:`load_fresh`."""
+    noise = 0.01 * torch.randn(
+        1, RATE, generator=torch.Generator().manual_seed(0)
+    )
+    kind = kind_of(folder)
+    if kind == "Emotion2VecS":
+        encoder = Emotion2VecSEncoder.from_hparams(folder)
+        told = int(encoder.encode_batch(noise).shape[-1])
+        return _facts(kind, [], encoder, told)
+    classifier = open_classifier(folder)
+    *_, labels = classifier.classify_batch(noise)
+    return _facts(kind, list(classifier.labels), classifier, labels[0])
+
+
+def _facts(kind, labels, interface, told):
+    return {
+        "kind": kind,
+        "labels": labels,
+        "parameters": sum(p.numel() for p in interface.parameters()),
+        "answer": told,
+    }
+
+
+def _link(source, target):
+    """Weights are large: linked, where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _python_path():
+    """Where this process finds its packages, from any folder."""
+    return os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
+
+
+if __name__ == "__main__":
+    print(json.dumps(answer(sys.argv[1])))
