@@ -71,7 +71,7 @@ def folder(tmp_path):
         "script": "train.py",
         "arguments": [f"--train_manifest={run / 'train.json'}"]
         + ["--valid_manifest=/nowhere/valid.json", "--test_manifest=null"],
-        "overlays": ["hparams/tiny.yaml", "/home/me/own.yaml"],
+        "overlays": ["hparams/tiny.yaml", "/opt/me/own.yaml"],
         "seed": 7,
         "versions": {"torch": "2.13"},
         "git": {"commit": "abc123", "modified": True},
@@ -140,7 +140,7 @@ def test_card_tells_what_the_files_tell(folder, tmp_path, loaded, capsys):
     ):  # fmt: skip
         assert words in text, words
     # nothing of this machine
-    assert "/home/me" not in text and str(tmp_path) not in text
+    assert "/opt/me" not in text and str(tmp_path) not in text
     assert "not at hand" in capsys.readouterr().out
 
 
@@ -245,8 +245,8 @@ def test_a_folder_is_loaded_elsewhere(folder):
 
 def test_places_of_this_machine_are_refused(folder):
     settings = folder / "hyperparams.yaml"
-    settings.write_text(settings.read_text() + "source: /home/me/llm\n")
-    with pytest.raises(ValueError, match="names /home/me/llm, which others"):
+    settings.write_text(settings.read_text() + "source: /opt/me/llm\n")
+    with pytest.raises(ValueError, match="names /opt/me/llm, which others"):
         fresh.load_fresh(folder)
 
 
