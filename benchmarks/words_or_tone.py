@@ -82,6 +82,13 @@ PAIRS = (
     ("implicit", "no chain of thought"),
     ("explicit", "implicit"),
 )
+# Share -> its cell, and whether it is the voice (0) or the words (1).
+COMPARED = {
+    "agree: right": ("matched", 0),
+    "neutral words: as voice": ("neutral_words", 0),
+    "disagree: as voice": ("mismatched", 0),
+    "disagree: as words": ("mismatched", 1),
+}
 
 
 class Experiment:
@@ -289,7 +296,7 @@ def examine(by_seed, items, samples=2000):
 
 
 def contrast(first, second, items, samples=2000, seed=0):
-    """How two systems differ where voice and words disagree, over voices.
+    """How two systems differ in a cell of the conflicts, over voices.
 
     Arguments
     ---------
@@ -303,21 +310,21 @@ def contrast(first, second, items, samples=2000, seed=0):
     Returns
     -------
     dict
-        voice, words -> difference and interval, of the share of mismatched
-        answers that name the emotion of it.
+        Of :data:`COMPARED`: difference of the shares, and interval.
     """
     cases = [pooled(own, CONFLICT, items) for own in (first, second)]
-    apart = np.array(cases[0].field("cell")) == "mismatched"
-    cases = [own.select(apart) for own in cases]
-    pairs = zip(*map(words.followed, cases), strict=True)
-    values = [one.astype(float) - two for one, two in pairs]
-    drawn = words.resample_shares(cases[0], values, samples, seed)
-    return {
-        kind: {"difference": float(own.mean()), "interval": interval(means)}
-        for kind, own, means in zip(
-            ("voice", "words"), values, drawn, strict=True
-        )
-    }
+    cells = np.array(cases[0].field("cell"))
+    found = {}
+    for name, (cell, row) in COMPARED.items():
+        inside = [own.select(cells == cell) for own in cases]
+        one, two = (words.followed(own)[row] for own in inside)
+        value = one.astype(float) - two
+        drawn = words.resample_shares(inside[0], [value], samples, seed)
+        found[name] = {
+            "difference": float(value.mean()),
+            "interval": interval(drawn[0]),
+        }
+    return found
 
 
 def table(results):
@@ -359,11 +366,10 @@ def languages_table(results):
 
 def contrast_table(contrasts):
     """Differences of pairs of systems."""
-    rows = [["points, where they disagree", "as voice", "as words"]]
+    rows = [["points", *COMPARED]]
     for name, own in contrasts.items():
         rows.append(
-            [name]
-            + [_points(*own[kind].values()) for kind in ("voice", "words")]
+            [name, *(_points(*own[kind].values()) for kind in COMPARED)]
         )
     return markdown_table(rows)
 

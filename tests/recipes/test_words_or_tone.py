@@ -78,8 +78,10 @@ def test_tables_tell_listener_and_reader_apart(
     assert sensitivity["explicit"] == pytest.approx(1 - 1 / 6)
     assert sensitivity["cascade"] == 0
     pair = found["contrasts"]["explicit less no chain of thought"]
-    assert pair["voice"]["difference"] == 0.5
-    assert pair["words"]["difference"] == -0.5
+    assert pair["disagree: as voice"]["difference"] == 0.5
+    assert pair["disagree: as words"]["difference"] == -0.5
+    assert pair["agree: right"]["difference"] == 0
+    assert pair["neutral words: as voice"]["difference"] == 0.5
     seeds = found["seeds"]["no chain of thought"]
     assert [s["conflict"]["follows"] for s in seeds.values()] == [
         "words",
@@ -100,8 +102,8 @@ def test_a_difference_of_some_voices_has_a_wide_interval(
     found = benchmark_module.contrast(
         {1: {"conflict": listener}}, {1: {"conflict": half}}, items
     )
-    assert found["voice"]["difference"] == 0.5
-    low, high = found["voice"]["interval"]
+    assert found["disagree: as voice"]["difference"] == 0.5
+    low, high = found["disagree: as voice"]["interval"]
     # a share of four voices in eight: +- 1.96 * sqrt(1 / 4 / 8)
     assert low == pytest.approx(0.15, abs=0.06)
     assert high == pytest.approx(0.85, abs=0.06)

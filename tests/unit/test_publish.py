@@ -71,7 +71,7 @@ def folder(tmp_path):
         "script": "train.py",
         "arguments": [f"--train_manifest={run / 'train.json'}"]
         + ["--valid_manifest=/nowhere/valid.json", "--test_manifest=null"],
-        "overlays": ["hparams/tiny.yaml", "/opt/me/own.yaml"],
+        "overlays": ["hparams/c2ser/full.yaml", "/opt/me/own.yaml"],
         "seed": 7,
         "versions": {"torch": "2.13"},
         "git": {"commit": "abc123", "modified": True},
