@@ -79,16 +79,9 @@ def _check(options):
 
 
 def _label(options):
-    from speechbrain_c2ser.data.manifest import (
-        check_manifest,
-        read_manifest,
-        write_manifest,
-    )
-    from speechbrain_c2ser.inference.labeller import (
-        Journal,
-        label_rows,
-        settings_of,
-    )
+    from speechbrain_c2ser.data.manifest import check_manifest, read_manifest
+    from speechbrain_c2ser.inference.journal import Journal
+    from speechbrain_c2ser.inference.labeller import settings_of
 
     sources = _check(options)
     items = read_manifest(options.manifest)
@@ -96,14 +89,24 @@ def _label(options):
     settings = settings_of(
         items, models=options.model, llm=options.llm, labels=options.labels
     )
-    journal = Journal(f"{options.output}.part", settings)
+    part = Path(f"{options.output}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    # Always gone on with: what was asked need not be asked again.
+    with Journal(part, settings, resume=True) as journal:
+        return _run(options, items, journal, sources)
+
+
+def _run(options, items, journal, sources):
+    from speechbrain_c2ser.data.manifest import write_manifest
+    from speechbrain_c2ser.inference.labeller import label_rows
+
     space = _ask(options, items, journal, sources)
     rows, reasons, errors = label_rows(
         items, journal, sources, space, options.agree, options.least
     )
     _compare_words(rows)
     write_manifest(rows, options.output)
-    Path(journal.path).unlink()
+    journal.remove()
     done = len(rows) - sum(reasons.values())
     print(f"{done} of {len(rows)} rows labelled: {options.output}")
     for reason, number in reasons.items():
@@ -120,7 +123,12 @@ def _ask(options, items, journal, sources):
     from transformers.utils import logging
 
     from speechbrain_c2ser.evaluation.references import find_space
-    from speechbrain_c2ser.inference.labeller import answer_of, ask_words
+    from speechbrain_c2ser.inference.labeller import (
+        answer_of,
+        ask_words,
+        note,
+        told,
+    )
     from speechbrain_c2ser.inference.opening import open_classifier
     from speechbrain_c2ser.labels import LabelSpace
 
@@ -128,7 +136,7 @@ def _ask(options, items, journal, sources):
     run_opts = {"device": options.device} if options.device else None
     space = find_space(options.labels, {}) if options.labels else None
     for source, folder in zip(sources, options.model, strict=False):
-        missing = [k for k in items if (source, k) not in journal.said]
+        missing = [k for k in items if told(journal, source, k) is None]
         if not missing and space is not None:
             continue
         model = open_classifier(folder, run_opts=run_opts)
@@ -137,22 +145,20 @@ def _ask(options, items, journal, sources):
                 raise ValueError(f"{folder} has no labels: give --labels.")
             space = LabelSpace(list(model.labels))
         rows = [{**items[key], "id": key} for key in missing]
-        with journal.opened() as add:
-            results = model.iter_files(
-                rows, options.batch_size, progress=len(rows) > 100
-            )
-            for key, row in zip(missing, results, strict=True):
-                add(source, key, answer_of(row, model.labels))
+        results = model.iter_files(
+            rows, options.batch_size, progress=len(rows) > 100
+        )
+        for key, row in zip(missing, results, strict=True):
+            note(journal, source, key, answer_of(row, model.labels))
         del model
-    missing = [k for k in items if (sources[-1], k) not in journal.said]
+    missing = [k for k in items if told(journal, sources[-1], k) is None]
     if options.llm and missing:
         from speechbrain_c2ser.inference.text_llm import TextLLM
 
         llm = TextLLM(options.llm, options.device, progress=False)
         rows = ({**items[key], "id": key} for key in missing)
-        with journal.opened() as add:
-            for key, answer in ask_words(rows, llm, space):
-                add(sources[-1], key, answer)
+        for key, answer in ask_words(rows, llm, space):
+            note(journal, sources[-1], key, answer)
     return space
 
 

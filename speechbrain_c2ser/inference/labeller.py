@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from speechbrain_c2ser.inference.journal import Journal
 from speechbrain_c2ser.labels import LabelSpace
 
 QUESTION = (
@@ -18,56 +18,29 @@ QUESTION = (
 WORDS = ("transcript", "transcript_asr")
 
 
-class Journal:
-    """What models said so far, so that a run that stopped goes on.
+def told(journal: Journal, source: str, key: str) -> dict | None:
+    """What a source said of a row; None where it was not asked yet.
 
     Arguments
     ---------
-    path : str | Path
-        A file of JSON lines; it is made, or read if it is there.
-    settings : dict
-        Of the run; another run's file is refused.
+    journal : Journal
+        Of the run.
+    source : str
+        Name of the model.
+    key : str
+        Id of the row.
 
-    Raises
-    ------
-    ValueError
-        If the file is of a run with other settings.
+    Returns
+    -------
+    dict | None
     """
+    answer = journal.find(f"{source}|{key}", 0.0, 0.0)
+    return None if answer is None else answer[0]
 
-    def __init__(self, path: str | Path, settings: dict):
-        self.path = Path(path)
-        self.said: dict[tuple[str, str], dict] = {}
-        lines = []
-        if self.path.is_file():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                try:
-                    lines.append(json.loads(line))
-                except ValueError:
-                    break  # cut off when the run was killed
-            if lines and lines[0] != settings:
-                raise ValueError(
-                    f"{self.path} is of a run with other models, options or "
-                    "rows: delete it to begin anew."
-                )
-        for line in lines[1:]:
-            self.said[line["model"], line["id"]] = line
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        whole = [settings, *lines[1:]]
-        text = "".join(json.dumps(line) + "\n" for line in whole)
-        self.path.write_text(text, encoding="utf-8")
 
-    @contextmanager
-    def opened(self) -> Iterator[Callable[[str, str, dict], None]]:
-        """``add(model, id, answer)``, each on the disk as it comes."""
-        with open(self.path, "a", encoding="utf-8") as file:
-
-            def add(model, key, answer):
-                line = {"model": model, "id": key, **answer}
-                self.said[model, key] = line
-                file.write(json.dumps(line) + "\n")
-                file.flush()
-
-            yield add
+def note(journal: Journal, source: str, key: str, answer: dict) -> None:
+    """Keep what a source says of a row; as :func:`told`."""
+    journal.add(f"{source}|{key}", 0.0, 0.0, answer)
 
 
 def settings_of(items: dict, **options: Any) -> dict:
@@ -287,7 +260,7 @@ def label_rows(
     rows, reasons, errors = {}, Counter(), []
     for key, row in items.items():
         rows[key] = {k: v for k, v in row.items() if k != "weak"}
-        answers = {name: journal.said[name, key] for name in sources}
+        answers = {name: told(journal, name, key) or {} for name in sources}
         failed = [a["error"] for a in answers.values() if "error" in a]
         if failed:
             reasons["a model failed"] += 1

@@ -11,10 +11,11 @@ from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
 from speechbrain_c2ser.inference.classifier import (
     EmotionClassifier as Interface,
 )
+from speechbrain_c2ser.inference.journal import Journal
 from speechbrain_c2ser.inference.labeller import (
-    Journal,
     ask_words,
     label_rows,
+    note,
     place_shares,
     weak_of,
 )
@@ -181,8 +182,7 @@ def test_one_label_out_of_several(tmp_path):
     weak, reason = weak_of({"a": {"labels": {"bored": 1.0}}}, space)
     assert weak is None and "no model tells" in reason
     journal = Journal(tmp_path / "j", {})
-    with journal.opened() as add:
-        add("a", "u", {"labels": {"sad": 1.0}})
+    note(journal, "a", "u", {"labels": {"sad": 1.0}})
     rows = {"u": {"wav": "u.wav", "weak": {"labels": {"angry": 1.0}}}}
     found, *_ = label_rows(rows, journal, ["a"], space)
     assert found["u"]["weak"]["labels"] == {"sad": 1.0}
@@ -197,3 +197,25 @@ def test_error_rate_of_recognised_words(pool, tmp_path):
     assert main(["label", str(pool), str(out), "--model", model]) == 0
     rows = json.loads(out.read_text())
     assert rows["u0"]["wer"] == 0.5 and "wer" not in rows["u1"]
+
+
+def test_a_run_killed_before_writing_asks_nobody_again(
+    pool, tmp_path, monkeypatch
+):
+    model = folder_of(tmp_path / "one", LABELS, [0.0, 2.0, 0.0])
+    out = tmp_path / "weak.json"
+    words = ["label", str(pool), str(out), "--model", model]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("speechbrain_c2ser.data.manifest.write_manifest", killed)
+        assert main(words) == 130
+    heard = []
+    monkeypatch.setattr(
+        Interface, "predict_batch", lambda *_, **__: heard.append(1)
+    )
+    assert main(words) == 0
+    assert not heard
+    assert all("weak" in row for row in read_manifest(out).values())
