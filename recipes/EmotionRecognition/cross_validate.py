@@ -9,8 +9,9 @@ Folds are one speaker (or session) each; of a file of ids; or of a folder of
 fold_k/{train,valid,test}.json. With ``--by`` the next group, in the order of
 names, is the valid part: its speakers are neither trained nor tested on. With
 ``--grid KEY=VALUE,VALUE`` every fold takes the settings with the best mean
-valid UA over the seeds, its test part unseen. The probabilities of the seeds
-are averaged. Further arguments go to the yaml (``--overlay``, ``--lr=0.01``).
+figure (the yaml's ``select_by``) over the seeds, its test part unseen. The
+probabilities of the seeds are averaged. Further arguments go to the yaml
+(``--overlay``, ``--lr=0.01``).
 
 A run that was stopped goes on where it was. Writes predictions.jsonl for
 `c2ser evaluate` and result.json.
@@ -108,10 +109,23 @@ def run(jobs, device=None):
                 )
             continue
         where = [f"--device={device}"] if device else []
-        found = train(*load_experiment([*job["arguments"], *where]))
+        hparams, run_opts = load_experiment([*job["arguments"], *where])
+        found = train(hparams, run_opts)
+        if any("probabilities" not in row for row in found["test"]):
+            raise ValueError(
+                "Seeds are averaged by the probabilities of the head emotion, "
+                "which this yaml has not: train it on one split by train.py."
+            )
         result.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(
-            json.dumps({"arguments": job["arguments"], **found}), result
+            json.dumps(
+                {
+                    "arguments": job["arguments"],
+                    "select_by": hparams.get("select_by", "max valid_ua"),
+                    **found,
+                }
+            ),
+            result,
         )
         said = ", ".join(
             f"{name} {value:.3f}"
@@ -134,7 +148,7 @@ def run_on(devices, jobs):
 
 
 def choose(jobs):
-    """Fold → (setting, its runs): the best mean valid UA over the seeds."""
+    """Fold → (setting, its runs): the best mean figure over the seeds."""
     runs = {}
     for job in jobs:
         found = json.loads(Path(job["result"]).read_text(encoding="utf-8"))
@@ -142,17 +156,19 @@ def choose(jobs):
         settings.setdefault(job["setting"], []).append(found)
     chosen = {}
     for fold, settings in runs.items():
-        best = max(
-            settings,
-            key=lambda name: np.mean(
-                [
-                    found["valid"].get("valid_ua", 0.0)
-                    for found in settings[name]
-                ]
-            ),
-        )
+        best = max(settings, key=lambda name: worth(settings[name]))
         chosen[fold] = best, settings[best]
     return chosen
+
+
+def worth(runs):
+    """Mean over runs of the figure that chose their epochs; more is better."""
+    signs = {"max": 1, "min": -1}
+    numbers = []
+    for found in runs:
+        direction, figure = found.get("select_by", "max valid_ua").split()
+        numbers.append(signs[direction] * found["valid"].get(figure, 0.0))
+    return np.mean(numbers)
 
 
 def average(runs, fold):

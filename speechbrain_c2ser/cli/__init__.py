@@ -190,6 +190,12 @@ def _convert_emotion2vec(options):
 
 
 def _evaluate(options):
+    from speechbrain_c2ser.evaluation.head_scores import (
+        heads_section,
+        score_heads,
+        without_truth,
+        write_heads,
+    )
     from speechbrain_c2ser.evaluation.predictions import read_predictions
     from speechbrain_c2ser.evaluation.references import (
         find_space,
@@ -231,9 +237,17 @@ def _evaluate(options):
         predictions = read_native_predictions(options)
     else:
         predictions = read_predictions(path, faults)
+    heads, unknown = score_heads(predictions), []
     if options.reference:
         references = read_references(options.reference)
     else:
+        unknown = without_truth(predictions)
+        predictions = [r for r in predictions if r["id"] not in set(unknown)]
+        if not predictions:
+            title = options.name or f"Evaluation of {path.name}"
+            write_heads(heads, folder, title)
+            print(f"{heads_section(heads)}\n\nReport: {folder / 'report.md'}")
+            return
         references = own_references(predictions, path, faults)
     if lenient:
         predictions = match_recordings(predictions, references)
@@ -259,14 +273,15 @@ def _evaluate(options):
         options.seed,
         options.group_by,
     )
-    sections = []
+    sections = [heads_section(heads)] if heads else []
+    result["heads"] = heads
     if options.suites:
         found = run_options(
             options, predictions, references, space, system, faults or ()
         )
         faults = None
         write_result(found, folder)
-        sections = as_sections(found)
+        sections += as_sections(found)
     pictures = write_evaluation(
         result,
         folder,
@@ -282,6 +297,11 @@ def _evaluate(options):
     print(f"\n{summary(result)}")
     if result["missing"]:
         print(f"{result['missing']} utterances have no prediction.")
+    if unknown:
+        print(
+            f"{len(unknown)} utterances have no true emotion: only their other "
+            "heads are scored."
+        )
     if result["mapped"]:
         print(f"True labels mapped into the set: {result['mapped']}")
     if result["calibration"] and result["calibration"]["left_out"]:

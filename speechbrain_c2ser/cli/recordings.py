@@ -7,7 +7,11 @@ from pathlib import Path
 from speechbrain_c2ser.cli.inputs import find_recordings
 from speechbrain_c2ser.cli.resuming import opened_journal
 from speechbrain_c2ser.cli.terminal import one_line
-from speechbrain_c2ser.cli.writing import check_output, write_results
+from speechbrain_c2ser.cli.writing import (
+    check_output,
+    in_words,
+    write_results,
+)
 from speechbrain_c2ser.timelines.documents import FORMATS
 
 EXITS = (
@@ -253,7 +257,11 @@ def _head(record):
 
 
 def _classified(record):
-    lines, windows = [_head(record)], record["windows"]
+    decided = record["label"] is not None
+    lines = [_head(record) if decided else one_line(record["path"])]
+    for name, answer in record.get("heads", {}).items():
+        lines.append(f"  {name}: {in_words(answer)}")
+    windows = record["windows"] if decided else ()
     for window in windows if len(windows) > 1 else ():
         label = window["label"] or "(silent)"
         lines.append(f"  {window['start']:.1f}-{window['end']:.1f} s\t{label}")

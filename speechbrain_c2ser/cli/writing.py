@@ -262,12 +262,69 @@ class _Joined:
         self._line(text.getvalue())
 
 
+def in_words(record: dict) -> str:
+    """What a classifier's head records of a file, in a few words.
+
+    Arguments
+    ---------
+    record : dict
+        Of one of our heads; another one is shown as JSON.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> in_words({"values": {"valence": 0.25, "arousal": 0.5}})
+    'valence 0.250, arousal 0.500'
+    >>> in_words({"segments": [[0.0, 1.5, "sad"]]})
+    '0.0-1.5 s sad'
+    """
+    if "probabilities" in record:
+        label = record["label"]
+        return f"{label} {record['probabilities'][label]:.3f}"
+    if "values" in record:
+        return ", ".join(f"{k} {v:.3f}" for k, v in record["values"].items())
+    if "each" in record:
+        shares = record["each"]
+        words = [f"{k} {shares[k]:.3f}" for k in record["labels"]]
+        return ", ".join(words) or "none"
+    if "segments" in record:
+        return ", ".join(
+            f"{start:.1f}-{end:.1f} s {label}"
+            for start, end, label in record["segments"]
+        )
+    if "tracks" in record:
+        return ", ".join(
+            f"{name} {min(numbers):.3f} to {max(numbers):.3f}"
+            for name, numbers in record["tracks"].items()
+        )
+    return to_json(record)
+
+
+def _of_heads(heads):
+    """Cells of heads' records: plain numbers have a column each."""
+    for name, record in heads.items():
+        if "probabilities" in record:
+            yield name, record["label"]
+        elif "values" in record or "each" in record:
+            numbers = record.get("values") or record["each"]
+            for label, number in numbers.items():
+                yield f"{name}_{label}", round(number, 6)
+        else:
+            yield name, to_json(record)
+
+
 def _one_row(record):
     """Cells of a record: a column for each label's probability."""
     row = {}
     for name, value in record.items():
         if name == "probabilities":
-            row |= {f"p_{label}": round(p, 6) for label, p in value.items()}
+            shares = value or {}
+            row |= {f"p_{label}": round(p, 6) for label, p in shares.items()}
+        elif name == "heads":
+            row |= dict(_of_heads(value))
         elif name == "style":
             row[name] = to_json(value) if value else None
         elif name not in ("schema", "labels", "windows", "segments"):

@@ -135,6 +135,44 @@ def emotions_of(manifest: Any) -> list[str]:
     return LabelSpace.from_items(read_pool(manifest, aloud=False)).names
 
 
+def values_of(manifest: Any, field: str) -> list[str]:
+    """The distinct values of a field of a manifest, sorted: a head's labels.
+
+    Arguments
+    ---------
+    manifest : str | Path | dict | list of them
+        As of :func:`emotions_of`.
+    field : str
+        Such as "speaker".
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ValueError
+        If no row has the field, or values are no text.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.data.manifest import write_manifest
+    >>> path = getfixture("tmpdir") / "train.json"
+    >>> row = {"wav": "a.wav", "duration": 1.0}
+    >>> write_manifest({"a": {**row, "speaker": "s2"}, "b": row}, path)
+    >>> values_of(path, "speaker")
+    ['s2']
+    """
+    rows = read_pool(manifest, aloud=False).values()
+    values = {row[field] for row in rows if row.get(field) is not None}
+    if not values or not all(isinstance(value, str) for value in values):
+        raise ValueError(
+            f"No row of {manifest} has a {field} that is a text, of which a "
+            "head could learn."
+        )
+    return sorted(values)
+
+
 def loader_options(
     dataset: DynamicItemDataset,
     batch_seconds: float,

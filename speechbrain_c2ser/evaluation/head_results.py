@@ -102,7 +102,7 @@ class HeadResults:
         said = {}
         if self.heads.main == "emotion":
             said = dict(record["emotion"])
-            if len(record) == 1 and self.heads["emotion"].key == "emotion":
+            if len(record) == 1 and self.heads["emotion"].keys == ["emotion"]:
                 return said
         said["duration"] = row["duration"]
         said["heads"] = {

@@ -191,6 +191,7 @@ def _fields(columns):
         found["label"] = label
     elif label and found["label"] != label:
         found["emotion"] = label
-    if "emotion" in found and not found.keys() & {"label", "text"}:
+    plainly = found.keys() & {"label", "text"} or "heads" in columns
+    if "emotion" in found and not plainly:
         found["label"] = found.pop("emotion")
     return {column: field for field, column in found.items()}

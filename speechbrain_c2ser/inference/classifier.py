@@ -1,12 +1,18 @@
 """A trained emotion classifier for users."""
 
+from dataclasses import replace
+
 import torch
 
 from speechbrain_c2ser.checkpoints.classifier_folder import load_classifier
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.checkpoints.kinds import check_kind
-from speechbrain_c2ser.inference.file_classifier import FileClassifier
+from speechbrain_c2ser.inference.file_classifier import (
+    FileClassifier,
+    mean_of_windows,
+)
 from speechbrain_c2ser.inference.options import check_batch
+from speechbrain_c2ser.inference.results import Classification, Window
 
 
 class EmotionClassifier(FileClassifier):
@@ -47,9 +53,18 @@ class EmotionClassifier(FileClassifier):
         return cls(hparams["model"], hparams, run_opts)
 
     @property
+    def heads(self):
+        """The model's named heads."""
+        return self.mods.model.heads
+
+    @property
     def labels(self):
-        """Names of the emotions, in the order of the probabilities."""
-        return list(self.mods.model.heads["emotion"].labels)
+        """Labels of the head that decides, in the order of probabilities.
+
+        That head is "emotion", or the first of its kind; none = [].
+        """
+        main = self.heads.main
+        return [] if main is None else list(self.heads[main].labels)
 
     def forward(self, wavs, wav_lens=None, items=None):
         """Same as :meth:`classify_batch`."""
@@ -98,8 +113,20 @@ class EmotionClassifier(FileClassifier):
         -------
         tuple
             probabilities [B, L], score [B], index [B], list of B labels.
+
+        Raises
+        ------
+        ValueError
+            Where no head of the model decides on a label.
         """
-        probabilities = self.predict_batch(wavs, wav_lens, items)["emotion"]
+        if self.heads.main is None:
+            raise ValueError(
+                f"No head of this model decides on a label (it has "
+                f"{', '.join(self.heads.heads)}): ask predict_batch, or "
+                "classify_file for .heads."
+            )
+        predicted = self.predict_batch(wavs, wav_lens, items)
+        probabilities = predicted[self.heads.main]
         score, index = probabilities.max(-1)
         labels = [self.labels[i] for i in index.tolist()]
         return probabilities, score, index, labels
@@ -113,3 +140,39 @@ class EmotionClassifier(FileClassifier):
     def names_of(self):
         """Names of the emotions that :meth:`classify_batch` tells apart."""
         return self.labels
+
+    codec = (
+        lambda answer: {name: x.tolist() for name, x in answer.items()},
+        lambda answer: {name: torch.tensor(x) for name, x in answer.items()},
+    )
+
+    def answers(self, wavs, wav_lens, items=None):
+        """Of each waveform: head's name → probabilities or values."""
+        predicted = self.predict_batch(wavs, wav_lens, items)
+        predicted = {name: list(own.cpu()) for name, own in predicted.items()}
+        return [
+            dict(zip(predicted, item, strict=True))
+            for item in zip(*predicted.values(), strict=True)
+        ]
+
+    def join(self, parts):
+        """A recording's label and all heads' records, from its windows."""
+        by_head = {
+            name: [
+                (start, stop, None if answer is None else answer[name])
+                for start, stop, answer in parts
+            ]
+            for name in self.heads.heads
+        }
+        main = self.heads.main
+        if main is None:
+            windows = (
+                Window(start, stop, None, None) for start, stop, _ in parts
+            )
+            said = Classification(windows=tuple(windows))
+        else:
+            said = mean_of_windows(by_head[main], self.labels)
+        if list(by_head) == [main]:
+            return said
+        records = {n: self.heads[n].join(own) for n, own in by_head.items()}
+        return replace(said, heads=records)

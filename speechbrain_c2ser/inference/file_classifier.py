@@ -1,5 +1,7 @@
 """From ``classify_batch`` to files: windows, batches, one bad file of many."""
 
+from collections.abc import Callable
+
 import torch
 
 from speechbrain_c2ser.audio.objects import as_list
@@ -21,6 +23,9 @@ class FileClassifier(PretrainedModel):
 
     What has ``classify_batch`` and ``names_of`` classifies files by it.
     """
+
+    # An answer of :meth:`answers` as plain data, for a journal, and back.
+    codec: tuple[Callable, Callable] = (torch.Tensor.tolist, torch.tensor)
 
     def names_of(self, **options) -> list[str]:
         """Names of the emotions that :meth:`classify_batch` tells apart.
@@ -139,19 +144,14 @@ class FileClassifier(PretrainedModel):
         ------
         FileResult
         """
-        names = self.names_of(**options)
+        self.names_of(**options)
         audios = as_list(audios)
-
-        def rows(wavs, wav_lens, **told):
-            probabilities, *_ = self.classify_batch(
-                wavs, wav_lens, **told, **options
-            )
-            return list(probabilities.cpu())
-
         return for_each_recording(
             audios,
-            rows,
-            lambda parts: mean_of_windows(parts, names),
+            lambda wavs, lens, **told: self.answers(
+                wavs, lens, **told, **options
+            ),
+            lambda parts: self.join(parts, **options),
             batch_size,
             window,
             hop,
@@ -159,7 +159,7 @@ class FileClassifier(PretrainedModel):
             progress,
             speech=speech,
             journal=journal,
-            codec=(torch.Tensor.tolist, torch.tensor),
+            codec=self.codec,
             items=self.items_of(audios),
         )
 
@@ -177,6 +177,44 @@ class FileClassifier(PretrainedModel):
             None = nothing; a model that needs it overrides this.
         """
         return None
+
+    def answers(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor, **options
+    ) -> list:
+        """What :meth:`join` takes of each waveform of a batch.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            [B, T] waveforms at 16 kHz.
+        wav_lens : torch.Tensor
+            [B] relative lengths.
+        **options
+            Of ``classify_batch``.
+
+        Returns
+        -------
+        list
+            Probabilities [L] of each.
+        """
+        return list(self.classify_batch(wavs, wav_lens, **options)[0].cpu())
+
+    def join(self, parts: list[tuple], **options) -> Classification:
+        """A recording's classification from the answers to its windows.
+
+        Arguments
+        ---------
+        parts : list of (float, float, object | None)
+            Start and stop of each window (s) and its answer; None where it is
+            silent.
+        **options
+            Of ``classify_batch``.
+
+        Returns
+        -------
+        Classification
+        """
+        return mean_of_windows(parts, self.names_of(**options))
 
 
 def mean_of_windows(parts: list[tuple], names: list[str]) -> Classification:

@@ -80,6 +80,7 @@ def record_of(
         "score": row.score,
         "calibrated": calibrated,
         **whole,
+        **({"heads": result.heads} if getattr(result, "heads", None) else {}),
         "windows": windows,
         "segments": (
             follow_windows(windows)

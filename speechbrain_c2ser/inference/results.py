@@ -34,23 +34,27 @@ class Classification:
 
     Arguments
     ---------
-    probabilities : torch.Tensor
-        Of the labels, [L].
-    score : torch.Tensor
+    probabilities : torch.Tensor | None
+        Of the labels, [L]; None where no head of the model decides on one.
+    score : torch.Tensor | None
         The largest of them.
-    index : torch.Tensor
+    index : torch.Tensor | None
         Its place.
-    label : str
+    label : str | None
         Its name.
     windows : tuple of Window
         The stretches of the recording.
+    heads : dict
+        Name → what each head of the model records, where it has other heads
+        than the one of the label.
     """
 
-    probabilities: torch.Tensor
-    score: torch.Tensor
-    index: torch.Tensor
-    label: str
+    probabilities: torch.Tensor | None = None
+    score: torch.Tensor | None = None
+    index: torch.Tensor | None = None
+    label: str | None = None
     windows: tuple[Window, ...] = ()
+    heads: dict[str, dict] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator:
         """SpeechBrain's order: probabilities, score, index, label."""

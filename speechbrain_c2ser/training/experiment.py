@@ -67,8 +67,8 @@ def load_experiment(argv: list[str] | None = None):
     FileNotFoundError
         If the yaml or an overlay does not exist.
     ValueError
-        If an overlay or override names a key that the yaml does not have, or
-        a ``!PLACEHOLDER`` was not filled.
+        If an overlay adds a key that nothing refers to, an override names one
+        that the yaml does not have, or a ``!PLACEHOLDER`` was not filled.
 
     Example
     -------
@@ -161,9 +161,10 @@ def merge_yaml(
 ) -> str:
     """Merge overlay yamls and command-line overrides into a base yaml.
 
-    A plain mapping is merged key by key, also into the arguments of a tagged
-    node such as ``!new:`` or ``!include:``; any other node (a number, ``null``
-    or a tagged node) replaces what was there. ``!include:`` in an overlay is
+    A plain mapping is merged key by key, at any depth, also into the arguments
+    of a tagged node such as ``!new:`` or ``!include:``: keys may be added, so
+    an overlay can hold one more head. Any other node (a number, ``null`` or a
+    tagged node) replaces what was there. ``!include:`` in an overlay is
     relative to the base file, where the merged text lives.
 
     Arguments
@@ -185,8 +186,8 @@ def merge_yaml(
     FileNotFoundError
         If an overlay does not exist.
     ValueError
-        If an overlay or override names an unknown top-level key, or an
-        override is given twice.
+        If an overlay adds a top-level key that nothing refers to, an override
+        names an unknown one, or is given twice.
 
     Example
     -------
@@ -202,11 +203,13 @@ def merge_yaml(
     yaml = ruamel.yaml.YAML()
     yaml.width = 4096  # never fold a long string
     merged = yaml.load(Path(base).read_text(encoding="utf-8"))
+    added = {}
     for overlay in overlays:
         if not os.path.isfile(overlay):
             raise FileNotFoundError(f"No overlay yaml at {overlay}.")
-        changes = yaml.load(Path(overlay).read_text(encoding="utf-8"))
-        _update(merged, changes or {}, str(overlay))
+        changes = yaml.load(Path(overlay).read_text(encoding="utf-8")) or {}
+        added |= {k: str(overlay) for k in changes if k not in merged}
+        _merge(merged, changes)
     try:
         changes = yaml.load(overrides)
     except ruamel.yaml.constructor.DuplicateKeyError as error:
@@ -214,10 +217,20 @@ def merge_yaml(
         raise ValueError(
             f"--{name} is given twice on the command line: leave one out."
         ) from None
-    _update(merged, changes or {}, "the command line")
-    text = io.StringIO()
-    yaml.dump(merged, text)
-    return text.getvalue()
+    changes = changes or {}
+    added |= {k: "the command line" for k in changes if k not in merged}
+    _merge(merged, changes)
+    stream = io.StringIO()
+    yaml.dump(merged, stream)
+    text = stream.getvalue()
+    for key, source in added.items():
+        # what an overlay adds is for its own blocks; else it is a slip
+        if source == "the command line" or f"<{key}" not in text:
+            raise ValueError(
+                f"'{key}' (from {source}) is not a key of the yaml, and "
+                f"nothing refers to it: it has {', '.join(map(str, merged))}."
+            )
+    return text
 
 
 def make_folder(path: str | Path) -> str:
@@ -281,16 +294,6 @@ def _take_overlays(argv):
         else:
             rest.append(argument)
     return rest, overlays
-
-
-def _update(tree, changes, source):
-    for key in changes:
-        if key not in tree:
-            raise ValueError(
-                f"'{key}' (from {source}) is not a key of the yaml: it has "
-                f"{', '.join(map(str, tree))}."
-            )
-    _merge(tree, changes)
 
 
 def _merge(tree, changes):

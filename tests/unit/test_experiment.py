@@ -74,6 +74,29 @@ def test_mapping_reaches_the_arguments_of_a_tag_without_any(base, tmp_path):
     assert (encoder.in_features, encoder.out_features) == (4, 7)
 
 
+def test_an_overlay_adds_one_argument_at_any_depth(base, tmp_path):
+    with open(base, "a") as file:
+        file.write(
+            "heads: !new:builtins.dict\n    heads:\n        a: {x: 1, y: 2}\n"
+        )
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("heads: {heads: {b: !ref <more>, a: {y: 3}}}\nmore: 7\n")
+    two.write_text("heads: {heads: {c: {z: 4}}}\n")
+    given = [f"--overlay={one}", f"--overlay={two}", "--more=8"]
+    heads = load(base, tmp_path, *given)["heads"]["heads"]
+    assert heads == {"a": {"x": 1, "y": 3}, "b": 8, "c": {"z": 4}}
+    assert list(heads) == ["a", "b", "c"]
+    two.write_text("heads: {heads: {a: null}}\n")
+    assert load(base, tmp_path, *given)["heads"]["heads"]["a"] is None
+
+
+def test_a_key_that_nothing_refers_to_is_a_slip(base, tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("learning_rate: 1\n")
+    with pytest.raises(ValueError, match="'learning_rate' .*overlay.yaml"):
+        merge_yaml(base, [overlay])
+
+
 def test_unknown_key_is_named(base, tmp_path):
     with pytest.raises(ValueError, match="'learning_rate'"):
         merge_yaml(base, overrides="learning_rate: 1")

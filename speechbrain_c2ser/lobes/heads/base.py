@@ -67,6 +67,27 @@ class Head(nn.Module):
         """One item's prediction as JSON."""
         raise NotImplementedError
 
+    def join(
+        self, parts: Sequence[tuple[float, float, torch.Tensor | None]]
+    ) -> dict:
+        """A whole recording's record from those of its windows.
+
+        Arguments
+        ---------
+        parts : sequence of (float, float, torch.Tensor | None)
+            Start and stop of each window (s), and its prediction; None where
+            it is silent. Not all are.
+
+        Returns
+        -------
+        dict
+            Of the mean over the windows that are not silent.
+        """
+        known = [
+            prediction for *_, prediction in parts if prediction is not None
+        ]
+        return self.record(torch.stack(known).mean(0))
+
     def score(
         self, truths: list, records: list[dict], durations: list[float]
     ) -> dict[str, float]:

@@ -30,8 +30,9 @@ class CategoryHead(Head):
         Channels of the utterance vector.
     labels : sequence of str
         The closed set.
-    key : str
-        Field of a row: "emotion", "gender", "votes", "weak" ...
+    key : str | sequence of str
+        Field of a row: "emotion", "gender", "votes", "weak" ...; of several
+        the first that a row has.
     weight : float
         Weight of its loss.
     label_smoothing : float
@@ -76,7 +77,7 @@ class CategoryHead(Head):
         self,
         input_size: int,
         labels: Sequence[str],
-        key: str = "emotion",
+        key: str | Sequence[str] = "emotion",
         weight: float = 1.0,
         label_smoothing: float = 0.0,
         loss: Callable | None = None,
@@ -84,7 +85,9 @@ class CategoryHead(Head):
         reverse: float = 0.0,
         unknown: str = "error",
     ):
-        super().__init__(labels, key, weight)
+        keys = [key] if isinstance(key, str) else list(key)
+        super().__init__(labels, keys[0], weight)
+        self.keys = keys
         if unknown not in ("error", "missing"):
             raise ValueError(f"unknown is error or missing, not {unknown!r}.")
         self.label_smoothing = label_smoothing
@@ -135,9 +138,10 @@ class CategoryHead(Head):
         ValueError
             For a label outside the set, or a negative vote; names the row.
         """
-        given = row.get(self.key)
-        if given is None:
+        key = next((k for k in self.keys if row.get(k) is not None), None)
+        if key is None:
             return None
+        given = row[key]
         if isinstance(given, dict):
             votes = given.get("labels", given)
         else:
@@ -146,13 +150,13 @@ class CategoryHead(Head):
         for word, count in votes.items():
             if count < 0:
                 raise ValueError(
-                    f"Item {row.get('id')!r}: {count} {self.key} for {word!r}: "
+                    f"Item {row.get('id')!r}: {count} {key} for {word!r}: "
                     "give counts or shares of at least 0."
                 )
             label = self._label_of(word, isinstance(given, dict))
             if count and label is None and self.unknown == "error":
                 raise ValueError(
-                    f"Item {row.get('id')!r}: unknown {self.key} {word!r} "
+                    f"Item {row.get('id')!r}: unknown {key} {word!r} "
                     f"(known: {', '.join(self.labels)})."
                 )
             if count and label is not None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.heads.base import Head
-from speechbrain_c2ser.lobes.heads.track import check_rate
+from speechbrain_c2ser.lobes.heads.track import check_rate, until_next
 from speechbrain_c2ser.lobes.padding import frame_mask
 
 
@@ -137,6 +137,21 @@ class FrameHead(Head):
             times = (round(n / self.frame_rate, 4) for n in (start, frame))
             segments.append([*times, self.labels[index]])
         return {"segments": segments}
+
+    def join(
+        self, parts: Sequence[tuple[float, float, torch.Tensor | None]]
+    ) -> dict:
+        """Segments of a whole recording; each window up to the next one."""
+        joined: list[list] = []
+        for start, frames in until_next(parts, self.frame_rate):
+            for begin, end, label in self.record(frames)["segments"]:
+                begin, end = round(start + begin, 4), round(start + end, 4)
+                touches = joined and begin - joined[-1][1] < 1 / self.frame_rate
+                if touches and joined[-1][2] == label:
+                    joined[-1][1] = end
+                else:
+                    joined.append([begin, end, label])
+        return {"segments": joined}
 
     def check(self, row: dict, record: dict) -> None:
         """Refuses a frame rate that the frames do not have."""

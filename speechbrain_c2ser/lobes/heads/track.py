@@ -1,6 +1,6 @@
 """Numbers for every frame: valence and arousal as they change."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -138,10 +138,59 @@ class TrackHead(Head):
         }
         return {"rate": float(self.frame_rate), "tracks": tracks}
 
+    def join(
+        self, parts: Sequence[tuple[float, float, torch.Tensor | None]]
+    ) -> dict:
+        """Tracks of a whole recording; straight lines over silent windows."""
+        times, values = [], []
+        for start, frames in until_next(parts, self.frame_rate):
+            frames = frames[~frames.isnan().any(-1)]
+            times += [start + i / self.frame_rate for i in range(len(frames))]
+            values += frames.tolist()
+        size = round(times[-1] * self.frame_rate) + 1
+        whole = np.arange(size) / self.frame_rate
+        columns = [np.interp(whole, times, own) for own in np.array(values).T]
+        return self.record(torch.from_numpy(np.stack(columns, 1)).float())
+
     def check(self, row: dict, record: dict) -> None:
         """Refuses a frame rate that the frames do not have."""
         size = len(record["tracks"][self.labels[0]])
         check_rate(self.frame_rate, size / self.frame_rate, row)
+
+
+def until_next(
+    parts: Sequence[tuple[float, float, torch.Tensor | None]], frame_rate: float
+) -> Iterator[tuple[float, torch.Tensor]]:
+    """Windows' frames, each up to where the next window starts.
+
+    Arguments
+    ---------
+    parts : sequence of (float, float, torch.Tensor | None)
+        Start and stop of each window (s), and its frames [T, ...]; None where
+        it is silent.
+    frame_rate : float
+        Frames per second.
+
+    Yields
+    ------
+    (float, torch.Tensor)
+        Start (s) and frames.
+
+    Example
+    -------
+    >>> parts = [(0.0, 1.0, torch.zeros(4, 1)), (0.5, 1.5, torch.zeros(4, 1))]
+    >>> [len(frames) for _, frames in until_next(parts, 4.0)]
+    [2, 4]
+    """
+    starts = [start for start, *_ in parts]
+    for (start, _, frames), after in zip(
+        parts, [*starts[1:], None], strict=True
+    ):
+        if frames is not None:
+            size = None
+            if after is not None:
+                size = round((after - start) * frame_rate)
+            yield start, frames[:size]
 
 
 def check_rate(frame_rate: float, end: float, row: dict) -> None:
