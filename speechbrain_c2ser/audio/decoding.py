@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from typing import BinaryIO
 
 import numpy as np
@@ -16,6 +17,7 @@ from speechbrain_c2ser.audio.ffmpeg import ffmpeg_blocks, find_ffmpeg
 from speechbrain_c2ser.audio.formats import HEAD, MP3, recognise, remedy
 from speechbrain_c2ser.audio.long_wav import as_rf64
 from speechbrain_c2ser.audio.mpeg import length_is_known, without_length
+from speechbrain_c2ser.audio.parts import Part, ogg_links, tag_size
 from speechbrain_c2ser.audio.unfinished import PatchedFile, size_patches
 
 logger = logging.getLogger(__name__)
@@ -161,7 +163,13 @@ def decode(audio: "str | os.PathLike | BinaryIO", name: str):
         file.seek(0)
         head = file.read(HEAD)
         found = recognise(head)
-        shown = audio if file is not audio else name
+        tag = tag_size(head)
+        file.seek(tag)
+        inner = recognise(file.read(HEAD)) if 0 < tag < size else None
+        if inner is not None and inner is not MP3 and inner.demuxer:
+            # Some programs put an MP3's tag before a FLAC.
+            found, file, size = inner, Part(file, tag, size), size - tag
+        shown = name if hasattr(audio, "read") else audio
         problem = "no audio"
         if found is None or found.demuxer is not None:
             try:
@@ -191,6 +199,9 @@ def _open(path, name):
 
 
 def _by_libsndfile(file, size, found, name):
+    links = ogg_links(file, size) if found and found.name == "Ogg" else [0]
+    if len(links) > 1:
+        return _chained(file, [*links, size], found, name)
     file = as_rf64(file, size) or file
     size = file.seek(0, os.SEEK_END)
     patches = size_patches(file, size)
@@ -230,6 +241,35 @@ def _by_libsndfile(file, size, found, name):
     return Decoder(rate, channels, frames, seekable, read, name, consumed)
 
 
+def _chained(file, places, found, name):
+    """One recording after another, up to one of another rate."""
+    links: list[Decoder] = []
+    for start, stop in pairwise(places):
+        part = Part(file, start, stop)
+        link = _by_libsndfile(part, stop - start, found, name)
+        if links and (link.rate, link.channels) != (
+            links[0].rate,
+            links[0].channels,
+        ):
+            logger.warning(
+                "%s changes its rate or channels: what is after that is not "
+                "used.",
+                name,
+            )
+            break
+        links.append(link)
+
+    def read(first, block, again=0):
+        for link in links:
+            for samples in link.blocks():
+                dropped = min(again, len(samples))
+                again -= dropped
+                if dropped < len(samples):
+                    yield samples[dropped:]
+
+    return Decoder(links[0].rate, links[0].channels, None, False, read, name)
+
+
 class _Nameless:
     """The part of a file that soundfile needs."""
 
@@ -263,7 +303,7 @@ def _buffer(sound, frames):
 
 def _by_ffmpeg(stack, file, audio, demuxer, name):
     path = audio
-    if file is audio:
+    if hasattr(audio, "read"):
         # ffmpeg goes to and fro in most containers: no pipe.
         copy = stack.enter_context(tempfile.NamedTemporaryFile())
         file.seek(0)

@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from speechbrain_c2ser.audio.parts import tag_size
+
 FRAME = 1441  # bytes of the longest frame
+# Of layer III, by the index in a frame's header.
+KILOBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+KILOBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+RATES = (44100, 48000, 32000)
 
 
 def length_is_known(file: BinaryIO, size: int) -> bool:
@@ -30,8 +36,11 @@ def length_is_known(file: BinaryIO, size: int) -> bool:
         False without such a header, or where it counts another number of
         bytes (files that were joined, or cut).
     """
-    place, counted = _xing(file)
+    place, counted, frames = _xing(file)
     if counted is None:
+        return False
+    # It counts itself, or does not.
+    if abs(_count_frames(file, place, place + counted) - frames) > 1:
         return False
     left = size - place - counted
     if abs(left) <= 2 * FRAME:
@@ -56,7 +65,7 @@ def without_length(file: BinaryIO) -> Iterator[int]:
     int
         The pipe's file descriptor.
     """
-    place, _ = _xing(file)
+    place, _, _ = _xing(file)
     file.seek(0)
     head = bytearray(file.read(place + 512))
     for name in (b"Xing", b"Info", b"VBRI"):
@@ -83,15 +92,10 @@ def without_length(file: BinaryIO) -> Iterator[int]:
 
 
 def _xing(file):
-    """(offset of the first frame, bytes that a Xing header counts | None)."""
+    """(offset of the first frame, bytes and frames a Xing header counts)."""
     file.seek(0)
     head = file.read(10)
-    place = 0
-    if head[:3] == b"ID3" and len(head) == 10:
-        size = 0
-        for byte in head[6:10]:
-            size = size << 7 | byte & 0x7F
-        place = 10 + size
+    place = tag_size(head)
     file.seek(place)
     frame = file.read(256)
     for name in (b"Xing", b"Info"):
@@ -101,8 +105,36 @@ def _xing(file):
             # Frames, then bytes, each where its flag is set.
             if flags & 3 == 3:
                 start = found + 12
-                return place, int.from_bytes(frame[start : start + 4], "big")
-    return place, None
+                frames = int.from_bytes(frame[start - 4 : start], "big")
+                counted = int.from_bytes(frame[start : start + 4], "big")
+                return place, counted, frames
+    return place, None, 0
+
+
+def _count_frames(file, place, stop):
+    """Frames of layer III from a place on, by their headers."""
+    count = 0
+    while place < stop:
+        file.seek(place)
+        head = file.read(4)
+        length = _frame_length(head) if len(head) == 4 else 0
+        if not length:
+            break
+        place, count = place + length, count + 1
+    return count
+
+
+def _frame_length(head):
+    """Bytes of a frame of layer III by its header; 0 for another header."""
+    if not _is_sync(head[:2]) or head[1] & 0x06 != 0x02:
+        return 0
+    version, index, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or not 0 < index < 15 or rate == 3:
+        return 0
+    is_first = version == 3  # MPEG-1; 2 and 2.5 have half its frames and rates
+    bits = (KILOBITS if is_first else KILOBITS_2)[index] * 1000
+    hertz = RATES[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    return (144 if is_first else 72) * bits // hertz + (head[2] >> 1 & 1)
 
 
 def _is_sync(head):

@@ -240,10 +240,13 @@ def _from_open_file(file, name, channel=None):
     if isinstance(file, io.TextIOBase):
         raise AudioError(f"{name} is open as text: open it with 'rb'.")
     seekable = getattr(file, "seekable", None)
-    if not (seekable and seekable()):
-        copy = tempfile.TemporaryFile()  # gone with its last reader
-        shutil.copyfileobj(file, copy)
-        file = copy
+    try:
+        if not (seekable and seekable()):
+            copy = tempfile.TemporaryFile()  # gone with its last reader
+            shutil.copyfileobj(file, copy)
+            file = copy
+    except (TypeError, ValueError) as error:
+        raise AudioError(f"{name} cannot be read: {error}.") from None
     return _of_file(file, name, name, channel)
 
 
@@ -277,8 +280,13 @@ def _stretch(whole, row):
     start, stop = row.get("start"), row.get("stop")
     if start is None and stop is None:
         return whole
-    first = 0.0 if start is None else float(start)
-    last = whole.told if stop is None else float(stop)
+    try:
+        first = 0.0 if start is None else float(start)
+        last = whole.told if stop is None else float(stop)
+    except (TypeError, ValueError):
+        raise AudioError(
+            f"{whole.name}: {start!r} to {stop!r} are no times in seconds."
+        ) from None
     # A manifest rounds seconds.
     most = math.inf if whole.told is None else whole.told + 0.01
     if first < 0 or last is not None and not first < last <= most:

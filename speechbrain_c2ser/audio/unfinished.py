@@ -10,7 +10,7 @@ import struct
 from typing import BinaryIO
 
 ODD = (0, 0xFFFFFFFF, 0x7FFFFFFF)
-CHUNKS = 64  # more of them before the samples are no header
+CHUNKS = 4096  # more of them before the samples are no header
 
 
 class PatchedFile(io.RawIOBase):

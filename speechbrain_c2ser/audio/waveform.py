@@ -108,10 +108,13 @@ def as_samples(audio, name: str = "The audio") -> np.ndarray:
     [-1.0, 0.5]
     """
     if isinstance(audio, torch.Tensor):
-        audio = audio.detach().cpu()
-        if audio.dtype is torch.bfloat16:
-            audio = audio.float()
-        audio = audio.resolve_neg().numpy()
+        try:
+            audio = audio.detach().cpu()
+            if audio.dtype is torch.bfloat16:
+                audio = audio.float()
+            audio = audio.resolve_neg().numpy()
+        except (TypeError, RuntimeError) as error:
+            raise AudioError(f"{name} has no samples ({error}).") from None
     try:
         samples = np.asarray(audio)
     except (ValueError, TypeError) as error:

@@ -6,6 +6,7 @@ import soundfile
 import torch
 
 from speechbrain_c2ser.audio import AudioError, as_waveform, read_audio
+from speechbrain_c2ser.audio.objects import load_audio
 
 
 def tone(rate, seconds=0.5, hertz=440.0):
@@ -110,3 +111,22 @@ def test_bad_arrays(audio):
 def test_bad_rate():
     with pytest.raises(AudioError, match="rate"):
         as_waveform([0.0], 0)
+
+
+@pytest.mark.parametrize(
+    "samples", [torch.ones(100).to_sparse(), torch.empty(100, device="meta")]
+)
+def test_tensors_that_hold_no_samples(samples):
+    with pytest.raises(AudioError, match="x has no samples"):
+        as_waveform(samples, 16000, name="x")
+
+
+def test_objects_that_cannot_be_read_are_named(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
+    row = {"wav": str(tmp_path / "a.wav"), "start": "x", "stop": 0.5}
+    with pytest.raises(AudioError, match="'x' to 0.5 are no times"):
+        load_audio(row)
+    file = open(tmp_path / "a.wav", "rb")
+    file.close()
+    with pytest.raises(AudioError, match="cannot be read: I/O operation"):
+        load_audio(file)

@@ -250,6 +250,47 @@ def test_what_cannot_be_read_is_one_sentence(
     assert name in said and "\n" not in said and not said.endswith("..")
 
 
+@pytest.mark.parametrize("frames", [0, 1, 10, 1 << 20])
+def test_an_mp3_whose_index_counts_wrong_frames(tmp_path, frames):
+    content = encoded(sweep(2.0), format="MP3")
+    place = content.find(b"Xing") + 8
+    assert place > 8
+    content[place : place + 4] = struct.pack(">I", frames)
+    path = write(tmp_path, content, "a.mp3")
+    assert audio_seconds(path) == pytest.approx(2.0, abs=0.15)
+    assert len(read_audio(path)) == pytest.approx(2 * RATE, abs=0.15 * RATE)
+
+
+def test_a_flac_behind_a_tag(tmp_path):
+    tag = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
+    check_whole(write(tmp_path, tag + encoded(format="FLAC"), "a.flac"))
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_a_chained_ogg_is_read_to_its_end(tmp_path, subtype):
+    one = encoded(format="OGG", subtype=subtype)
+    alone = read_audio(write(tmp_path, one, "one.ogg"))
+    path = write(tmp_path, one + one, "two.ogg")
+    assert audio_seconds(path) == pytest.approx(2.0, abs=0.02)
+    torch.testing.assert_close(read_audio(path), torch.cat([alone, alone]))
+    torch.testing.assert_close(read_audio(path, 1.25, 1.5), alone[4000:8000])
+
+
+def test_a_chained_ogg_of_another_rate(tmp_path, caplog):
+    one = encoded(format="OGG", subtype="VORBIS")
+    two = encoded(rate=8000, format="OGG", subtype="VORBIS")
+    assert len(read_audio(write(tmp_path, one + two))) == RATE
+    assert "changes its rate" in caplog.text
+
+
+def test_a_header_of_many_chunks_before_unfinished_samples(tmp_path):
+    content = encoded(format="WAV")
+    place = content.find(b"data")
+    content[place + 4 : place + 8] = bytes(4)
+    junk = b"JUNK" + struct.pack("<I", 28) + bytes(28)
+    check_whole(write(tmp_path, content[:place] + 200 * junk + content[place:]))
+
+
 @pytest.mark.parametrize("name", ["phone.m4a", "renamed.wav"])
 def test_without_ffmpeg_aac_is_told_with_the_remedy(
     tmp_path, monkeypatch, name

@@ -1,0 +1,98 @@
+"""Files that hold a recording behind a tag, or several one after another."""
+
+import io
+from typing import BinaryIO
+
+
+class Part(io.RawIOBase):
+    """A stretch of a file, as a file.
+
+    Arguments
+    ---------
+    file : BinaryIO
+        The whole; where it is read next does not matter.
+    start, stop : int
+        Bytes.
+
+    Example
+    -------
+    >>> part = Part(io.BytesIO(b"abcdef"), 2, 5)
+    >>> part.read(), part.seek(1), part.read(9)
+    (b'cde', 1, b'de')
+    """
+
+    def __init__(self, file: BinaryIO, start: int, stop: int):
+        self._file, self._start, self._stop = file, start, stop
+        self._place = 0
+
+    def readable(self):
+        """True."""
+        return True
+
+    def seekable(self):
+        """True."""
+        return True
+
+    def seek(self, offset, whence=0):
+        """As any file's."""
+        size = self._stop - self._start
+        self._place = max(0, offset + (0, self._place, size)[whence])
+        return self._place
+
+    def tell(self):
+        """As any file's."""
+        return self._place
+
+    def readinto(self, buffer):
+        """As any file's."""
+        self._file.seek(self._start + self._place)
+        left = max(0, self._stop - self._start - self._place)
+        content = self._file.read(min(len(buffer), left))
+        buffer[: len(content)] = content
+        self._place += len(content)
+        return len(content)
+
+
+def tag_size(head: bytes) -> int:
+    """Bytes of an ID3v2 tag at the start of a file; 0 where there is none.
+
+    Example
+    -------
+    >>> tag_size(b"ID3\\x04\\x00\\x00\\x00\\x00\\x01\\x02")
+    140
+    """
+    if head[:3] != b"ID3" or len(head) < 10:
+        return 0
+    size = 0
+    for byte in head[6:10]:
+        size = size << 7 | byte & 0x7F
+    return 10 + size
+
+
+def ogg_links(file: BinaryIO, size: int) -> list[int]:
+    """Where each recording of a chained Ogg file begins.
+
+    Arguments
+    ---------
+    file : BinaryIO
+        Ogg, as streams and ``cat`` chain it.
+    size : int
+        Of the file in bytes.
+
+    Returns
+    -------
+    list of int
+        Offsets in bytes; [0] where it holds one recording.
+    """
+    links, place, was_first = [], 0, False
+    while place < size:
+        file.seek(place)
+        head = file.read(27)
+        if len(head) < 27 or head[:4] != b"OggS":
+            break
+        is_first = bool(head[5] & 2)  # of a stream; several may be side by side
+        if is_first and not was_first:
+            links.append(place)
+        was_first = is_first
+        place += 27 + head[26] + sum(file.read(head[26]))
+    return links or [0]
