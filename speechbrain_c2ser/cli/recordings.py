@@ -8,6 +8,7 @@ from speechbrain_c2ser.cli.inputs import find_recordings
 from speechbrain_c2ser.cli.resuming import opened_journal
 from speechbrain_c2ser.cli.terminal import one_line
 from speechbrain_c2ser.cli.writing import (
+    check_not_input,
     check_output,
     in_words,
     write_results,
@@ -158,6 +159,7 @@ def _find(options):
     _check(options)
     recordings = find_recordings(options.files)
     check_output(options.format, options.output, recordings)
+    check_not_input(options.output, options.files, recordings)
     if options.resume and options.output is None:
         raise ValueError("--resume goes on from a file: give -o PATH.")
     return recordings

@@ -85,6 +85,36 @@ def check_output(form: str, output: str | None, recordings: list) -> None:
         raise ValueError(f"There is no folder {folder} for {output}.")
 
 
+def check_not_input(
+    output: str | None, words: list[str], recordings: list
+) -> None:
+    """Refuse results in place of what they are made of.
+
+    Arguments
+    ---------
+    output : str | None
+        File or folder; None = standard output.
+    words : list of str
+        Files and lists of the command line.
+    recordings : list
+        Of :func:`~speechbrain_c2ser.cli.inputs.find_recordings`.
+
+    Raises
+    ------
+    ValueError
+        If the output is one of them, under whatever name.
+    """
+    if output is None or not os.path.isfile(output):
+        return
+    for each in [*words, *recordings]:
+        path = each["wav"] if isinstance(each, dict) else each
+        if os.path.isfile(path) and os.path.samefile(path, output):
+            raise ValueError(
+                f"{output} is an input and would be overwritten: give another "
+                "-o."
+            )
+
+
 def write_results(
     rows: Iterable,
     recordings: list,
@@ -167,7 +197,8 @@ def document_paths(recordings: list, form: str) -> list[str]:
     >>> document_paths(["a/x.wav", "b/x.wav", "y.wav"], "vtt")
     ['x.vtt', 'x.2.vtt', 'y.vtt']
     """
-    names: dict[str, int] = {}
+    names: list[str] = []
+    taken: set[str] = set()
     for recording in recordings:
         stem = recording
         if isinstance(recording, dict):
@@ -178,11 +209,13 @@ def document_paths(recordings: list, form: str) -> list[str]:
         if isinstance(recording, dict) and "channel" in recording:
             stem = f"{stem}.ch{recording['channel'] + 1}"
         name, count = f"{stem}{DOCUMENTS[form][0]}", 1
-        while name in names:
+        # Some disks take A and a for one.
+        while name.casefold() in taken:
             count += 1
             name = f"{stem}.{count}{DOCUMENTS[form][0]}"
-        names[name] = count
-    return list(names)
+        taken.add(name.casefold())
+        names.append(name)
+    return names
 
 
 class _Documents:

@@ -15,6 +15,7 @@ import torch
 
 from speechbrain_c2ser.cli import main, recordings
 from speechbrain_c2ser.cli.terminal import one_line, to_json
+from speechbrain_c2ser.cli.writing import document_paths
 from speechbrain_c2ser.inference.file_classifier import FileClassifier
 
 TONE = (0.3 * np.sin(np.arange(8000) / 7)).astype("f4")
@@ -253,3 +254,24 @@ def test_texts_for_terminals_and_programs():
     to_json("\udce9录").encode("utf-8")
     with pytest.raises(ValueError):
         to_json(float("nan"))
+
+
+def test_results_do_not_take_the_place_of_inputs(classify, tmp_path):
+    write(tmp_path / "a.wav")
+    (tmp_path / "list.csv").write_text("id,wav\nu,a.wav\n")
+    os.symlink("a.wav", tmp_path / "link.wav")
+    for words in (
+        ("a.wav", "-o", "a.wav"),
+        ("a.wav", "-o", "./link.wav"),
+        ("list.csv", "-o", "list.csv"),
+        ("list.csv", "-o", "a.wav"),
+    ):
+        before = (tmp_path / words[0]).read_bytes()
+        code, _, said = classify(*words)
+        assert code == 2 and "is an input and would be overwritten" in said
+        assert (tmp_path / words[0]).read_bytes() == before
+
+
+def test_documents_of_names_that_differ_by_case():
+    names = document_paths(["a/Talk.wav", "b/talk.wav", "c/TALK.2.wav"], "vtt")
+    assert len({name.casefold() for name in names}) == 3
