@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -241,6 +243,19 @@ def test_a_folder_is_loaded_elsewhere(folder):
     (folder / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(ValueError, match="does not load .*damaged"):
         fresh.load_fresh(folder)
+
+
+def test_the_new_process_sees_the_copy_alone(folder, monkeypatch):
+    seen = {}
+
+    def run(command, **options):
+        seen.update(options, folder=Path(command[-1]))
+        return subprocess.CompletedProcess(command, 0, "{}\n", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert fresh.load_fresh(folder) == {}
+    assert seen["folder"] == Path(seen["cwd"]) / "model"
+    assert Path(seen["cwd"]) != Path.cwd() and not seen["folder"].exists()
 
 
 def test_places_of_this_machine_are_refused(folder):
