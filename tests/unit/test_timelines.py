@@ -204,7 +204,8 @@ def test_a_schema_that_refuses():
     assert record["segments"][0]["start"] == 2
     assert record["segments"][0]["text"] == "Fast. Cross."
     for wrong in (
-        {"calibrated": "yes"}, {"labels": ["a", "a"]}, {"start": -1.0}, {"more": 1},
+        {"calibrated": "yes"}, {"labels": ["a", "a"]}, {"start": -1.0},
+        {"more": 1},
         {"probabilities": {"a": 1.5}}, {"schema": 2}, {"heads": {}},
         {"segments": [{"start": 0.0, "end": 1.0, "label": "a"}]},
     ):  # fmt: skip
