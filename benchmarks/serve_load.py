@@ -346,9 +346,8 @@ def main():
             siege(server, options.wavs[0])
             log = (server.place / "log").read_text()
             print(f"tracebacks in the log: {log.count('Traceback')}")
-            print(
-                "\n".join(log.splitlines()[-12:]) if "Traceback" in log else ""
-            )
+            for error in sorted(set(re.findall(r"^\S+Error\b.*", log, re.M))):
+                print("  ", error[:200])
         finally:
             code = server.stop()
         rest = list((server.place / "tmp").iterdir())

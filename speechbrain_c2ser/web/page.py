@@ -13,6 +13,7 @@ from speechbrain_c2ser.web.texts import LANGUAGES, preferred_language, text_of
 from speechbrain_c2ser.web.views import error_view, result_view, table_view
 
 WINDOW = 4.0  # seconds, as of `c2ser diarize`
+SESSIONS = 100
 logger = logging.getLogger(__name__)
 
 
@@ -294,6 +295,8 @@ def build_page(listener: Listener, folder: str | Path) -> Any:
     blocks.queue(
         max_size=limits.waiting, default_concurrency_limit=limits.waiting
     )
+    # Visitors whose state is kept in memory.
+    blocks.state_session_capacity = SESSIONS
     return blocks
 
 

@@ -277,6 +277,17 @@ def test_the_page_asks_every_model(listener, tmp_path):
         assert 'role="alert"' in found[0] and found[1] == ""
 
 
+def test_windows_overlap_but_words_do_not(listener, tmp_path, monkeypatch):
+    path, asked = tmp_path / "a.wav", []
+    path.write_bytes(sound())
+    monkeypatch.setattr(listener, "answer", lambda *given: asked.append(given))
+    Page(listener, tmp_path).one(str(path), 4.0, True, "en")
+    # (model, window, hop, words)
+    assert [given[2:] for given in asked] == [
+        ("one", 4.0, 2.0, False), ("two", 4.0, 4.0, True)
+    ]  # fmt: skip
+
+
 def test_one_model_gives_one_view(tmp_path):
     pytest.importorskip("gradio", reason="the extra `serve` is not installed")
     from speechbrain_c2ser.web.page import build_page
@@ -284,6 +295,8 @@ def test_one_model_gives_one_view(tmp_path):
     blocks = build_page(Listener({"one": Loudness()}), tmp_path)
     (ask,) = [f.fn for f in blocks.fns.values() if f.api_name == "one"]
     assert "alert" in ask(None, 4.0, False, "en")  # a text, no list
+    # Each visitor's state is kept: not of ten thousand, as Gradio would.
+    assert blocks.state_session_capacity <= 200
 
 
 def test_many_recordings_are_a_table_and_files(listener, tmp_path):
@@ -389,6 +402,8 @@ def test_views_in_both_languages(listener):
         assert sorted(re.findall(r"{(\w+)", CHINESE[name])) == sorted(fields)
     wave = torch.rand(16000)
     record = listener.answer(wave, "<i>.wav")
+    odd = result_view(record | {"label": LABELS[2]}, wave)
+    assert "<b>odd" not in odd and "&lt;b&gt;odd" in odd
     assert "时间线" in result_view(record, wave, "zh")
     assert "&lt;i&gt;.wav" in table_view([("<i>.wav", record)])
 
