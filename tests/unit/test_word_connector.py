@@ -61,6 +61,19 @@ def test_a_sure_head_says_its_word(connector):
     torch.testing.assert_close(said, connector.words_emotion[1])
 
 
+def test_sharpness_sounds_surer_and_scores_stay(connector):
+    with torch.no_grad():
+        connector.heads["emotion"].bias.copy_(torch.tensor([0.0, 1.0]))
+    vectors = torch.zeros(1, 2, 6)
+    with torch.no_grad():
+        connector.heads["emotion"].weight.zero_()
+    calibrated = connector.scores(vectors)["emotion"]
+    connector.sharpness = 50.0
+    said = connector.read_words(vectors)[0, 0]
+    torch.testing.assert_close(said, connector.words_emotion[1])
+    torch.testing.assert_close(connector.scores(vectors)["emotion"], calibrated)
+
+
 def test_heads_stay_frozen_unless_told(connector):
     trained = {n for n, p in connector.named_parameters() if p.requires_grad}
     assert not any(name.startswith("heads") for name in trained)
