@@ -11,14 +11,18 @@ predictions, and a report with tables and pictures.
 
 from speechbrain_c2ser.evaluation.answering import evaluate_c2ser
 from speechbrain_c2ser.inference.c2ser import C2SER
-from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.experiment import load_experiment, precision_of
 
 
 def main():
     """Load the model, then predict, score, write."""
     hparams, run_opts = load_experiment()
     c2ser = C2SER.from_hparams(
-        hparams["c2ser_folder"], run_opts={"device": run_opts["device"]}
+        hparams["c2ser_folder"],
+        run_opts={
+            "device": run_opts["device"],
+            "precision": precision_of(hparams, run_opts),
+        },
     )
     evaluate_c2ser(c2ser, hparams["test_manifest"], hparams)
 

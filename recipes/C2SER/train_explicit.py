@@ -11,6 +11,7 @@ follows. Emotion2Vec-S is frozen: its utterance vectors are computed once.
 from pathlib import Path
 
 import speechbrain as sb
+import torch
 from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain.utils.logger import get_logger
 
@@ -228,6 +229,12 @@ def prepare_data(hparams):
     )
 
 
+def hold_frozen_base(language_model, precision):
+    """In bf16, keep a base that is not trained in bf16 from the start."""
+    if precision == "bf16" and language_model.frozen:
+        language_model.hold_in(torch.bfloat16)
+
+
 def train(brain_class, hparams, run_opts):
     """Fit a stage on its manifests and write the C2SER folder.
 
@@ -243,6 +250,7 @@ def train(brain_class, hparams, run_opts):
     )
     if hparams["start_from"] is not None:
         load_weights(hparams["model"], hparams["start_from"])
+    hold_frozen_base(hparams["model"].language_model, brain.precision)
     rehearse(brain, valid_set, hparams["model"].perception)
     brain.fill_cache(train_set, valid_set)
     brain.fit(

@@ -191,7 +191,8 @@ def loader_options(
         Audio in a batch, padding counted. A longer item has a batch of its
         own.
     num_buckets : int
-        Length buckets; more of them waste less on padding.
+        Length buckets; more of them waste less on padding. In a fixed order
+        there are no more than full batches: each leaves a rest of its own.
     num_workers : int
         Processes that read audio.
     seed : int
@@ -214,6 +215,9 @@ def loader_options(
     [2, 2, 2, 2]
     """
     durations = [dataset.data[key]["duration"] for key in dataset.data_ids]
+    if not shuffle:
+        full = int(sum(durations) // batch_seconds)
+        num_buckets = max(1, min(num_buckets, full))
     sampler = PairedBatchSampler(
         durations,
         [-1] * len(durations),

@@ -71,7 +71,10 @@ class C2SER(FileClassifier):
         folder = find_folder(source, savedir)
         check_kind(folder, "SpeechEmotionLLM")
         hparams = load_c2ser(folder, llm, allow)
-        return cls(hparams["model"], hparams, run_opts)
+        c2ser = cls(hparams["model"], hparams, run_opts)
+        if c2ser.dtype is torch.bfloat16:
+            c2ser.mods.model.language_model.hold_in(c2ser.dtype)
+        return c2ser
 
     @property
     def labels(self):

@@ -264,10 +264,36 @@ def _possible_precision(hparams, run_opts):
     asked = "precision" in run_opts.overridden_args
     wanted = hparams.get("precision") == "bf16" and not asked
     if wanted and _on_cpu(run_opts) and not _processor_has_bf16():
-        logger.info("This processor has no bf16: the training runs in fp32.")
+        logger.info("This processor has no bf16: it goes on in fp32.")
         hparams["precision"] = "fp32"
         return replace(run_opts, precision="fp32")
     return run_opts
+
+
+def precision_of(hparams: dict, run_opts) -> str:
+    """The command line's precision, else the yaml's, else fp32.
+
+    Arguments
+    ---------
+    hparams : dict
+        Of :func:`load_experiment`.
+    run_opts : speechbrain.utils.run_opts.RunOptions
+        Likewise.
+
+    Returns
+    -------
+    str
+        "fp32", "bf16" or "fp16".
+
+    Example
+    -------
+    >>> from speechbrain.utils.run_opts import RunOptions
+    >>> precision_of({"precision": "bf16"}, RunOptions())
+    'bf16'
+    """
+    if "precision" in run_opts.overridden_args:
+        return run_opts.precision
+    return hparams.get("precision", "fp32")
 
 
 def _on_cpu(run_opts):

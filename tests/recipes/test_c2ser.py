@@ -137,6 +137,28 @@ def test_evaluation(recipe, explicit, corpus, mode, tmp_path, monkeypatch):
     assert ("content_error_rate" in result["metrics"]) == (mode == "explicit")
 
 
+@pytest.mark.parametrize("asked", ["bf16", "fp32"])
+def test_evaluation_is_in_the_precision_asked_for(
+    recipe, explicit, tmp_path, monkeypatch, asked
+):
+    argv = [
+        "evaluate.py",
+        str(ROOT / "hparams" / "c2ser" / "evaluate.yaml"),
+        f"--output_folder={tmp_path}",
+        f"--c2ser_folder={explicit / 'c2ser'}",
+        "--test_manifest=any.json",
+        f"--precision={asked}",
+        "--device=cpu",
+    ]
+    monkeypatch.setattr(sys, "argv", argv)
+    stage, models = recipe("evaluate"), []
+    monkeypatch.setattr(stage, "evaluate_c2ser", lambda m, *_: models.append(m))
+    stage.main()
+    lm = models[0].mods.model.language_model
+    kinds = {"bf16": torch.bfloat16, "fp32": torch.float32}
+    assert {p.dtype for p in lm.parameters()} == {kinds[asked]}
+
+
 def test_warm_up_spells_what_it_cannot_pronounce(recipe, caplog):
     pronounce = recipe("warm_up_whisper").pronounce
     text = {"transcript": "Blue hat", "language": "en"}

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -83,6 +84,19 @@ def test_training_goes_on_from_it(recipe, arguments, connector, tmp_path):
     assert any(not torch.equal(before[key], after[key]) for key in before)
     line = json.loads((tmp_path / "train_log.jsonl").read_text())
     assert line["valid_loss_of_other_speech"] > 0
+
+
+def test_in_bf16_a_frozen_base_is_held_in_it(recipe):
+    held = []
+    lm = SimpleNamespace(frozen=True, hold_in=held.append)
+    hold = recipe("train_explicit").hold_frozen_base
+    hold(lm, "fp32")
+    assert not held
+    hold(lm, "bf16")
+    assert held == [torch.bfloat16]
+    lm.frozen = False
+    hold(lm, "bf16")
+    assert len(held) == 1
 
 
 def test_the_folder_answers(connector, corpus):

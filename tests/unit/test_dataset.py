@@ -31,3 +31,12 @@ def test_one_long_item_does_not_make_every_batch_long():
     others = [batch for batch in batches if batch != [300]]
     assert max(map(len, others)) == 6
     assert sorted(sum(batches, [])) == list(range(301))
+
+
+def test_few_items_in_a_fixed_order_are_one_batch():
+    rows = {
+        str(n): {"wav": "a.wav", "duration": 1.0 + n / 20} for n in range(16)
+    }
+    dataset = speech_dataset(rows)
+    options = loader_options(dataset, 80.0, num_buckets=8, shuffle=False)
+    assert [len(batch) for batch in options["batch_sampler"]] == [16]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from speechbrain_c2ser.lobes.speech_llm import language_model
 from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
 from speechbrain_c2ser.lobes.speech_llm.merging import Merged, Speech, merge
 
@@ -383,3 +384,46 @@ def test_a_generation_never_copies_the_projection(build_model, clips):
     speech = model.listen(*clips)
     model.generate(speech, ["What?"] * 3, max_new_tokens=2)
     assert len(seen) == 2 and all(seen)
+
+
+def test_scores_in_pieces_are_the_same(lm, monkeypatch):
+    answers, endings = [[5, 6], [7]], [[[8, 9], [10]], [[9], [12, 13]]]
+    torch.manual_seed(0)
+    merged = make_merged(lm, answers)
+    whole = lm.score(merged, endings)
+    projected = []
+    project = lm._project
+    monkeypatch.setattr(
+        lm, "_project", lambda x: projected.append(len(x)) or project(x)
+    )
+    monkeypatch.setattr(language_model, "ROWS_AT_A_TIME", 2)
+    torch.testing.assert_close(lm.score(merged, endings), whole)
+    assert len(projected) > 1 and max(projected) == 2
+
+
+def test_a_base_held_in_bf16_scores_alike(tiny_llm):
+    lm = LanguageModel(tiny_llm, lora={"rank": 2})
+    endings = [[[8, 9], [10]], [[9], [12, 13]]]
+    torch.manual_seed(0)
+    merged = make_merged(lm, [[5], [6]])
+    exact = lm.score(merged, endings)
+    lm.hold_in(torch.bfloat16)
+    kinds = {n: p.dtype for n, p in lm.model.named_parameters()}
+    lora = {kind for name, kind in kinds.items() if "lora_" in name}
+    base = {kind for name, kind in kinds.items() if "lora_" not in name}
+    assert (lora, base) == ({torch.float32}, {torch.bfloat16})
+    merged.embeddings = merged.embeddings.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = lm.score(merged, endings)
+    torch.testing.assert_close(scores.float(), exact, atol=0.1, rtol=0.02)
+
+
+def test_a_base_that_is_trained_is_not_narrowed(tiny_llm):
+    with pytest.raises(ValueError, match="is trained in torch.float32"):
+        LanguageModel(tiny_llm, freeze=False).hold_in(torch.bfloat16)
+
+
+def test_an_answer_without_end_stops_at_its_limit(lm):
+    merged = make_merged(lm, [[], []], "left")
+    ids = lm.generate(merged, end_token_id=-1, max_new_tokens=7)
+    assert ids.shape == (2, 7)

@@ -15,6 +15,7 @@ from speechbrain_c2ser.lobes.lora import add_lora, train_adapters
 from speechbrain_c2ser.lobes.speech_llm.llm_loading import (
     load_model,
     load_tokenizer,
+    narrow_base,
 )
 from speechbrain_c2ser.lobes.speech_llm.merging import (
     IGNORED,
@@ -23,6 +24,9 @@ from speechbrain_c2ser.lobes.speech_llm.merging import (
     within_window,
 )
 from speechbrain_c2ser.lobes.speech_llm.prompt_memory import PromptMemory
+
+# Of the vocabulary's logits when labels are scored: 80 MB at Qwen2's size.
+ROWS_AT_A_TIME = 128
 
 
 @dataclass
@@ -172,6 +176,11 @@ class LanguageModel(torch.nn.Module):
                 if isinstance(module, GradientCheckpointingLayer):
                     module.training = mode and self.gradient_checkpointing
         return self
+
+    def hold_in(self, dtype) -> None:
+        """As :func:`.llm_loading.narrow_base`; LoRA stays in float32."""
+        narrow_base(self.model, dtype)
+        self._memory.forget()
 
     def tokenize(self, text) -> list[int]:
         """Token ids of a text, without special tokens.
@@ -347,10 +356,18 @@ class LanguageModel(torch.nn.Module):
 
     def _log_probs(self, states, places, targets):
         """Log-probabilities [N] of tokens predicted at places [2, N]."""
-        # Several tokens may follow one state, which is projected once.
+        # Several tokens may follow one state, which is projected once; and
+        # few at a time, as each row is as long as the vocabulary.
         places, state = places.unique(dim=1, return_inverse=True)
-        logits = self._project(states[places[0], places[1]])  # [U, V]
-        return logits.log_softmax(-1)[state, targets]
+        log_probs = states.new_empty(len(targets), dtype=torch.float32)
+        for start in range(0, places.shape[1], ROWS_AT_A_TIME):
+            items, positions = places[:, start : start + ROWS_AT_A_TIME]
+            logits = self._project(states[items, positions])  # [R, V]
+            here = (state >= start) & (state < start + len(items))
+            rows = state[here] - start
+            totals = logits.logsumexp(-1)
+            log_probs[here] = logits[rows, targets[here]] - totals[rows]
+        return log_probs
 
     def decode(self, merged, cache=None):
         """States [B, S, D] of whole sequences, without the projection.

@@ -1,4 +1,4 @@
-"""Reading a Hugging Face language model, its tokenizer, and adding LoRA."""
+"""Reading a Hugging Face language model and its tokenizer."""
 
 from pathlib import Path
 
@@ -106,3 +106,32 @@ def load_model(source, dtype, quantize, device, pretrained):
             f"The weights of {source} do not fit its config.json: {problems}."
         )
     return model
+
+
+def narrow_base(model: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Keep the weights of a base that is not trained in another type.
+
+    Under autocast a frozen weight is converted anew at each use; converted
+    once, it takes half the memory, and a decoding step half the time.
+
+    Raises
+    ------
+    ValueError
+        For a base that is trained: small updates would be lost.
+
+    Example
+    -------
+    >>> base = torch.nn.Linear(2, 2).requires_grad_(False)
+    >>> narrow_base(base, torch.bfloat16)
+    >>> base.weight.dtype
+    torch.bfloat16
+    """
+    base = [p for name, p in model.named_parameters() if "lora_" not in name]
+    if any(weight.requires_grad for weight in base):
+        raise ValueError(
+            f"The language model is trained in {base[0].dtype} and stays in "
+            "it: freeze it, or do not narrow it."
+        )
+    for weight in base:
+        if weight.is_floating_point():
+            weight.data = weight.data.to(dtype)
