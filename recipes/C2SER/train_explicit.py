@@ -71,6 +71,7 @@ class ExplicitBrain(TrainingBrain):
         prompts, batch.answers = self.hparams.answers(
             batch.item, batch.modes, batch.moment
         )
+        batch.prompts = prompts
         batch.vectors = self.utterance_vectors(batch)
         if stage == sb.Stage.TRAIN:
             return self.modules.model(
@@ -98,7 +99,9 @@ class ExplicitBrain(TrainingBrain):
             return loss
         values = {}
         for name, term in self.hparams.terms.items():
-            values[name] = term(self.hparams.model, predictions, batch)
+            # with weights of its own it is a module, which DDP may wrap
+            call = self.modules[name] if name in self.modules else term
+            values[name] = call(self.hparams.model, predictions, batch)
             loss = loss + term.weight * values[name]
         self.hparams.term_means.add(values)
         return loss
@@ -204,7 +207,9 @@ def warn_if_deaf(epoch, losses):
 
 def prepare_data(hparams):
     """Datasets for training (what is within the limits) and validation."""
-    need = ["emotion", "style"] + ["transcript"] * hparams["content"]
+    need = ["emotion"]
+    if hparams["answers"].form is None:
+        need += ["style"] + ["transcript"] * hparams["content"]
     space, model = hparams["label_space"], hparams["model"]
     pools = {s: hparams[f"{s}_manifest"] for s in ("train", "valid")}
     items, valid_items = read_pools(pools, ("id", "wav")).values()

@@ -27,6 +27,7 @@ from speechbrain_c2ser.chain_of_thought.answer_texts import (
     pick,
     prompt,
 )
+from speechbrain_c2ser.chain_of_thought.forms import AnswerForm
 from speechbrain_c2ser.chain_of_thought.languages import (
     FALLBACK,
     answer_language,
@@ -72,6 +73,9 @@ class AnswerBuilder:
         Of the drawing.
     slots : sequence of speechbrain_c2ser.chain_of_thought.slots.Slot
         What is told of an item beside its speech, before the question.
+    explicit : dict | None
+        Explicit answers of another form, as :class:`.forms.AnswerForm` takes
+        them; then items need no style.
 
     Attributes
     ----------
@@ -102,6 +106,7 @@ class AnswerBuilder:
         label_first=False,
         seed=0,
         slots=(),
+        explicit=None,
     ):
         if prompts not in ("published", "varied"):
             raise ValueError(
@@ -114,6 +119,7 @@ class AnswerBuilder:
         self.label_first = label_first
         self.seed = seed
         self.slots = list(slots)
+        self.form = None if explicit is None else AnswerForm(explicit)
         self.fallbacks = Counter()
 
     def __call__(self, items, modes, moment=None):
@@ -158,9 +164,12 @@ class AnswerBuilder:
         Raises
         ------
         ValueError
-            One line: the slot, the field, how many rows lack it.
+            One line: the slot, the field, how many rows lack it; or what
+            the form of the answers lacks.
         """
         check_slots(self.slots, items)
+        if self.form is not None:
+            self.form.check(items)
 
     def answer_phrasings(self, item: dict, mode: str) -> list[str]:
         """Every answer of a mode that may be drawn for an item.
@@ -190,6 +199,10 @@ class AnswerBuilder:
             answers = implicit_answers(item, self.label_space, language)
         elif item.get("explicit_answer") and not self.label_first:
             answers = [item["explicit_answer"]]
+        elif self.form is not None:
+            language = answer_language(item.get("language"))
+            word = self.label_space.surface(item["emotion"], language)
+            answers = self.form.answers(item, word, language)
         else:
             answers = explicit_answers(
                 item, self.label_space, self.content, self.label_first

@@ -46,6 +46,7 @@ PUBLIC = {
     "PairedHead": "heads.contrast",
     "PartlyTrained": "encoders.adapted",
     "RankContrastHead": "heads.contrast",
+    "QFormerConnector": "speech_llm.qformer",
     "SelfSupervisedEncoder": "encoders.self_supervised",
     "SpecAugment": "augmentation",
     "SpeechEmotionLLM": "speech_llm.speech_emotion_llm",

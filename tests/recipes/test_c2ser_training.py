@@ -25,7 +25,9 @@ from speechbrain_c2ser.training.experiment import load_experiment
 ROOT = Path(__file__).parents[2]
 HPARAMS = ROOT / "hparams" / "c2ser"
 TINY = HPARAMS / "sizes" / "tiny.yaml"
-ABLATIONS = sorted((HPARAMS / "ablations").glob("*.yaml"))
+ABLATIONS = sorted(
+    [*HPARAMS.glob("ablations/*.yaml"), *HPARAMS.glob("terms/*.yaml")]
+)
 LINEAR = HPARAMS / "ablations" / "linear_connector.yaml"
 RECIPES = ROOT / "recipes" / "C2SER"
 DEBUG = ("--debug", "--debug_batches=1", "--debug_epochs=1")

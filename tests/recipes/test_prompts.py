@@ -15,7 +15,9 @@ from speechbrain_c2ser.training.experiment import load_experiment
 ROOT = Path(__file__).parents[2]
 HPARAMS = ROOT / "hparams" / "c2ser"
 TINY = str(HPARAMS / "sizes" / "tiny.yaml")
-PROMPTS = sorted((HPARAMS / "prompts").glob("*.yaml"))
+PROMPTS = sorted(
+    [*HPARAMS.glob("prompts/*.yaml"), *HPARAMS.glob("answers/*.yaml")]
+)
 BATCHING = "{batch_seconds: 12.0, num_buckets: 2}"
 
 
@@ -34,6 +36,10 @@ def talk(corpus, tmp_path_factory):
                 "turn": number % 4,
                 "weak": {"labels": {item["emotion"]: 0.6, guess: 0.3}},
                 "transcript_asr": item["transcript"],
+                "caption": "A quiet voice.",
+                "cause": "he left",
+                "clues": "the voice is quiet.",
+                "vad": {"valence": 0.2, "arousal": 0.4},
                 "knowledge": f"This is number {number}.",
             }
         write_manifest(items, folder / f"{split}.json")
@@ -46,7 +52,7 @@ def arguments(talk, models, options):
 
     def build(output, overlay, *more, **changes):
         given = options(talk, output, models, number_of_epochs=1, **changes)
-        overlay = HPARAMS / "prompts" / f"{overlay}.yaml"
+        (overlay,) = HPARAMS.glob(f"*/{overlay}.yaml")
         return [TINY, *given, f"--overlay={overlay}", "--languages=[en]", *more]
 
     return build

@@ -7,7 +7,9 @@ from speechbrain_c2ser.lobes.speech_llm.connectors import (
     ConnectorTransformer,
     Downsampler,
     LinearConnector,
+    sinusoids,
 )
+from speechbrain_c2ser.lobes.speech_llm.qformer import QFormerConnector
 
 
 def transformer(**arguments):
@@ -180,3 +182,92 @@ def test_connectors_swap_and_have_their_size(kind, millions):
         torch.zeros(1, 9, 1024), torch.tensor([9]), torch.zeros(1, 10, 768)
     )
     assert embeddings.shape == (1, 13, 3584) and lengths == 13
+
+
+def qformer(**arguments):
+    sizes = {"num_queries": 3, "size": 8, "num_layers": 2, "num_heads": 2}
+    return QFormerConnector(
+        16, 24, utterance_size=12, ffn_size=20, **{**sizes, **arguments}
+    ).eval()
+
+
+def test_queries_hear_an_utterance_as_if_alone():
+    connector = qformer()
+    frames, lengths, vectors = inputs(30, 7, 19)
+    together, counts = connector(frames, lengths, vectors)
+    assert counts.tolist() == [3, 3, 3] and together.shape == (3, 3, 24)
+    frames[1, 7:] = 9.0
+    for i, length in enumerate(lengths.tolist()):
+        one, _ = connector(
+            frames[i : i + 1, :length], lengths[i : i + 1], vectors[i : i + 1]
+        )
+        torch.testing.assert_close(one[0], together[i], atol=1e-5, rtol=0)
+
+
+def attended(queries, memory, attention):
+    """Multi-head attention in float64, a query and a head at a time."""
+    size, heads = queries.shape[1], attention.num_heads
+    weights = attention.in_proj_weight.double().split(size)
+    biases = attention.in_proj_bias.double().split(size)
+    q, k, v = (
+        x @ w.T + b
+        for x, w, b in zip(
+            (queries, memory, memory), weights, biases, strict=True
+        )
+    )
+    width, rows = size // heads, []
+    for query in q:
+        parts = []
+        for head in range(heads):
+            cut = slice(head * width, (head + 1) * width)
+            scores = torch.stack([query[cut] @ key[cut] for key in k])
+            share = (scores / width**0.5).softmax(0)
+            parts.append(share @ v[:, cut])
+        rows.append(torch.cat(parts))
+    out = attention.out_proj
+    return torch.stack(rows) @ out.weight.double().T + out.bias.double()
+
+
+def test_queries_by_hand():
+    connector = qformer()
+    frames, lengths, vectors = inputs(6)
+    ours, _ = connector(frames, lengths, vectors)
+
+    def linear(layer, x):
+        return x @ layer.weight.double().T + layer.bias.double()
+
+    def norm(layer, x):
+        centred = x - x.mean(-1, keepdim=True)
+        scale = (centred.square().mean(-1, keepdim=True) + layer.eps).sqrt()
+        return centred / scale * layer.weight.double() + layer.bias.double()
+
+    heard = linear(connector.frame_projection, frames[0].double())
+    heard = heard + sinusoids(6, 8, "cpu").double()
+    said = linear(connector.utterance_projection, vectors[0].double())
+    memory = norm(connector.memory_norm, torch.cat((said, heard)))
+    x = connector.queries.double()
+    for layer in connector.layers:
+        own = norm(layer.norm1, x)
+        x = x + attended(own, own, layer.self_attn)
+        x = x + attended(norm(layer.norm2, x), memory, layer.multihead_attn)
+        inner = linear(layer.linear1, norm(layer.norm3, x))
+        inner = inner * 0.5 * (1 + torch.erf(inner / 2**0.5))
+        x = x + linear(layer.linear2, inner)
+    expected = linear(connector.projection, norm(connector.norm, x))
+    torch.testing.assert_close(ours[0].double(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("absent", ["frames", "vectors"])
+def test_queries_hear_one_input_alone(absent):
+    frames, lengths, vectors = inputs(6, 4)
+    if absent == "frames":
+        connector = QFormerConnector(None, 24, 12, 3, 8, 1, 2, 20)
+        embeddings, _ = connector(None, None, vectors)
+    else:
+        connector = QFormerConnector(16, 24, None, 3, 8, 1, 2, 20)
+        embeddings, _ = connector(frames, lengths, None)
+    assert embeddings.shape == (2, 3, 24)
+    embeddings.sum().backward()
+    assert all(p.grad is not None for p in connector.parameters())
+    with pytest.raises(ValueError, match="got neither"):
+        QFormerConnector(None, 24)

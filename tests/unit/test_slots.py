@@ -2,7 +2,11 @@
 
 import pytest
 
-from speechbrain_c2ser.chain_of_thought.answers import AnswerBuilder, prompt
+from speechbrain_c2ser.chain_of_thought.answers import (
+    AnswerBuilder,
+    parse_answer,
+    prompt,
+)
 from speechbrain_c2ser.chain_of_thought.slots import (
     PUBLIC,
     Cues,
@@ -281,3 +285,36 @@ def test_examples_are_of_every_emotion(tmp_path):
     with pytest.raises(ManifestError, match="demonstration"):
         write_manifest({"r1": rows["r1"]}, path)
         examples_of(path)
+
+
+def test_answers_of_another_form():
+    space = LabelSpace(["angry", "sad"])
+    texts = {
+        "en": [
+            'It sounds {emotion}. The cause: "{cause}"',
+            "V {valence}: {emotion}.",
+        ],
+        "zh": ["音调{pitch}，{emotion}。"],
+    }
+    build = AnswerBuilder(space, explicit=texts)
+    item = {
+        "id": "a",
+        "emotion": "sad",
+        "cause": "He is {angry}.",
+        "vad": {"valence": 0.256, "arousal": None},
+        "style": STYLE,
+    }
+    build.check([item])
+    answers = build.answer_phrasings(item, "explicit")
+    assert answers == [
+        'It sounds sad. The cause: "He is {angry}."',
+        "V 0.26: sad.",
+    ]
+    assert all(parse_answer(a, space).emotion == "sad" for a in answers)
+    chinese = build.answer_phrasings({**item, "language": "zh"}, "explicit")
+    assert chinese == ["音调低，悲伤。"]
+    message = "explicit answer needs the field 'cause', which 1 of 2 rows lack"
+    with pytest.raises(ValueError, match=message):
+        build.check([item, {**item, "cause": ""}])
+    with pytest.raises(ValueError, match="does not name the {emotion}"):
+        AnswerBuilder(space, explicit={"en": ["Nothing."]})

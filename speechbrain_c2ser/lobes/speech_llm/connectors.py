@@ -141,7 +141,7 @@ class ConnectorTransformer(nn.Module):
         dropout: float = 0.1,
     ):
         super().__init__()
-        _check_inputs(input_size, utterance_size)
+        check_inputs(input_size, utterance_size)
         self.input_size = input_size
         self.output_size = output_size
         self.utterance_size = utterance_size
@@ -202,20 +202,20 @@ class ConnectorTransformer(nn.Module):
             When both inputs are None or a width is not the one built for.
         """
         if frames is not None:
-            _check_width(frames, self.input_size, "Semantic frames")
+            check_width(frames, self.input_size, "Semantic frames")
             frames, lengths = self.downsampler(frames, lengths)
         if utterance_vectors is not None:
-            _check_width(
+            check_width(
                 utterance_vectors, self.utterance_size, "Utterance vectors"
             )
             if self.utterance_projection is not None:
                 utterance_vectors = self.utterance_projection(utterance_vectors)
             missing = self.size - utterance_vectors.shape[-1]
             utterance_vectors = pad(utterance_vectors, (0, missing))
-        x, lengths = _join(utterance_vectors, frames, lengths)
+        x, lengths = join(utterance_vectors, frames, lengths)
 
         x = self.input_layer(x) * math.sqrt(self.size)
-        positions = _sinusoids(x.shape[1], self.size, x.device)
+        positions = sinusoids(x.shape[1], self.size, x.device)
         x = self.position_dropout(x + positions)
         mask = frame_mask(lengths, x.shape[1])
         padded = None if bool(mask.all()) else ~mask
@@ -265,7 +265,7 @@ class LinearConnector(nn.Module):
         downsample_rate: int = 4,
     ):
         super().__init__()
-        _check_inputs(input_size, utterance_size)
+        check_inputs(input_size, utterance_size)
         self.input_size = input_size
         self.output_size = output_size
         self.utterance_size = utterance_size
@@ -286,7 +286,7 @@ class LinearConnector(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """As :meth:`ConnectorTransformer.forward`."""
         if frames is not None:
-            _check_width(frames, self.input_size, "Semantic frames")
+            check_width(frames, self.input_size, "Semantic frames")
             frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(2)
             batch, time, _ = frames.shape
             rate = self.downsample_rate
@@ -296,15 +296,21 @@ class LinearConnector(nn.Module):
             )
             lengths = -(-lengths // rate)
         if utterance_vectors is not None:
-            _check_width(
+            check_width(
                 utterance_vectors, self.utterance_size, "Utterance vectors"
             )
             utterance_vectors = self.utterance_projection(utterance_vectors)
-        x, lengths = _join(utterance_vectors, frames, lengths)
+        x, lengths = join(utterance_vectors, frames, lengths)
         return x * frame_mask(lengths, x.shape[1]).unsqueeze(2), lengths
 
 
-def _check_inputs(input_size, utterance_size):
+def check_inputs(input_size, utterance_size):
+    """Refuse a connector that hears nothing.
+
+    Example
+    -------
+    >>> check_inputs(16, None)
+    """
     if not input_size and not utterance_size:
         raise ValueError(
             "A connector needs the width of its frames (input_size), of its "
@@ -312,7 +318,13 @@ def _check_inputs(input_size, utterance_size):
         )
 
 
-def _check_width(x, size, what):
+def check_width(x, size, what):
+    """Refuse an input that is not as wide as the connector.
+
+    Example
+    -------
+    >>> check_width(torch.ones(2, 3, 4), 4, "Semantic frames")
+    """
     if x.shape[-1] != size:
         raise ValueError(
             f"{what} are {x.shape[-1]} wide, but the connector was built for "
@@ -320,8 +332,15 @@ def _check_width(x, size, what):
         )
 
 
-def _join(utterance_vectors, frames, lengths):
-    """Utterance vectors before frames, and the lengths of both together."""
+def join(utterance_vectors, frames, lengths):
+    """Utterance vectors before frames, and the lengths of both together.
+
+    Example
+    -------
+    >>> vectors, frames = torch.ones(2, 1, 4), torch.ones(2, 3, 4)
+    >>> join(vectors, frames, torch.tensor([3, 2]))[1]
+    tensor([4, 3])
+    """
     if frames is None and utterance_vectors is None:
         raise ValueError(
             "A connector needs frames, utterance vectors or both; got neither."
@@ -336,8 +355,14 @@ def _join(utterance_vectors, frames, lengths):
     return torch.cat([utterance_vectors, frames], dim=1), lengths + number
 
 
-def _sinusoids(count, size, device):
-    """Interleaved sine and cosine positions [count, size] in float32."""
+def sinusoids(count, size, device):
+    """Interleaved sine and cosine positions [count, size] in float32.
+
+    Example
+    -------
+    >>> sinusoids(1, 4, "cpu")
+    tensor([[0., 1., 0., 1.]])
+    """
     steps = torch.arange(0, size, 2, device=device, dtype=torch.float32)
     rates = torch.exp(steps * (-math.log(10000.0) / size))
     angles = torch.arange(count, device=device).unsqueeze(1) * rates

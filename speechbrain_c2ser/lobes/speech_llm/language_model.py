@@ -19,6 +19,7 @@ from speechbrain_c2ser.lobes.speech_llm.llm_loading import (
 )
 from speechbrain_c2ser.lobes.speech_llm.merging import (
     IGNORED,
+    Speech,
     add_branches,
     branch_out,
     within_window,
@@ -49,6 +50,8 @@ class AnswerOutput:
         [N] the answer tokens' ids.
     items : torch.Tensor
         [N] the item each token belongs to; tokens are in reading order.
+    speech : speechbrain_c2ser.lobes.speech_llm.merging.Speech | None
+        What the answers are about, where the caller kept it.
     """
 
     loss: torch.Tensor
@@ -58,6 +61,7 @@ class AnswerOutput:
     hidden: torch.Tensor
     targets: torch.Tensor
     items: torch.Tensor
+    speech: Speech | None = None
 
 
 @remember_arguments

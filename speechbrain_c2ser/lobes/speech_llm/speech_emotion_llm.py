@@ -79,9 +79,12 @@ class SpeechEmotionLLM(torch.nn.Module):
         Returns
         -------
         speechbrain_c2ser.lobes.speech_llm.language_model.AnswerOutput
+            With ``speech``, for terms beside the loss.
         """
         speech = self.listen(wavs, wav_lens, utterance_vectors)
-        return self.loss(speech, prompts, answers)
+        output = self.loss(speech, prompts, answers)
+        output.speech = speech
+        return output
 
     def listen(self, wavs, wav_lens=None, utterance_vectors=None) -> Speech:
         """Encode waveforms, once for all that is asked about them.
