@@ -97,13 +97,17 @@ class Experiment:
         """Train and evaluate a row; returns its figures."""
         place = self.folder / name.replace(",", "").replace(" ", "_")
         overlay = row.overlay and f"{ABLATIONS}/{row.overlay}.yaml"
-        own = row.first == "own"
+        starts_anew = row.first == "own"
         epochs, more = self.options.epochs
         start, llm, key = None, self.options.llm, ""
         if row.first != "none":
-            folder = place if own else self.folder / "shared"
+            folder = place if starts_anew else self.folder / "shared"
             first = self.train(
-                "explicit", folder, epochs, overlay if own else None, llm
+                "explicit",
+                folder,
+                epochs,
+                overlay if starts_anew else None,
+                llm,
             )
             _, key = run_steps([first])
             start = folder / "explicit" / "c2ser"
@@ -170,24 +174,24 @@ class Experiment:
 
 def table(runs, rows):
     """Means and standard deviations of the rows, and the Markdown of them."""
-    found, lines = {}, []
+    figures, lines = {}, []
     for name in rows:
         done = [run for run in runs if run["row"] == name]
         if not done:
             continue
-        found[name] = {"seeds": [run["seed"] for run in done]}
+        figures[name] = {"seeds": [run["seed"] for run in done]}
         cells = []
         for figure in FIGURES:
             values = [run[figure] for run in done]
             mean = statistics.fmean(values)
             # of a sample: n - 1
             spread = statistics.stdev(values) if len(values) > 1 else None
-            found[name][figure] = {"mean": mean, "std": spread}
+            figures[name][figure] = {"mean": mean, "std": spread}
             cells.append(_cell(figure, mean, spread))
         lines.append(f"| {name} | {' | '.join(cells)} | {len(done)} |")
     head = f"| | {' | '.join(HEADINGS)} | seeds |"
     rule = "|---" * (len(HEADINGS) + 2) + "|"
-    return found, "\n".join([head, rule, *lines]) + "\n"
+    return figures, "\n".join([head, rule, *lines]) + "\n"
 
 
 def _cell(figure, mean, spread):
@@ -248,13 +252,13 @@ def main():
 
 def manifests(options):
     """The three manifests; with ``--fraction``, less of train.json."""
-    found = {
+    manifests_of = {
         split: (options.manifests / f"{split}.json").resolve()
         for split in SPLITS
     }
     if options.fraction < 1:
         speakers = {}
-        for key, row in read_manifest(found["train"]).items():
+        for key, row in read_manifest(manifests_of["train"]).items():
             speakers.setdefault(row.get("speaker"), []).append((key, row))
         rng = random.Random(0)
         kept = dict(
@@ -262,10 +266,10 @@ def manifests(options):
             for items in speakers.values()
             for item in rng.sample(items, round(options.fraction * len(items)))
         )
-        found["train"] = options.results.resolve() / "train.json"
-        write_manifest(kept, found["train"])
+        manifests_of["train"] = options.results.resolve() / "train.json"
+        write_manifest(kept, manifests_of["train"])
         print(f"training on {len(kept)} items of {len(speakers)} speakers")
-    return found
+    return manifests_of
 
 
 def source(text):
@@ -275,11 +279,11 @@ def source(text):
 
 def write(options, trainer_options, runs):
     """Write what there is so far."""
-    found, markdown = table(runs, options.rows)
+    figures, markdown = table(runs, options.rows)
     settings = {key: str(value) for key, value in vars(options).items()}
     report = {
         "settings": {**settings, "trainer_options": trainer_options},
-        "table": found,
+        "table": figures,
         "runs": runs,
     }
     write_atomic(

@@ -233,12 +233,12 @@ def parts(c2ser, paths, batch_size):
     lm.score = score_after_prefix
     total = ours(c2ser, paths, batch_size)
     lm.score = score
-    found = clock.seconds
-    found["whisper encoder"] = found.pop("whisper") - found["mel"]
-    total -= found["prefix"]
-    found["labels"] = found.pop("score") - found["prefix"]
-    found["reading and the rest"] = total - sum(found.values())
-    return found
+    seconds = clock.seconds
+    seconds["whisper encoder"] = seconds.pop("whisper") - seconds["mel"]
+    total -= seconds["prefix"]
+    seconds["labels"] = seconds.pop("score") - seconds["prefix"]
+    seconds["reading and the rest"] = total - sum(seconds.values())
+    return seconds
 
 
 def measure(size, options):

@@ -210,14 +210,14 @@ def train_epoch(hparams, rows, options, cached, batch_seconds):
 def operations(hparams, options):
     """Operations of a step with and without cached vectors; warms up, too."""
     rows = write_corpus(options.folder / "clips", [5.0, 5.0])
-    found = {}
+    counts = {}
     for cached in (False, True):
         train_epoch(hparams, rows, options, cached, options.batch_seconds)
         # the second time the cache is full
         with FlopCounterMode(display=False) as counter:
             train_epoch(hparams, rows, options, cached, options.batch_seconds)
-        found[cached] = counter.get_total_flops()
-    return found
+        counts[cached] = counter.get_total_flops()
+    return counts
 
 
 def compare_cache(options):
@@ -230,19 +230,19 @@ def compare_cache(options):
     model = hparams["model"].to(options.device)
     start = {k: v.clone() for k, v in hparams["trained"].tensors().items()}
     flops = operations(hparams, options)
-    found = {}
+    measures = {}
     for cached in (False, True):
         model.load_state_dict(start, strict=False)
         brain, filling = train_epoch(
             hparams, rows, options, cached, options.batch_seconds
         )
-        found[cached] = brain
+        measures[cached] = brain
         name = "with cache" if cached else "without cache"
         print(
             f"epoch {name}: {sum(brain.seconds):.2f} s"
             + (f" (filling the cache: {filling:.2f} s)" if cached else "")
         )
-    plain, cached = found[False], found[True]
+    plain, cached = measures[False], measures[True]
     apart = max(
         abs(a - b) for a, b in zip(plain.losses, cached.losses, strict=True)
     )

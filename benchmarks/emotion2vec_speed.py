@@ -363,10 +363,10 @@ def describe(setting, lengths, results, config, folder):
     """Everything about one setting."""
     audio = sum(lengths)
     flops = sum(operations(config, seconds) for seconds in lengths)
-    found = {"audio_seconds": audio, "gflop": flops / 1e9, "sides": {}}
+    description = {"audio_seconds": audio, "gflop": flops / 1e9, "sides": {}}
     for side, result in results.items():
         seconds = result["seconds"]
-        found["sides"][side] = {
+        description["sides"][side] = {
             **result,
             "audio_seconds_per_second": audio / seconds,
             "gflop_per_second": flops / seconds / 1e9,
@@ -374,15 +374,15 @@ def describe(setting, lengths, results, config, folder):
         }
         if side != "FunASR":
             difference, cosine = compare(folder, setting, side, "FunASR")
-            found["sides"][side]["max_abs_diff"] = difference
-            found["sides"][side]["min_cosine"] = cosine
-    return found
+            description["sides"][side]["max_abs_diff"] = difference
+            description["sides"][side]["min_cosine"] = cosine
+    return description
 
 
 def limits(settings, sides, pythons, job, folder):
     """What the time of the last setting goes to, and the machine's limit."""
     setting = settings[list(settings)[-1]]
-    found = {}
+    rates = {}
     for side, special in sides.items():
         if special["side"] != "ours":
             continue
@@ -391,7 +391,7 @@ def limits(settings, sides, pythons, job, folder):
         profile = work(pythons["ours"], {**common, "action": "profile"})
         total = sum(profile["seconds"].values())
         ideal = setting["gflop"] * 1e9 / rate
-        found[side] = {
+        rates[side] = {
             "plain_matmul_gflop_per_second": rate / 1e9,
             "seconds_as_plain_matmul": ideal,
             "share_of_plain_matmul": ideal / setting["sides"][side]["seconds"],
@@ -402,7 +402,7 @@ def limits(settings, sides, pythons, job, folder):
                 )
             },
         }
-    return found
+    return rates
 
 
 def summarise(report, size):

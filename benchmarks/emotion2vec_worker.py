@@ -99,8 +99,8 @@ def profile(function):
             ),
             "other",
         )
-        own = event.self_cpu_time_total / 1e6
-        seconds[kind] = seconds.get(kind, 0.0) + own
+        self_seconds = event.self_cpu_time_total / 1e6
+        seconds[kind] = seconds.get(kind, 0.0) + self_seconds
     return seconds
 
 

@@ -42,13 +42,19 @@ def draw(count, seed):
             "prosody": {"f0": 80.0 + i % 200},
             "votes": dict(zip(names, votes.tolist(), strict=True)),
         }
-        told = rng.dirichlet(np.ones(len(names))) + shares
-        told = dict(zip(names, (told / told.sum()).tolist(), strict=True))
+        probabilities = rng.dirichlet(np.ones(len(names))) + shares
+        probabilities = dict(
+            zip(
+                names,
+                (probabilities / probabilities.sum()).tolist(),
+                strict=True,
+            )
+        )
         rows.append(
             {
                 "id": f"u{i}",
-                "label": max(told, key=told.get),
-                "probabilities": told,
+                "label": max(probabilities, key=probabilities.get),
+                "probabilities": probabilities,
             }
         )
     return items, rows

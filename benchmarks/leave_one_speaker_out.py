@@ -92,12 +92,12 @@ def rows_of(corpus, results, options):
 
 def figures_of(rows, speakers):
     """UA with its interval over speakers, WA, macro F1, ECE."""
-    true, said = ([row[k] for row in rows] for k in ("emotion", "label"))
+    true, predicted = ([row[k] for row in rows] for k in ("emotion", "label"))
     labels = sorted(set(true))
-    found = classification_metrics(true, said, labels)
-    figures = {name: found[name] for name in ("ua", "wa", "macro_f1")}
+    metrics = classification_metrics(true, predicted, labels)
+    figures = {name: metrics[name] for name in ("ua", "wa", "macro_f1")}
     figures["ua_interval"] = speaker_interval(
-        true, said, labels, [speakers[row["id"]] for row in rows]
+        true, predicted, labels, [speakers[row["id"]] for row in rows]
     )
     if all(row.get("probabilities") for row in rows):
         figures["ece"] = expected_calibration_error(
@@ -107,11 +107,11 @@ def figures_of(rows, speakers):
     return figures
 
 
-def speaker_interval(true, said, labels, speakers, samples=1000, seed=0):
+def speaker_interval(true, predicted, labels, speakers, samples=1000, seed=0):
     """95 % interval of UA, speakers drawn with replacement."""
     names = sorted(set(speakers))
     counts = np.zeros((len(names), len(labels), len(labels)))
-    for t, p, speaker in zip(true, said, speakers, strict=True):
+    for t, p, speaker in zip(true, predicted, speakers, strict=True):
         counts[names.index(speaker), labels.index(t), labels.index(p)] += 1
     rng = np.random.default_rng(seed)
     scores = []

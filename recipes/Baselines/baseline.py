@@ -64,10 +64,10 @@ def run(options, build):
     keys, rows = list(items), []
     for start in tqdm(range(0, len(keys), options.batch_size), "predicting"):
         batch = keys[start : start + options.batch_size]
-        said = predict([items[key] for key in batch])
+        predictions = predict([items[key] for key in batch])
         rows += [
-            prediction_of(key, items[key], **own)
-            for key, own in zip(batch, said, strict=True)
+            prediction_of(key, items[key], **prediction)
+            for key, prediction in zip(batch, predictions, strict=True)
         ]
     write_predictions(rows, options.predictions)
     print_scores(rows, items, options.predictions, space)

@@ -74,8 +74,12 @@ def cascade(transcribe, llm, space, max_new_tokens=20):
         texts = llm.generate(questions, max_new_tokens)
         scores = llm.score(questions, answers)
         return [
-            {"text": text, "probabilities": own, "transcript_asr": transcript}
-            for text, own, transcript in zip(
+            {
+                "text": text,
+                "probabilities": probabilities,
+                "transcript_asr": transcript,
+            }
+            for text, probabilities, transcript in zip(
                 texts, scores, transcripts, strict=True
             )
         ]

@@ -70,8 +70,8 @@ def extract(items, feature_set, cache=None):
     for key, item in tqdm(items.items(), feature_set):
         if states[key] not in known:
             wave = read_item(item)
-            found = smile.process_signal(wave.numpy(), SAMPLE_RATE)
-            known[states[key]] = found.to_numpy(np.float64)[0]
+            descriptors = smile.process_signal(wave.numpy(), SAMPLE_RATE)
+            known[states[key]] = descriptors.to_numpy(np.float64)[0]
     vectors = np.stack([known[states[key]] for key in items])
     if cache is not None:
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -102,9 +102,11 @@ def leave_one_speaker_out(items):
             "give a fold file instead."
         )
     for speaker in sorted({item["speaker"] for item in items.values()}):
-        own = [k for k, item in items.items() if item["speaker"] == speaker]
+        of_speaker = [
+            k for k, item in items.items() if item["speaker"] == speaker
+        ]
         rest = [k for k in items if items[k]["speaker"] != speaker]
-        yield speaker, rest, own
+        yield speaker, rest, of_speaker
 
 
 def read_folds(path, items):

@@ -101,11 +101,13 @@ def classifier(model, space):
             torch.manual_seed(0)
             wave = read_item(item)[None].to(model.device)
             whole = torch.ones(1, device=model.device)
-            own = dict(zip(labels, model(wave, whole)[0].tolist(), strict=True))
+            probabilities = dict(
+                zip(labels, model(wave, whole)[0].tolist(), strict=True)
+            )
             rows.append(
                 {
-                    "label": max(own, key=own.get),
-                    "probabilities": within(own, space),
+                    "label": max(probabilities, key=probabilities.get),
+                    "probabilities": within(probabilities, space),
                 }
             )
         return rows

@@ -53,13 +53,13 @@ class RecognitionBrain(TrainingBrain):
             zero_infinity=True,
         )
         if stage != sb.Stage.TRAIN:
-            heard = ctc_greedy_decode(
+            decoded = ctc_greedy_decode(
                 log_probs,
                 lengths / log_probs.shape[1],
                 self.phonemes.get_blank_index(),
             )
             self.error_rate.append(
-                batch.id, self.phonemes.decode_ndim(heard), texts
+                batch.id, self.phonemes.decode_ndim(decoded), texts
             )
         return loss
 

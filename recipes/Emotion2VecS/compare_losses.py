@@ -79,9 +79,9 @@ def run(fold, folder, name, seed, epochs, train_manifest):
 
 def pretraining_items(fold, also, folder):
     """The manifest to pre-train on: the fold's, with further items or not."""
-    own = fold / "train.json"
+    path = fold / "train.json"
     if also is None:
-        return own
+        return path
     parts = {
         "further items": read_manifest(also),
         **{s: read_manifest(fold / f"{s}.json") for s in SPLITS},
@@ -117,7 +117,7 @@ def main():
         sys.exit(f"compare_losses: {error}")
     names, numbers = options.losses, options.seeds
     plan = [(n, s, f) for n in names for s in numbers for f in folds]
-    found = {name: {seed: [] for seed in numbers} for name in names}
+    results = {name: {seed: [] for seed in numbers} for name in names}
     place = {}
     for name, seed, fold in plan:
         losses = options.output / name.replace(", ", "_")
@@ -129,12 +129,12 @@ def main():
             )
         except StepFailed:
             sys.exit(1)  # the script has said what is wrong
-        found[name][seed].append(figures)
-    write_atomic(json.dumps(found, indent=1), options.output / "losses.json")
+        results[name][seed].append(figures)
+    write_atomic(json.dumps(results, indent=1), options.output / "losses.json")
 
     print("| losses | UA | cosine, same emotion | cosine, other |")
     print("| --- | --- | --- | --- |")
-    for name, seeds in found.items():
+    for name, seeds in results.items():
         cells = []
         for key in ("ua", "cosine_same_emotion", "cosine_other_emotion"):
             means = [np.mean([fold[key] for fold in s]) for s in seeds.values()]

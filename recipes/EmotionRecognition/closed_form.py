@@ -41,7 +41,7 @@ def fit_head(hparams, run_opts, datasets):
     speeds = [AS_IT_IS, *(s for s in hparams["speeds"] if s != AS_IT_IS)]
     labels = [majority(head.truth(row)) for row in rows["train"].values()]
     targets = [head.labels.index(label) for label in labels]
-    found = hparams["discriminant"].fit(
+    fitted = hparams["discriminant"].fit(
         head.linear,
         torch.cat([vectors("train", speed) for speed in speeds]).cpu(),
         torch.tensor(targets * len(speeds)),
@@ -58,24 +58,24 @@ def fit_head(hparams, run_opts, datasets):
     temperature = 1.0
     if "valid" in rows:
         valid = results_of("valid")
-        found |= {f"valid_{k}": v for k, v in valid.figures().items()}
+        fitted |= {f"valid_{k}": v for k, v in valid.figures().items()}
         calibration = valid.calibration()
         if calibration:
             temperature = calibration["temperature"]
             print(calibration_sentence(calibration))
-            found |= calibration
+            fitted |= calibration
     save_classifier(
         model,
         hparams["classifier_folder"],
         label_space=emotions_of(model.heads),
-        extra=found,
+        extra=fitted,
         temperature=temperature,
     )
     test = []
     if "test" in rows:
         test = results_of("test", temperature).predictions()
         write_predictions(test, hparams["prediction_file"])
-    return {"valid": found, "test": test}
+    return {"valid": fitted, "test": test}
 
 
 def only_head(heads):

@@ -110,8 +110,8 @@ def run(jobs, device=None):
             continue
         where = [f"--device={device}"] if device else []
         hparams, run_opts = load_experiment([*job["arguments"], *where])
-        found = train(hparams, run_opts)
-        if any("probabilities" not in row for row in found["test"]):
+        outcome = train(hparams, run_opts)
+        if any("probabilities" not in row for row in outcome["test"]):
             raise ValueError(
                 "Seeds are averaged by the probabilities of the head emotion, "
                 "which this yaml has not: train it on one split by train.py."
@@ -122,18 +122,18 @@ def run(jobs, device=None):
                 {
                     "arguments": job["arguments"],
                     "select_by": hparams.get("select_by", "max valid_ua"),
-                    **found,
+                    **outcome,
                 }
             ),
             result,
         )
-        said = ", ".join(
+        summary = ", ".join(
             f"{name} {value:.3f}"
-            for name, value in found["valid"].items()
+            for name, value in outcome["valid"].items()
             if isinstance(value, float)
         )
         label = f"fold {job['fold']} {job['setting']} seed {job['seed']}"
-        print(f"{count}/{len(jobs)} {label}: {said}", flush=True)
+        print(f"{count}/{len(jobs)} {label}: {summary}", flush=True)
 
 
 def run_on(devices, jobs):
@@ -151,9 +151,9 @@ def choose(jobs):
     """Fold → (setting, its runs): the best mean figure over the seeds."""
     runs = {}
     for job in jobs:
-        found = json.loads(Path(job["result"]).read_text(encoding="utf-8"))
+        result = json.loads(Path(job["result"]).read_text(encoding="utf-8"))
         settings = runs.setdefault(job["fold"], {})
-        settings.setdefault(job["setting"], []).append(found)
+        settings.setdefault(job["setting"], []).append(result)
     chosen = {}
     for fold, settings in runs.items():
         best = max(settings, key=lambda name: worth(settings[name]))
@@ -174,7 +174,7 @@ def worth(runs):
 def average(runs, fold):
     """One prediction for each utterance from those of the seeds."""
     rows = []
-    for same in zip(*(found["test"] for found in runs), strict=True):
+    for same in zip(*(outcome["test"] for outcome in runs), strict=True):
         names = list(same[0]["probabilities"])
         mean = {
             name: float(np.mean([row["probabilities"][name] for row in same]))
@@ -216,10 +216,10 @@ def summarise(chosen, seeds):
             for row in average([runs[place]], fold)
         ]
         single.append(score(rows, labels))
-    true, said = ([row[k] for row in pooled] for k in ("emotion", "label"))
+    true, predicted = ([row[k] for row in pooled] for k in ("emotion", "label"))
     result = {
         "pooled": score(pooled, labels),
-        "pooled_ua_interval": bootstrap_interval(true, said, labels),
+        "pooled_ua_interval": bootstrap_interval(true, predicted, labels),
         "folds": folds,
         "fold_mean": _moments(folds.values(), np.mean),
         "fold_deviation": _moments(folds.values(), np.std),

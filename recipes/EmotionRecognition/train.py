@@ -209,11 +209,11 @@ def train(hparams, run_opts):
         valid_loader_kwargs=whole,
     )
     best = brain.choice.best if brain.choice else {}
-    found = brain.checkpointer.recover_if_possible(**best)
-    if "temperature" in found.meta:
-        brain.temperature = found.meta["temperature"]
+    checkpoint = brain.checkpointer.recover_if_possible(**best)
+    if "temperature" in checkpoint.meta:
+        brain.temperature = checkpoint.meta["temperature"]
         if if_main_process():
-            print(calibration_sentence(found.meta))
+            print(calibration_sentence(checkpoint.meta))
     run_on_main(
         save_classifier,
         args=[model, hparams["classifier_folder"]],
@@ -229,7 +229,7 @@ def train(hparams, run_opts):
         run_on_main(
             write_predictions, args=[predictions, hparams["prediction_file"]]
         )
-    return {"valid": dict(found.meta), "test": predictions}
+    return {"valid": dict(checkpoint.meta), "test": predictions}
 
 
 if __name__ == "__main__":

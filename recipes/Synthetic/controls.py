@@ -42,10 +42,10 @@ def read_only(train, test):
         [row["transcript"] for row in train.values()],
         [row["emotion"] for row in train.values()],
     )
-    told = reader.predict([row["transcript"] for row in test.values()])
+    predictions = reader.predict([row["transcript"] for row in test.values()])
     return [
         {"id": key, "label": str(label)}
-        for key, label in zip(test, told, strict=True)
+        for key, label in zip(test, predictions, strict=True)
     ]
 
 
@@ -71,15 +71,15 @@ def run_controls(output, most=ASKED):
         return None
     train, test = read_manifest(needed[2]), read_manifest(needed[1])
     labels = json.loads((output / "evaluation.json").read_text())["labels"]
-    space, asked = LabelSpace(labels), choose(test, most)
+    space, chosen = LabelSpace(labels), choose(test, most)
     system = load_own(needed[0], "implicit")
-    heard, _ = ask_plain(system, asked)
-    answers, _ = ask_conditions(system, asked, ["silence", "shuffled"])
-    answers[words.TRANSCRIPT] = read_only(train, asked)
+    controls, _ = ask_plain(system, chosen)
+    answers, _ = ask_conditions(system, chosen, ["silence", "shuffled"])
+    answers[words.TRANSCRIPT] = read_only(train, chosen)
     return words.compute(
-        build_cases(heard, asked, space),
+        build_cases(controls, chosen, space),
         {
-            name: build_cases(rows, asked, space)
+            name: build_cases(rows, chosen, space)
             for name, rows in answers.items()
             if rows
         },

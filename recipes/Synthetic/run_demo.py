@@ -257,10 +257,10 @@ def last_epoch(key: str, name: str):
 def evaluation_figure(result: Path) -> str:
     """UA on the test voices, and the content error where there is one."""
     metrics = json.loads(result.read_text())["metrics"]
-    told = f"UA {metrics['ua']:.3f}"
+    sentence = f"UA {metrics['ua']:.3f}"
     if metrics.get("content_error_rate") is not None:
-        told += f", content error {metrics['content_error_rate']:.3f}"
-    return told
+        sentence += f", content error {metrics['content_error_rate']:.3f}"
+    return sentence
 
 
 def describe_run(output: Path, times: dict) -> None:

@@ -162,27 +162,27 @@ def decode(audio: "str | os.PathLike | BinaryIO", name: str):
             raise AudioError(f"{name} is empty (0 bytes).")
         file.seek(0)
         head = file.read(HEAD)
-        found = recognise(head)
+        form = recognise(head)
         tag = tag_size(head)
         file.seek(tag)
         inner = recognise(file.read(HEAD)) if 0 < tag < size else None
         if inner is not None and inner is not MP3 and inner.demuxer:
             # Some programs put an MP3's tag before a FLAC.
-            found, file, size = inner, Part(file, tag, size), size - tag
+            form, file, size = inner, Part(file, tag, size), size - tag
         shown = name if hasattr(audio, "read") else audio
         problem = "no audio"
-        if found is None or found.demuxer is not None:
+        if form is None or form.demuxer is not None:
             try:
-                decoder = _by_libsndfile(file, size, found, name)
+                decoder = _by_libsndfile(file, size, form, name)
             except (RuntimeError, OSError) as error:
                 problem = error
             else:
                 yield decoder
                 return
-        if found is not None and found.demuxer and find_ffmpeg():
-            yield _by_ffmpeg(stack, file, audio, found.demuxer, name)
+        if form is not None and form.demuxer and find_ffmpeg():
+            yield _by_ffmpeg(stack, file, audio, form.demuxer, name)
             return
-        raise AudioError(f"{name} {remedy(shown, found, _reason(problem))}.")
+        raise AudioError(f"{name} {remedy(shown, form, _reason(problem))}.")
 
 
 def _open(path, name):
@@ -198,16 +198,16 @@ def _open(path, name):
         raise AudioError(f"{name} cannot be read: {error.strerror}.") from error
 
 
-def _by_libsndfile(file, size, found, name):
-    links = ogg_links(file, size) if found and found.name == "Ogg" else [0]
+def _by_libsndfile(file, size, form, name):
+    links = ogg_links(file, size) if form and form.name == "Ogg" else [0]
     if len(links) > 1:
-        return _chained(file, [*links, size], found, name)
+        return _chained(file, [*links, size], form, name)
     file = as_rf64(file, size) or file
     size = file.seek(0, os.SEEK_END)
     patches = size_patches(file, size)
     if patches:
         file = PatchedFile(file, patches)
-    counted = found is not MP3 or length_is_known(file, size)
+    counted = form is not MP3 or length_is_known(file, size)
 
     @contextmanager
     def opened():
@@ -229,7 +229,7 @@ def _by_libsndfile(file, size, found, name):
     with opened() as sound:
         rate, channels, frames = sound.samplerate, sound.channels, sound.frames
         # In an MP3 libsndfile goes to some place nearby.
-        seekable = found is not MP3 and soundfile.SoundFile.seekable(sound)
+        seekable = form is not MP3 and soundfile.SoundFile.seekable(sound)
     if not 0 < channels <= MOST_CHANNELS:
         raise AudioError(f"{name} has {channels} channels.")
     if not counted or not 0 <= frames < 1 << 40:
@@ -335,5 +335,5 @@ def _by_ffmpeg(stack, file, audio, demuxer, name):
 
 def _reason(error):
     """libsndfile's words without the name that they begin with."""
-    said = getattr(error, "error_string", None) or str(error)
-    return " ".join(said.split()).strip(" .")
+    message = getattr(error, "error_string", None) or str(error)
+    return " ".join(message.split()).strip(" .")

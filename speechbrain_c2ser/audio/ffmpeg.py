@@ -91,5 +91,5 @@ def _frames(stream, channels, block):
 def _last_words(file):
     file.seek(max(0, file.seek(0, os.SEEK_END) - 500))
     lines = file.read().decode("utf-8", "replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    return said[-1] if said else "ffmpeg found no audio in it"
+    messages = [line.strip() for line in lines if line.strip()]
+    return messages[-1] if messages else "ffmpeg found no audio in it"

@@ -105,9 +105,9 @@ def recognise(head: bytes) -> Format | None:
     >>> recognise(b"\\x00\\x00\\x00\\x1cftypM4A ").name
     'M4A/MP4 (AAC)'
     """
-    for place, magic, found in AUDIO + OTHERS:
+    for place, magic, form in AUDIO + OTHERS:
         if head[place : place + len(magic)] == magic:
-            return found
+            return form
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         # MPEG's sync word; "layer 0" of it is AAC (ADTS).
         return Format("AAC", "aac") if head[1] & 0x06 == 0 else MP3
@@ -117,14 +117,14 @@ def recognise(head: bytes) -> Format | None:
     return None
 
 
-def remedy(path: object, found: Format | None, reason: str) -> str:
+def remedy(path: object, form: Format | None, reason: str) -> str:
     """The rest of the sentence on a file that cannot be read.
 
     Arguments
     ---------
     path : object
         Its path or name.
-    found : Format | None
+    form : Format | None
         What its first bytes tell.
     reason : str
         What the decoder said.
@@ -143,20 +143,20 @@ known; if it is telephone speech, convert it: ffmpeg -f s16le -ar 8000 -ac 1 \
     stem, suffix = os.path.splitext(str(path))
     target = f"{stem}.wav" if suffix.lower() != ".wav" else f"{stem}_pcm.wav"
     reason = " ".join(str(reason).split()).strip(". ") or "no audio in it"
-    if found is None and suffix.lower() in HEADERLESS:
+    if form is None and suffix.lower() in HEADERLESS:
         return (
             "has no header (raw samples?), so that its rate and encoding "
             "cannot be known; if it is telephone speech, convert it: ffmpeg "
             f"-f {HEADERLESS[suffix.lower()]} -ar 8000 -ac 1 -i {path} "
             f"{target}"
         )
-    if found is None:
+    if form is None:
         return (
             f"cannot be read: its first bytes are of no audio format ({reason})"
         )
-    if found.demuxer is None:
-        return f"is no audio: it is {found.name}"
+    if form.demuxer is None:
+        return f"is no audio: it is {form.name}"
     return (
-        f"is {found.name} and cannot be read ({reason}); convert it: ffmpeg "
+        f"is {form.name} and cannot be read ({reason}); convert it: ffmpeg "
         f"-i {path} {target}"
     )

@@ -69,9 +69,9 @@ def without_length(file: BinaryIO) -> Iterator[int]:
     file.seek(0)
     head = bytearray(file.read(place + 512))
     for name in (b"Xing", b"Info", b"VBRI"):
-        found = head.find(name, place)
-        if found >= 0:
-            head[found : found + 4] = bytes(4)
+        start = head.find(name, place)
+        if start >= 0:
+            head[start : start + 4] = bytes(4)
     reader, writer = os.pipe()
 
     def feed():
@@ -99,12 +99,12 @@ def _xing(file):
     file.seek(place)
     frame = file.read(256)
     for name in (b"Xing", b"Info"):
-        found = frame.find(name)
-        if found >= 0:
-            flags = int.from_bytes(frame[found + 4 : found + 8], "big")
+        offset = frame.find(name)
+        if offset >= 0:
+            flags = int.from_bytes(frame[offset + 4 : offset + 8], "big")
             # Frames, then bytes, each where its flag is set.
             if flags & 3 == 3:
-                start = found + 12
+                start = offset + 12
                 frames = int.from_bytes(frame[start - 4 : start], "big")
                 counted = int.from_bytes(frame[start : start + 4], "big")
                 return place, counted, frames

@@ -127,9 +127,9 @@ def final_answer(text: str) -> str:
     if ends:
         text = text[ends[-1].end() :]
     for pattern in (ANSWER, BOXED):
-        found = pattern.findall(text)
-        if found:
-            last = found[-1]
+        matches = pattern.findall(text)
+        if matches:
+            last = matches[-1]
             text = last if isinstance(last, str) else last[-1]
     return FENCE.sub(" ", text) if "`" in text else text
 
@@ -274,18 +274,18 @@ def _json(text):
         return None
     part = text[start : start + LONGEST]
     try:
-        found = json.JSONDecoder().raw_decode(part)[0]
+        value = json.JSONDecoder().raw_decode(part)[0]
     except (ValueError, RecursionError):
         end = max(part.rfind("}"), part.rfind("]"))
         try:
-            found = ast.literal_eval(part[: end + 1])
+            value = ast.literal_eval(part[: end + 1])
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             return None
     # "[1]" is a footnote.
-    is_list = isinstance(found, list) and any(
-        isinstance(each, str | dict) for each in found
+    is_list = isinstance(value, list) and any(
+        isinstance(each, str | dict) for each in value
     )
-    return found if is_list or isinstance(found, dict) and found else None
+    return value if is_list or isinstance(value, dict) and value else None
 
 
 def _in_json(content, read):

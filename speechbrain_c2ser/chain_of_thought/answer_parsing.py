@@ -180,9 +180,9 @@ def _parts(text):
     start, end, closed = _quotation(text)
     outside = text[:start] + "\n" + text[end:]
     content = text[start + 1 : end - 1].strip() if closed else None
-    found, rest = _style(outside)
+    style, rest = _style(outside)
     answer = ParsedAnswer(
-        style=found if any(found.values()) else None,
+        style=style if any(style.values()) else None,
         content=content or None,
         emotion=None,
         language=_language(outside) or _language(text),
@@ -292,14 +292,14 @@ def style_patterns() -> list[tuple]:
 
 def _style(text):
     """Style words, and the text without them."""
-    found = {attribute: set() for attribute in ATTRIBUTES}
+    levels = {attribute: set() for attribute in ATTRIBUTES}
     rest = text
     for attribute, value, pattern in style_patterns():
         if pattern.search(text):
-            found[attribute].add(value)
+            levels[attribute].add(value)
             rest = pattern.sub(" ", rest)
     style = {
         attribute: values.pop() if len(values) == 1 else None
-        for attribute, values in found.items()
+        for attribute, values in levels.items()
     }
     return style, rest

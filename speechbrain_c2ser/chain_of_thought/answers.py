@@ -234,11 +234,11 @@ class AnswerBuilder:
         """The question and the answer, drawn in this order from ``rng``."""
         check_mode(mode)
         varied = rng if self.prompts == "varied" else None
-        asked = FALLBACK
+        language_code = FALLBACK
         if varied:
-            asked = rng.choice(
+            language_code = rng.choice(
                 [FALLBACK, answer_language(item.get("language"))]
             )
-        question = prompt(mode, asked, varied)
-        question = fill(question, self.slots, item, asked)
+        question = prompt(mode, language_code, varied)
+        question = fill(question, self.slots, item, language_code)
         return question, pick(self.answer_phrasings(item, mode), rng)

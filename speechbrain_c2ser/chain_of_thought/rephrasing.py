@@ -130,19 +130,19 @@ class Rephraser:
         """
         if not text:
             return "empty"
-        asked = parse_answer(template, self.label_space)
-        said = parse_answer(text, self.label_space)
-        if said.emotion != item["emotion"]:
+        expected = parse_answer(template, self.label_space)
+        parsed = parse_answer(text, self.label_space)
+        if parsed.emotion != item["emotion"]:
             return "emotion"
-        if _words(said.content) != _words(asked.content):
+        if _words(parsed.content) != _words(expected.content):
             return "content"
-        if said.language != asked.language:
+        if parsed.language != expected.language:
             return "language"
-        for attribute, value in (said.style or {}).items():
-            if value not in (None, asked.style[attribute]):
+        for attribute, value in (parsed.style or {}).items():
+            if value not in (None, expected.style[attribute]):
                 return "style"
         # Content stands between the reasons and the emotion.
-        before = text[: text.find(said.content)] if said.content else ""
+        before = text[: text.find(parsed.content)] if parsed.content else ""
         if parse_answer(before, self.label_space).emotion is not None:
             return "order"
         return None

@@ -106,11 +106,11 @@ class StyleThresholds:
             "speed", "pitch", "volume" -> "low", "normal" or "high". What
             could not be measured counts as normal: nothing stands out.
         """
-        own = _groups(gender, language)
+        nearest_groups = _groups(gender, language)
         style = {}
         for attribute, measure in MEASURES.items():
             groups = self.cuts[attribute]
-            low, high = groups.get(own.get(attribute), groups[ALL])
+            low, high = groups.get(nearest_groups.get(attribute), groups[ALL])
             value = measures.get(measure)
             style[attribute] = "normal"
             if value is not None and low is not None:
@@ -142,11 +142,11 @@ class StyleThresholds:
         >>> thresholds.positions({"f0": 20.0, "loudness": 15.0, "rate": None})
         {'speed': 0.0, 'pitch': 1.0, 'volume': 0.0}
         """
-        own = _groups(gender, language)
+        nearest_groups = _groups(gender, language)
         positions = {}
         for attribute, measure in MEASURES.items():
             groups = self.cuts[attribute]
-            low, high = groups.get(own.get(attribute), groups[ALL])
+            low, high = groups.get(nearest_groups.get(attribute), groups[ALL])
             value = measures.get(measure)
             positions[attribute] = 0.0
             if value is not None and low is not None and low < high:

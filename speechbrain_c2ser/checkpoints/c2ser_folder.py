@@ -172,11 +172,11 @@ def _require_same_base(lm, folder):
     """Whether a model has the language model that a folder was saved with."""
     if not folder.is_dir() or Path(lm.source).resolve() == folder.resolve():
         return
-    own = _base_tensors(lm)
+    base_tensors = _base_tensors(lm)
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as saved:
             for key in saved.keys():
-                if not _equal(own.get(key), saved.get_tensor(key)):
+                if not _equal(base_tensors.get(key), saved.get_tensor(key)):
                     raise ValueError(
                         f"{folder.parent} was trained with the language model "
                         f"in its llm/, and {lm.source} is another one ({key} "

@@ -134,25 +134,29 @@ def load_strict(
     ValueError: w does not fit Linear: 1 missing (bias); 1 of another shape
     (weight is [1, 3], should be [1, 2]).
     """
-    own = {k: v for k, v in module.state_dict().items() if not elsewhere(k)}
+    parameters = {
+        k: v for k, v in module.state_dict().items() if not elsewhere(k)
+    }
     problems = {
-        "missing": sorted(own.keys() - tensors.keys()),
-        "unexpected": sorted(tensors.keys() - own.keys()),
+        "missing": sorted(parameters.keys() - tensors.keys()),
+        "unexpected": sorted(tensors.keys() - parameters.keys()),
         "of another shape": [
-            f"{k} is {list(tensors[k].shape)}, should be {list(own[k].shape)}"
-            for k in sorted(own.keys() & tensors.keys())
-            if own[k].shape != tensors[k].shape
+            f"{k} is {list(tensors[k].shape)}, should be "
+            f"{list(parameters[k].shape)}"
+            for k in sorted(parameters.keys() & tensors.keys())
+            if parameters[k].shape != tensors[k].shape
         ],
     }
-    found = [
+    mismatches = [
         f"{len(keys)} {kind} ({', '.join(keys[:5])}"
         + (", ...)" if len(keys) > 5 else ")")
         for kind, keys in problems.items()
         if keys
     ]
-    if found:
+    if mismatches:
         raise ValueError(
-            f"{what} does not fit {type(module).__name__}: {'; '.join(found)}."
+            f"{what} does not fit {type(module).__name__}: "
+            f"{'; '.join(mismatches)}."
         )
     module.load_state_dict(tensors, strict=False)
 
@@ -291,10 +295,10 @@ def with_configs(folder: Path) -> Callable[[str, object, dict], dict]:
 
 
 def _versions():
-    found = {}
+    versions = {}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -40,8 +40,8 @@ def kind_of(folder: str | Path) -> str | None:
     path = Path(folder) / SETTINGS
     if not path.is_file():
         return None
-    found = MODEL.search(read_settings(folder))
-    return found[1] if found else None
+    match = MODEL.search(read_settings(folder))
+    return match[1] if match else None
 
 
 def check_kind(folder: str | Path, *wanted: str) -> None:

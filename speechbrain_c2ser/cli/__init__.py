@@ -55,8 +55,8 @@ def main(argv=None):
         leave_closed_pipe()
         return 141
     except (OSError, ValueError, RuntimeError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        print(f"c2ser: {one_line(said)}", file=sys.stderr)
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"c2ser: {one_line(message)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("c2ser: interrupted", file=sys.stderr)
@@ -185,8 +185,10 @@ def _convert_c2ser(options):
 def _convert_emotion2vec(options):
     from speechbrain_c2ser.checkpoints.converters.emotion2vec import convert
 
-    found = convert(options.checkpoint, options.output, licence=options.licence)
-    print(f"written: {options.output} ({len(found.unused)} keys unused)")
+    folder = convert(
+        options.checkpoint, options.output, licence=options.licence
+    )
+    print(f"written: {options.output} ({len(folder.unused)} keys unused)")
 
 
 def _evaluate(options):
@@ -276,12 +278,12 @@ def _evaluate(options):
     sections = [heads_section(heads)] if heads else []
     result["heads"] = heads
     if options.suites:
-        found = run_options(
+        evaluated = run_options(
             options, predictions, references, space, system, faults or ()
         )
         faults = None
-        write_result(found, folder)
-        sections += as_sections(found)
+        write_result(evaluated, folder)
+        sections += as_sections(evaluated)
     pictures = write_evaluation(
         result,
         folder,
@@ -324,8 +326,13 @@ def _compare(options):
     from speechbrain_c2ser.evaluation.report.evaluation import comparison_table
 
     results = [read_result(path) for path in (options.first, options.second)]
-    found = compare(*results, options.reading, options.samples, options.seed)
-    print(f"{found['n']} utterances, read as {' and '.join(found['readings'])}")
-    print(comparison_table(found, "first", "second"))
+    comparison = compare(
+        *results, options.reading, options.samples, options.seed
+    )
+    print(
+        f"{comparison['n']} utterances, read as "
+        f"{' and '.join(comparison['readings'])}"
+    )
+    print(comparison_table(comparison, "first", "second"))
     if options.output:
-        write_atomic(json.dumps(found, indent=1) + "\n", options.output)
+        write_atomic(json.dumps(comparison, indent=1) + "\n", options.output)

@@ -32,17 +32,17 @@ def find_recordings(words: list[str]) -> list:
     >>> find_recordings(["a.wav", "b.mp3"])
     ['a.wav', 'b.mp3']
     """
-    found = []
+    recordings = []
     for word in words:
         if word == "-":
-            found += _from_stdin()
+            recordings += _from_stdin()
         elif os.path.isdir(word):
-            found += _from_folder(word)
+            recordings += _from_folder(word)
         elif Path(word).suffix.lower() in LISTS:
-            found += _from_list(word)
+            recordings += _from_list(word)
         else:
-            found.append(word)
-    return found
+            recordings.append(word)
+    return recordings
 
 
 def _from_stdin():
@@ -57,15 +57,15 @@ def _from_folder(folder):
     # Not at the top: help must not wait for it.
     from speechbrain_c2ser.audio.formats import SOUNDS
 
-    found = sorted(
+    paths = sorted(
         os.path.join(place, name)
         for place, _, names in os.walk(folder)
         for name in names
         if Path(name).suffix.lower() in SOUNDS and not name.startswith(".")
     )
-    if not found:
+    if not paths:
         raise ValueError(f"The folder {folder} holds no recordings.")
-    return found
+    return paths
 
 
 def _from_list(path):

@@ -75,8 +75,8 @@ def to_json(value: object, indent: int | None = None) -> str:
     b'caf\\xe9.wav'
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
-    return SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _escaped(found):
-    return found[0].encode("unicode_escape").decode("ascii")
+def _escaped(match):
+    return match[0].encode("unicode_escape").decode("ascii")

@@ -119,9 +119,9 @@ class FeatureCache:
             total=len(missing), desc=self.kind, disable=not progress
         ) as bar:
             for batch in batches:
-                found = self._compute(batch, device)
-                pending.update(found)
-                size += sum(x.nbytes for x in found.values())
+                features = self._compute(batch, device)
+                pending.update(features)
+                size += sum(x.nbytes for x in features.values())
                 bar.update(len(batch))
                 done += len(batch)
                 if size >= SHARD_BYTES:

@@ -1,6 +1,7 @@
 """Several manifests as one set: shares, label maps, ids by corpus."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,10 +74,10 @@ def parts_of(source: Any) -> list[Part]:
 
 
 def _part(entry):
-    if isinstance(entry, str | Path):
+    if isinstance(entry, str | os.PathLike):
         return Part(Path(entry))
     if not isinstance(entry, dict) or not isinstance(
-        entry.get("manifest"), str | Path
+        entry.get("manifest"), str | os.PathLike
     ):
         raise ManifestError(
             f"{entry!r} is no manifest: give a path, or {{manifest: PATH, "

@@ -149,8 +149,8 @@ def describe_training_set(items: dict, label_space) -> dict:
     {'emotions': {'happy': 0, 'sad': 1}, 'languages': {'de': 1}}
     """
     rows = list(items.values())
-    found = Counter(row["emotion"] for row in rows)
-    emotions = {name: found[name] for name in label_space.names}
+    counts = Counter(row["emotion"] for row in rows)
+    emotions = {name: counts[name] for name in label_space.names}
     languages = Counter(
         row.get("language") or "unknown"
         for row in rows

@@ -3,7 +3,6 @@
 from typing import Any
 
 from speechbrain_c2ser.data.manifest import ManifestError
-from speechbrain_c2ser.data.pools import read_pool
 
 # Of the recording, not of what was said.
 UNQUOTED = ("wav", "duration", "start", "stop", "before", "after")
@@ -83,6 +82,9 @@ def examples_of(manifest: Any, per_label: int = 1) -> list[dict]:
         If no row has both.
     """
     by_label: dict[str, list] = {}
+    # Here: SpeechBrain's logger costs every command a second.
+    from speechbrain_c2ser.data.pools import read_pool
+
     for key, row in read_pool(manifest, aloud=False).items():
         if row.get("transcript") and row.get("emotion"):
             example = {k: row[k] for k in ("transcript", "emotion")}

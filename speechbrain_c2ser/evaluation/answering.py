@@ -104,7 +104,7 @@ def predict(c2ser, dataset, mode, batching, max_new_tokens):
     with tqdm(total=len(dataset), desc=f"{mode} answers") as bar:
         for batch in loader:
             started = time.perf_counter()
-            said = c2ser.describe_batch(
+            descriptions = c2ser.describe_batch(
                 *batch.sig,
                 mode=mode,
                 max_new_tokens=max_new_tokens,
@@ -113,13 +113,15 @@ def predict(c2ser, dataset, mode, batching, max_new_tokens):
             seconds += time.perf_counter() - started
             predictions += [
                 prediction(item, description)
-                for item, description in zip(batch.item, said, strict=True)
+                for item, description in zip(
+                    batch.item, descriptions, strict=True
+                )
             ]
-            bar.update(len(said))
+            bar.update(len(descriptions))
     return predictions, seconds / len(dataset)
 
 
-def prediction(item, said):
+def prediction(item, description):
     """What is true and what was said of an utterance, as plain data.
 
     The label is what the free text names, read back by rule (none or several
@@ -129,12 +131,12 @@ def prediction(item, said):
         item["id"],
         item,
         true_style=item.get("style"),
-        label=said.text_emotion,
-        scored_label=said.emotion,
-        probabilities=said.probabilities,
-        text=said.text,
-        content=said.content,
-        style=said.style,
+        label=description.text_emotion,
+        scored_label=description.emotion,
+        probabilities=description.probabilities,
+        text=description.text,
+        content=description.content,
+        style=description.style,
     )
 
 

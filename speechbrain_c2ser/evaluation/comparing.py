@@ -84,18 +84,20 @@ def compare(first, second, reading=None, samples=1000, seed=0):
         }
     _check_same(targets[1], targets[2])
     true = list(targets[1].values())
-    said = [[labels[key] for key in targets[1]] for labels in predictions]
-    own = [classification_metrics(true, s, first["labels"]) for s in said]
+    labels_of = [[labels[key] for key in targets[1]] for labels in predictions]
+    figures = [
+        classification_metrics(true, s, first["labels"]) for s in labels_of
+    ]
     metrics = {}
     for metric in METRICS:
-        found = paired_bootstrap(
-            true, *said, first["labels"], metric, 0.95, samples, seed
+        differences = paired_bootstrap(
+            true, *labels_of, first["labels"], metric, 0.95, samples, seed
         )
         metrics[metric] = {
-            "first": own[0][metric],
-            "second": own[1][metric],
-            **found,
-            "interval": list(found["interval"]),
+            "first": figures[0][metric],
+            "second": figures[1][metric],
+            **differences,
+            "interval": list(differences["interval"]),
         }
     return {"n": len(true), "readings": readings, "metrics": metrics}
 

@@ -158,29 +158,29 @@ def write_oruk_bench(
         raise PredictionError(
             f"oruk-bench has no class for {some(sorted(lost))}."
         )
-    told = [ORUK_BENCH.map(label) for label in labels]
+    board_labels = [ORUK_BENCH.map(label) for label in labels]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, values in (("preds", told), ("labels", true)):
+    for name, values in (("preds", board_labels), ("labels", true)):
         numbers = [names.index(v or "neutral") for v in values]
         np.savez(folder / f"{name}.npz", **{name: np.array(numbers, np.int64)})
     write_atomic(json.dumps(list(references)) + "\n", folder / "ids.json")
-    return told.count(None)
+    return board_labels.count(None)
 
 
 def _rows(path):
     """JSON objects of a file, lists within lists made flat."""
     if path.suffix.lower() == ".json":
         try:
-            found = [json.loads(path.read_text(encoding="utf-8-sig"))]
+            table = [json.loads(path.read_text(encoding="utf-8-sig"))]
         except (OSError, ValueError) as error:
             raise PredictionError(f"{path} cannot be read: {error}.") from error
     else:
-        found = read_table(path)
-    while found:
-        row = found.pop(0)
+        table = read_table(path)
+    while table:
+        row = table.pop(0)
         if isinstance(row, list):
-            found = row + found
+            table = row + table
         else:
             yield row
 
@@ -238,9 +238,9 @@ def _nkululeko(path):
             return
         # Segments of one file differ by their start.
         key = f"{row['file']}:{row.get('start')}" if twice else row["file"]
-        found = {"id": str(key), "label": row["predicted"]}
+        prediction = {"id": str(key), "label": row["predicted"]}
         if row.get("truth"):
-            found["emotion"] = row["truth"]
+            prediction["emotion"] = row["truth"]
         scores = {}
         for name, value in row.items():
             if name not in NKULULEKO:
@@ -251,15 +251,15 @@ def _nkululeko(path):
         # Its columns are probabilities of some models, scores of others.
         values = scores.values()
         if scores and min(values) >= 0 and abs(sum(values) - 1) < 1e-2:
-            found["probabilities"] = scores
-        yield found
+            prediction["probabilities"] = scores
+        yield prediction
 
 
 def _speechbrain(path):
     for line in path.read_text(encoding="utf-8").splitlines():
-        found = SPEECHBRAIN.match(line)
-        if found:
-            yield {"id": found["path"], "label": found["label"]}
+        match = SPEECHBRAIN.match(line)
+        if match:
+            yield {"id": match["path"], "label": match["label"]}
 
 
 KINDS: dict[str, Callable] = {

@@ -40,7 +40,7 @@ TRUE = (
 NOT_EMPTY = ("probabilities", "logits", "emotion", *TRUE)
 
 
-def prediction_of(key, item, **said):
+def prediction_of(key, item, **answer):
     """A prediction with what is true of its utterance beside it.
 
     Arguments
@@ -61,7 +61,7 @@ def prediction_of(key, item, **said):
     >>> prediction_of("a", {"wav": "a.wav", "emotion": "sad"}, label="happy")
     {'id': 'a', 'emotion': 'sad', 'label': 'happy'}
     """
-    return {"id": key, **{k: item[k] for k in TRUE if k in item}, **said}
+    return {"id": key, **{k: item[k] for k in TRUE if k in item}, **answer}
 
 
 def write_predictions(rows, path):
@@ -179,19 +179,19 @@ def check_predictions(rows, name):
 def _fields(columns):
     """Column -> what it is, of a whole table of predictions."""
     plain = {plain_name(column): column for column in sorted(columns)}
-    found = {}
+    fields = {}
     for field, names in PREDICTED.items():
         for name in map(plain_name, names.split()):
             if name in plain:
-                found[field] = plain[name]
+                fields[field] = plain[name]
                 break
     label = plain.get("label")
-    if label and "emotion" in found:
+    if label and "emotion" in fields:
         # Our own format: what was decided, and what is true.
-        found["label"] = label
-    elif label and found["label"] != label:
-        found["emotion"] = label
-    plainly = found.keys() & {"label", "text"} or "heads" in columns
-    if "emotion" in found and not plainly:
-        found["label"] = found.pop("emotion")
-    return {column: field for field, column in found.items()}
+        fields["label"] = label
+    elif label and fields["label"] != label:
+        fields["emotion"] = label
+    plainly = fields.keys() & {"label", "text"} or "heads" in columns
+    if "emotion" in fields and not plainly:
+        fields["label"] = fields.pop("emotion")
+    return {column: field for field, column in fields.items()}

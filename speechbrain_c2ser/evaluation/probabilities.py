@@ -37,31 +37,33 @@ def take_probabilities(row: dict) -> dict:
     {'id': 'a', 'probabilities': {'hap': 0.75, 'sad': 0.25}, 'label': 'hap'}
     """
     row = dict(row)
-    found = _from_json(row.pop("probabilities", None))
+    probabilities = _from_json(row.pop("probabilities", None))
     names = _from_json(row.get("labels"))
-    if isinstance(found, list) and isinstance(names, list):
-        if len(found) != len(names):
+    if isinstance(probabilities, list) and isinstance(names, list):
+        if len(probabilities) != len(names):
             raise PredictionError(
                 f"Prediction {row.get('id')!r} has {len(names)} labels and "
-                f"{len(found)} scores."
+                f"{len(probabilities)} scores."
             )
         del row["labels"]
-        found = dict(zip(map(str, names), found, strict=True))
-    elif isinstance(found, list) and all(
+        probabilities = dict(zip(map(str, names), probabilities, strict=True))
+    elif isinstance(probabilities, list) and all(
         isinstance(each, dict) and {"label", "score"} <= each.keys()
-        for each in found
+        for each in probabilities
     ):
-        found = {str(each["label"]): each["score"] for each in found}
+        probabilities = {
+            str(each["label"]): each["score"] for each in probabilities
+        }
     logits = _from_json(row.pop("logits", None))
-    if found is None and isinstance(logits, dict):
-        found = _softmax(logits, row)
-    if found is None:
-        found = _columns(row)
-    if found is None:
+    if probabilities is None and isinstance(logits, dict):
+        probabilities = _softmax(logits, row)
+    if probabilities is None:
+        probabilities = _columns(row)
+    if probabilities is None:
         return row
-    row["probabilities"] = found
-    if isinstance(found, dict) and found:
-        numbers = {k: as_number(v) for k, v in found.items()}
+    row["probabilities"] = probabilities
+    if isinstance(probabilities, dict) and probabilities:
+        numbers = {k: as_number(v) for k, v in probabilities.items()}
         if None not in numbers.values():
             row["probabilities"] = {k.strip(): v for k, v in numbers.items()}
             if "label" not in row and "text" not in row:
@@ -84,27 +86,29 @@ def check_probabilities(row: dict, name: str) -> None:
     PredictionError
         If they are no numbers from 0 to 1 that sum to 1 (but for rounding).
     """
-    found = row.get("probabilities")
-    if found is None:
+    probabilities = row.get("probabilities")
+    if probabilities is None:
         return
-    said = f"Prediction {row['id']!r} of {name}: its probabilities "
-    if not isinstance(found, dict) or not all(
+    problem = f"Prediction {row['id']!r} of {name}: its probabilities "
+    if not isinstance(probabilities, dict) or not all(
         as_number(p) is not None and not isinstance(p, str)
-        for p in found.values()
+        for p in probabilities.values()
     ):
         raise PredictionError(
-            f"{said}are not label -> number from 0 to 1 that sum to 1."
+            f"{problem}are not label -> number from 0 to 1 that sum to 1."
         )
-    if not all(0 <= p <= 1.001 for p in found.values()):
+    if not all(0 <= p <= 1.001 for p in probabilities.values()):
         raise PredictionError(
-            f"{said}are not from 0 to 1: if they are logits, name the field "
+            f"{problem}are not from 0 to 1: if they are logits, name the field "
             "logits; if they are per cent, divide them by 100."
         )
     # Each may be rounded to two digits.
-    if abs(sum(found.values()) - 1) > max(0.01, 0.005 * len(found)):
+    if abs(sum(probabilities.values()) - 1) > max(
+        0.01, 0.005 * len(probabilities)
+    ):
         raise PredictionError(
-            f"{said}sum to {sum(found.values()):.3f}, not to 1: give those of "
-            "all labels."
+            f"{problem}sum to {sum(probabilities.values()):.3f}, not to 1: "
+            "give those of all labels."
         )
 
 
@@ -193,17 +197,17 @@ def on_space(rows: list[dict], space: LabelSpace) -> tuple[list | None, float]:
     first, fitted, left_out = set(rows[0]["probabilities"]), [], 0.0
     meant = _meanings(first, space)
     for row in rows:
-        own = row["probabilities"]
-        if set(own) != first:
+        probabilities = row["probabilities"]
+        if set(probabilities) != first:
             raise PredictionError(
                 f"Prediction {row['id']!r} has probabilities of "
-                f"{', '.join(sorted(own))}, not of the labels "
+                f"{', '.join(sorted(probabilities))}, not of the labels "
                 f"{', '.join(sorted(first))} as the first: give all rows "
                 "those of the same labels."
             )
-        fitted.append(_placed(own, meant, space))
-        outside = sum(p for k, p in own.items() if meant[k] is None)
-        left_out += outside / (sum(own.values()) or 1)
+        fitted.append(_placed(probabilities, meant, space))
+        outside = sum(p for k, p in probabilities.items() if meant[k] is None)
+        left_out += outside / (sum(probabilities.values()) or 1)
     return fitted, left_out / len(rows)
 
 
@@ -252,7 +256,7 @@ def _softmax(logits, row):
 
 def _columns(row):
     """Probabilities of which each label has a column, or None."""
-    found, used = {}, []
+    values, used = {}, []
     for column, value in row.items():
         prefix = next(
             (p for p in PREFIXES if str(column).lower().startswith(p)), ""
@@ -261,11 +265,11 @@ def _columns(row):
         number = as_number(value)
         named = prefix or concept_of(label)
         if named and number is not None and plain_name(label):
-            found[label] = number
+            values[label] = number
             used.append(column)
     # One such column is a score of something; several are a distribution.
-    if len(found) < 2:
+    if len(values) < 2:
         return None
     for column in used:
         del row[column]
-    return found
+    return values

@@ -54,13 +54,15 @@ def read_labels(
         "strict": [_strict(row, space) for row in rows],
         "synonyms": [_synonyms(row, space) for row in rows],
     }
-    said = [i for i, row in enumerate(rows) if (row.get("text") or "").strip()]
-    if judge is not None and said:
+    with_text = [
+        i for i, row in enumerate(rows) if (row.get("text") or "").strip()
+    ]
+    if judge is not None and with_text:
         readings["llm"] = list(readings["synonyms"])
-        judged = judge([rows[i]["text"] for i in said])
-        for i, label in zip(said, judged, strict=True):
+        judged = judge([rows[i]["text"] for i in with_text])
+        for i, label in zip(with_text, judged, strict=True):
             readings["llm"][i] = label
-    if said and all("label" in row for row in rows):
+    if with_text and all("label" in row for row in rows):
         readings["label"] = [_own(row, space) for row in rows]
     if probabilities is not None:
         readings["scored"] = [max(p, key=p.get) for p in probabilities]

@@ -292,7 +292,7 @@ def _grouped(values_of, targets, labels, space, samples, seed):
     for group, values in values_of.items():
         groups[group] = {}
         for value in sorted(set(values)):
-            inside = [i for i, own in enumerate(values) if own == value]
+            inside = [i for i, other in enumerate(values) if other == value]
             groups[group][value] = score(
                 [targets[i] for i in inside],
                 [labels[i] for i in inside],
@@ -305,7 +305,7 @@ def _grouped(values_of, targets, labels, space, samples, seed):
 
 def _calibration(probabilities, targets, space):
     probabilities = np.array(
-        [[own[name] for name in space] for own in probabilities]
+        [[row[name] for name in space] for row in probabilities]
     )
     indices = [space.index(name) for name in targets]
     return {

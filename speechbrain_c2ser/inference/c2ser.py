@@ -104,9 +104,9 @@ class C2SER(FileClassifier):
         -------
         str
         """
-        own = self.hparams.prompts or {}
-        if mode in own and language is None:
-            return own[mode]
+        prompts = self.hparams.prompts or {}
+        if mode in prompts and language is None:
+            return prompts[mode]
         return answers.prompt(mode, language or "en")
 
     def forward(self, wavs, wav_lens=None):
@@ -353,16 +353,17 @@ class C2SER(FileClassifier):
 
     def _join_descriptions(self, parts):
         windows = tuple(DescribedWindow(*p) for p in parts if p[2] is not None)
-        said = [window.description for window in windows]
+        descriptions = [window.description for window in windows]
         if len(parts) == 1:
-            return replace(said[0], windows=windows)
+            return replace(descriptions[0], windows=windows)
         mean = {
-            label: sum(d.probabilities[label] for d in said) / len(said)
+            label: sum(d.probabilities[label] for d in descriptions)
+            / len(descriptions)
             for label in self.labels
         }
-        contents = [d.content for d in said if d.content]
+        contents = [d.content for d in descriptions if d.content]
         return Description(
-            text="\n".join(d.text for d in said),
+            text="\n".join(d.text for d in descriptions),
             style=None,
             content=" ".join(contents) or None,
             emotion=max(mean, key=mean.get),

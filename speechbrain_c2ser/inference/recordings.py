@@ -334,7 +334,7 @@ def _joined(name, error, answers, join):
 
 def _sentence(name, error):
     """One line that names the recording, whatever went wrong."""
-    said = " ".join(str(error).split()) or type(error).__name__
+    message = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, (ValueError, OSError, RuntimeError)):
-        said = f"{type(error).__name__}: {said}"
-    return said if name in said else f"{name}: {said}"
+        message = f"{type(error).__name__}: {message}"
+    return message if name in message else f"{name}: {message}"

@@ -83,7 +83,7 @@ class Lexicon:
         list of tuple
             (label, start, end) in order: character positions.
         """
-        text, found = text.translate(PLAIN), []
+        text, mentions = text.translate(PLAIN), []
         for match in self._pattern.finditer(text):
             # Ignoring case also matches oddities such as the long s.
             label, languages = self._owners.get(match[0].lower(), (None, ()))
@@ -91,11 +91,11 @@ class Lexicon:
                 continue
             if language and not languages & {language, None}:
                 continue
-            found.append((label, match.start(), match.end()))
-        verdicts = denied(text, [place[1:] for place in found])
+            mentions.append((label, match.start(), match.end()))
+        verdicts = denied(text, [place[1:] for place in mentions])
         return [
             place
-            for place, is_denied in zip(found, verdicts, strict=True)
+            for place, is_denied in zip(mentions, verdicts, strict=True)
             if not is_denied
         ]
 

@@ -129,8 +129,8 @@ class LabelSpace:
         """
         spellings = {}
         for name in sorted({str(name).strip() for name in names}):
-            own = spellings.setdefault(plain_label(name), name)
-            if name.islower() and not own.islower():
+            known = spellings.setdefault(plain_label(name), name)
+            if name.islower() and not known.islower():
                 spellings[plain_label(name)] = name
         return cls(sorted(spellings.values()))
 
@@ -239,9 +239,9 @@ class LabelSpace:
         'very odd'
         """
         self.index(name)
-        own = self.aliases.get(name, {}).get(language)
-        if own:
-            return own[0]
+        alias = self.aliases.get(name, {}).get(language)
+        if alias:
+            return alias[0]
         words = self._concepts[name] and words_of(
             self._concepts[name], language
         )
@@ -283,10 +283,10 @@ class LabelSpace:
         True
         """
         text = unicodedata.normalize("NFC", text or "")
-        found = {name for name, *_ in self.mentions(text, language, synonyms)}
-        specific = {n for n in found if self._concepts[n] not in CATCH_ALL}
-        found = specific or found
-        return found.pop() if len(found) == 1 else None
+        names = {name for name, *_ in self.mentions(text, language, synonyms)}
+        specific = {n for n in names if self._concepts[n] not in CATCH_ALL}
+        names = specific or names
+        return names.pop() if len(names) == 1 else None
 
     def mentions(self, text, language=None, synonyms=True) -> list[tuple]:
         """Where a text names labels, in order.
@@ -380,8 +380,8 @@ class LabelSpace:
             return owner
         concept = concept_of(plain)
         while concept:
-            for name, own in self._concepts.items():
-                if own == concept:
+            for name, label_concept in self._concepts.items():
+                if label_concept == concept:
                     return name
             concept = CONCEPTS[concept][0]
         return None
@@ -432,7 +432,7 @@ class LabelSpace:
             return None
         while CONCEPTS[concept][0]:
             concept = CONCEPTS[concept][0]
-            for name, own in self._concepts.items():
-                if own == concept:
+            for name, label_concept in self._concepts.items():
+                if label_concept == concept:
                     return name
         return None

@@ -201,11 +201,13 @@ def find_module(path: str) -> type[nn.Module]:
     if module in MODULES:
         kind = getattr(import_module(module), name, None)
     # What a module merely imported is not its own.
-    own = getattr(kind, "__module__", "")
+    defined_in = getattr(kind, "__module__", "")
     if (
         not inspect.isclass(kind)
         or not issubclass(kind, nn.Module)
-        or not (own == module or own.startswith("torch.nn.modules."))
+        or not (
+            defined_in == module or defined_in.startswith("torch.nn.modules.")
+        )
     ):
         raise ValueError(
             f"A Block is not built of {path}: give a class of "

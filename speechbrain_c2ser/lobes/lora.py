@@ -44,6 +44,7 @@ def add_lora(
 
     Example
     -------
+    >>> import torch
     >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
     >>> add_lora(base.requires_grad_(False), rank=2, targets=["q_proj"])
     >>> [name for name, p in base.named_parameters() if p.requires_grad]
@@ -77,6 +78,7 @@ def train_adapters(model: nn.Module, mode: bool) -> None:
 
     Example
     -------
+    >>> import torch
     >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
     >>> add_lora(base.requires_grad_(False), targets=["q_proj"])
     >>> train_adapters(base.eval(), True)

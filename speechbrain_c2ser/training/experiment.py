@@ -261,8 +261,8 @@ def _possible_precision(hparams, run_opts):
     On a processor without instructions for it, bf16 autocast takes five times
     as long as fp32 and is less exact. What the command line asks for stays.
     """
-    asked = "precision" in run_opts.overridden_args
-    wanted = hparams.get("precision") == "bf16" and not asked
+    is_explicit = "precision" in run_opts.overridden_args
+    wanted = hparams.get("precision") == "bf16" and not is_explicit
     if wanted and _on_cpu(run_opts) and not _processor_has_bf16():
         logger.info("This processor has no bf16: it goes on in fp32.")
         hparams["precision"] = "fp32"
@@ -302,8 +302,8 @@ def _on_cpu(run_opts):
 
 def _processor_has_bf16():
     # older torch cannot tell: fp32 is never wrong
-    found = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(found.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _take_overlays(argv):

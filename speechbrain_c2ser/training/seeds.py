@@ -51,10 +51,10 @@ def kept_random_state() -> Iterator[None]:
     >>> bool((torch.rand(3) == first).all())
     True
     """
-    own, numpys = random.getstate(), np.random.get_state()
+    pythons, numpys = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():
             yield
     finally:
-        random.setstate(own)
+        random.setstate(pythons)
         np.random.set_state(numpys)

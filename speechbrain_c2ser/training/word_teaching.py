@@ -146,9 +146,9 @@ class FrameTeacher(torch.nn.Module):
 
     def forward(self, frames, lengths, texts):
         """Mean loss of a batch of frames [B, T, C] and its B texts."""
-        heard, lengths = self.connector.read_frames(frames, lengths)
+        word_frames, lengths = self.connector.read_frames(frames, lengths)
         rows = torch.cat([normalize(self.blank, dim=1), self.embeddings])
-        scores = normalize(heard.float(), dim=2) @ rows.t()
+        scores = normalize(word_frames.float(), dim=2) @ rows.t()
         scores = scores * self.sharpness.exp()
         # a token that training never had cannot be taught
         targets = [

@@ -134,7 +134,7 @@ def test_ids_labels_and_texts_that_are_none_are_counted(tmp_path):
     rows[3]["label"] = 3
     rows[4]["label"] = "bored"
     del rows[5]["label"], rows[5]["probabilities"]
-    rows[6]["text"], rows[6]["label"] = ["sad"], "sad"
+    rows[6]["text"], rows[6]["label"] = ["sad", "so"], "sad"
     found = evaluate(rows, tmp_path)
     for words in (
         "1 of 24 predictions of", "(row 1)", "repeat an id", "(twin)",
@@ -178,7 +178,7 @@ def test_one_class_and_one_row(emotion, tmp_path):
 def test_speakers_and_groups_of_any_type(tmp_path):
     rows = make_rows()
     for i, row in enumerate(rows):
-        row["speaker"] = [1, "1", 1.0, 2, "x", ["y"]][i % 6]
+        row["speaker"] = [1, "1", 1.0, 2, "x", ["y", "z"]][i % 6]
         row["gender"] = i % 2
         row["language"] = "fr" if i == 7 else "en"
     found = evaluate(rows, tmp_path)

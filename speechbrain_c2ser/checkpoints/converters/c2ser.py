@@ -216,20 +216,20 @@ def read(path: str | Path) -> dict:
     ValueError
         When the file holds no state dict.
     """
-    found = load_checkpoint(path)
+    tensors = load_checkpoint(path)
     for name in ("module", "model", "state_dict"):
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
+        if isinstance(tensors, dict) and isinstance(tensors.get(name), dict):
+            tensors = tensors[name]
     if (
-        not isinstance(found, dict)
-        or not found
-        or not all(isinstance(t, torch.Tensor) for t in found.values())
+        not isinstance(tensors, dict)
+        or not tensors
+        or not all(isinstance(t, torch.Tensor) for t in tensors.values())
     ):
         raise ValueError(
             f"{path} holds no state dict (names and tensors): give the "
             "authors' C2SER_llm.pt."
         )
-    return found
+    return tensors
 
 
 def _is_base(key):

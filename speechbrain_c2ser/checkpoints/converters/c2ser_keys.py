@@ -138,8 +138,8 @@ def rename(official: dict) -> tuple[dict, dict]:
 
 def _downsampler_indices(official):
     """Places of the downsampler's convolutions in the official Sequential."""
-    found = (re.match(r"down_sample_2\.conv\.(\d+)\.", k) for k in official)
-    return sorted({int(match[1]) for match in found if match})
+    matches = (re.match(r"down_sample_2\.conv\.(\d+)\.", k) for k in official)
+    return sorted({int(match[1]) for match in matches if match})
 
 
 def _our_name(key):
@@ -192,8 +192,10 @@ def sizes(official: dict) -> dict:
         return official[name].shape
 
     def layers(prefix):
-        found = (re.match(rf"{prefix}\.encoders\.(\d+)\.", k) for k in official)
-        return len({match[1] for match in found if match})
+        matches = (
+            re.match(rf"{prefix}\.encoders\.(\d+)\.", k) for k in official
+        )
+        return len({match[1] for match in matches if match})
 
     size, n_mels, _ = shape("encoder.embed.conv.0.weight")
     ffn_size, _ = shape("encoder.encoders.0.feed_forward.w_1.weight")

@@ -93,10 +93,10 @@ def architecture(config: dict) -> dict:
     model = config.get("model", config)
     audio = config.get("modalities.audio") or model["modalities"]["audio"]
     for name, needed in REQUIRED.items():
-        found = audio.get(name, needed)
-        if found != needed:
+        value = audio.get(name, needed)
+        if value != needed:
             raise ValueError(
-                f"The checkpoint's {name} is {found!r}; only {needed!r} is "
+                f"The checkpoint's {name} is {value!r}; only {needed!r} is "
                 "supported, as in every published checkpoint."
             )
     taken = {
@@ -177,8 +177,8 @@ def architecture_of_shapes(
 
     def count(prefix):
         pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
-        found = (pattern.match(name) for name in tensors)
-        return len({match[1] for match in found if match})
+        matches = (pattern.match(name) for name in tensors)
+        return len({match[1] for match in matches if match})
 
     embed_dim = shape("projection.weight")[0]
     conv_layers = []
@@ -194,7 +194,7 @@ def architecture_of_shapes(
     prenet_depth, depth = count("prenet"), count("blocks")
     conv_pos_depth = count("positions.convs")
     _, kernel, group_size = shape("positions.convs.0.weight")
-    found = {
+    settings = {
         "conv_layers": conv_layers,
         "embed_dim": embed_dim,
         "prenet_depth": prenet_depth,
@@ -211,14 +211,14 @@ def architecture_of_shapes(
     }
     if "alibi_scale" in tensors:
         layers, heads = shape("alibi_scale")
-        found["alibi_scale_per_layer"] = layers > 1
-        found["alibi_scale_per_head"] = heads > 1
+        settings["alibi_scale_per_layer"] = layers > 1
+        settings["alibi_scale_per_head"] = heads > 1
         if heads > 1:
-            found["num_heads"] = heads
-    found.update(known)
-    if "num_heads" not in found:
+            settings["num_heads"] = heads
+    settings.update(known)
+    if "num_heads" not in settings:
         raise ValueError(
             "The file does not tell the number of attention heads: give "
             "num_heads in `arguments`."
         )
-    return found
+    return settings

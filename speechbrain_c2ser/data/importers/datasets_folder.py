@@ -118,13 +118,13 @@ def prepare(
 
 def _tables(folder):
     for pattern in PATTERNS:
-        found = [
+        tables = [
             path
             for path in sorted(folder.glob(pattern))
             if not path.name.startswith("cache-")
         ]
-        if found:
-            return found
+        if tables:
+            return tables
     raise ManifestError(
         f"Looked for {', '.join(PATTERNS)} in {folder} and found none; "
         f"expected layout: {LAYOUT}."

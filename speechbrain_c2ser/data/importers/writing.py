@@ -165,15 +165,15 @@ def _check_emotions(splits, prefix, strict):
         present = _emotions(splits[split])
         missing = [emotion for emotion in known if emotion not in present]
         if missing:
-            said = (
+            message = (
                 f"{prefix}{split} has no {', '.join(missing)}, which the "
                 "training set has"
             )
             if strict:
                 raise ManifestError(
-                    f"{said}: drop the class or allow missing classes."
+                    f"{message}: drop the class or allow missing classes."
                 )
-            notes.append(f"{said}.")
+            notes.append(f"{message}.")
     return notes
 
 

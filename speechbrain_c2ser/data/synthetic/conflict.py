@@ -236,15 +236,21 @@ def plan_conflicts(
                     for number in range(repeats):
                         key = _key(voice, language, cell, emotion, number)
                         rng = rng_of(seed, key, "plan")
-                        told, said = emotion, emotion
+                        voice_emotion, word_emotion = emotion, emotion
                         if cell == "mismatched":
-                            said = _other(emotion, strong, rng)
+                            word_emotion = _other(emotion, strong, rng)
                         elif cell == "neutral_words":
-                            said = NEUTRAL
+                            word_emotion = NEUTRAL
                         elif cell == "neutral_voice":
-                            told = NEUTRAL
+                            voice_emotion = NEUTRAL
                         item = _item(
-                            key, voice, language, told, said, separation, rng
+                            key,
+                            voice,
+                            language,
+                            voice_emotion,
+                            word_emotion,
+                            separation,
+                            rng,
                         )
                         items[key] = {**item, "cell": cell}
     return items
@@ -271,39 +277,41 @@ def plan_agreement(
     ]
     items = {}
     for emotion in EMOTIONS:
-        own = [slot for slot in slots if slot[2] == emotion]
-        order = rng_of(seed, emotion, "agreement").permutation(len(own))
-        agreeing = set(order[: round(agreement * len(own))].tolist())
-        for place, (voice, language, _, number) in enumerate(own):
+        of_emotion = [slot for slot in slots if slot[2] == emotion]
+        order = rng_of(seed, emotion, "agreement").permutation(len(of_emotion))
+        agreeing = set(order[: round(agreement * len(of_emotion))].tolist())
+        for place, (voice, language, _, number) in enumerate(of_emotion):
             key = _key(voice, language, "agreement", emotion, number)
             rng = rng_of(seed, key, "plan")
-            said = emotion
+            word_emotion = emotion
             if place not in agreeing:
-                said = _other(emotion, list(EMOTIONS), rng)
+                word_emotion = _other(emotion, list(EMOTIONS), rng)
             items[key] = _item(
-                key, voice, language, emotion, said, separation, rng
+                key, voice, language, emotion, word_emotion, separation, rng
             )
     return items
 
 
-def _item(key, voice, language, told, said, separation, rng):
+def _item(key, voice, language, voice_emotion, word_emotion, separation, rng):
     """An utterance: the voice tells one emotion, the words say another."""
     sentences = (
-        SENTENCES[language] if said == NEUTRAL else EMOTIONAL[language][said]
+        SENTENCES[language]
+        if word_emotion == NEUTRAL
+        else EMOTIONAL[language][word_emotion]
     )
     speaker = f"espeak_{voice.replace(' ', '_')}"
     return {
         "wav": f"{WAV_FOLDER}/{speaker}/{key}.wav",
-        "emotion": told,
-        "voice_emotion": told,
-        "word_emotion": said,
+        "emotion": voice_emotion,
+        "voice_emotion": voice_emotion,
+        "word_emotion": word_emotion,
         "language": language,
         "speaker": speaker,
         "gender": "female" if voice in FEMALE else "male",
         "transcript": str(rng.choice(sentences)),
         "dataset": "synthetic conflicts",
         "voice": voice,
-        "condition": draw(told, rng, separation),
+        "condition": draw(voice_emotion, rng, separation),
     }
 
 

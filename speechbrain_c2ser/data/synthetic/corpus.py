@@ -218,18 +218,18 @@ def _is_file(path):
 def _open(folder, settings):
     """State of the folder, cleared where it holds another corpus of ours."""
     try:
-        found = json.loads((folder / SETTINGS_FILE).read_text())
+        earlier = json.loads((folder / SETTINGS_FILE).read_text())
     except (OSError, ValueError):
-        found = None
-    if found is None:
+        earlier = None
+    if earlier is None:
         if (folder / WAV_FOLDER).exists():
             raise ManifestError(
                 f"The folder {folder} holds audio of unknown origin: give "
                 "another folder for the synthetic corpus."
             )
         return "new"
-    if found.get("hash") == settings["hash"]:
-        return "complete" if found.get("complete") else "begun"
+    if earlier.get("hash") == settings["hash"]:
+        return "complete" if earlier.get("complete") else "begun"
     # Without its manifests a half-removed corpus can not be taken for whole.
     for split in SPLITS:
         (folder / f"{split}.json").unlink(missing_ok=True)

@@ -63,14 +63,16 @@ def edit_rate(
     return edits / stats["num_ref_tokens"]
 
 
-def style_accuracy(true: Sequence[dict], said: Sequence[dict | None]) -> dict:
+def style_accuracy(
+    true: Sequence[dict], predicted: Sequence[dict | None]
+) -> dict:
     """How often the style words are right.
 
     Arguments
     ---------
     true : sequence of dict
         Item -> speed, pitch, volume as measured.
-    said : sequence[dict] | None
+    predicted : sequence[dict] | None
         As read from the answers; what is missing counts as wrong.
 
     Returns
@@ -89,13 +91,13 @@ def style_accuracy(true: Sequence[dict], said: Sequence[dict | None]) -> dict:
     >>> style_accuracy([style, style], [style, None])["mean"]
     0.5
     """
-    pairs = list(zip(true, said, strict=True))
+    pairs = list(zip(true, predicted, strict=True))
     if not pairs:
         raise ValueError("There are no styles to score.")
     scores = {
         attribute: sum(
-            told is not None and told.get(attribute) == own[attribute]
-            for own, told in pairs
+            named is not None and named.get(attribute) == measured[attribute]
+            for measured, named in pairs
         )
         / len(pairs)
         for attribute in STYLE_ATTRIBUTES

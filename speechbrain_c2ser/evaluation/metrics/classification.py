@@ -157,8 +157,8 @@ def bootstrap_intervals(
     true, guess = label_indices(targets, predictions, labels)
     scores = _resampled(true, [guess], len(labels), metrics, samples, seed)
     return {
-        metric: _interval(own, confidence)
-        for metric, own in zip(metrics, scores[0], strict=True)
+        metric: _interval(value, confidence)
+        for metric, value in zip(metrics, scores[0], strict=True)
     }
 
 

@@ -59,13 +59,21 @@ def emotion_diarisation_error_rate(
             cuts |= {min(start, duration), min(end, duration)}
         cuts = sorted(cuts)
         for start, end in zip(cuts, cuts[1:], strict=False):
-            own = _emotions_at((start + end) / 2, reference, neutral)
-            told = _emotions_at((start + end) / 2, hypothesis, neutral)
-            right = len(own & told)
-            wrong = min(len(own), len(told)) - right
+            reference_emotions = _emotions_at(
+                (start + end) / 2, reference, neutral
+            )
+            hypothesis_emotions = _emotions_at(
+                (start + end) / 2, hypothesis, neutral
+            )
+            right = len(reference_emotions & hypothesis_emotions)
+            wrong = (
+                min(len(reference_emotions), len(hypothesis_emotions)) - right
+            )
             parts["confusion"] += wrong * (end - start)
-            parts["missed"] += max(0, len(own) - len(told)) * (end - start)
-            more = max(0, len(told) - len(own))
+            parts["missed"] += max(
+                0, len(reference_emotions) - len(hypothesis_emotions)
+            ) * (end - start)
+            more = max(0, len(hypothesis_emotions) - len(reference_emotions))
             parts["false_alarm"] += more * (end - start)
     if total <= 0:
         raise ValueError("The recordings have no duration.")

@@ -60,13 +60,13 @@ def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     truth[np.arange(count), targets] += count / (count + 1)
 
     def loss(log_temperature):
-        own = soften(probabilities, np.exp(log_temperature))
-        return -(truth * np.log(np.maximum(own, LEAST))).sum(1).mean()
+        softened = soften(probabilities, np.exp(log_temperature))
+        return -(truth * np.log(np.maximum(softened, LEAST))).sum(1).mean()
 
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded"
     )
-    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+    return float(np.exp(optimum.x)) if optimum.fun < loss(0.0) else 1.0
 
 
 def fit_calibration(probabilities, targets) -> dict[str, float]:

@@ -86,17 +86,19 @@ def score_rows(result):
     for reading, figures in result["readings"].items():
         parts = [("all", "", figures)]
         for group, values in figures["groups"].items():
-            parts += [(group, value, own) for value, own in values.items()]
-        for group, value, own in parts:
+            parts += [
+                (group, value, subset) for value, subset in values.items()
+            ]
+        for group, value, subset in parts:
             row = {"reading": reading, "group": group, "value": value}
-            row["n"] = own["n"]
+            row["n"] = subset["n"]
             for metric in METRICS:
-                row[metric] = own[metric]
-                row[f"{metric}_low"], row[f"{metric}_high"] = own["interval"][
-                    metric
-                ]
-            row["unparsed"] = own["unparsed"]
-            row["unparsed_rate"] = own["unparsed_rate"]
+                row[metric] = subset[metric]
+                row[f"{metric}_low"], row[f"{metric}_high"] = subset[
+                    "interval"
+                ][metric]
+            row["unparsed"] = subset["unparsed"]
+            row["unparsed_rate"] = subset["unparsed_rate"]
             rows.append(row)
     return rows
 
@@ -141,11 +143,12 @@ def as_markdown(
     for group, values in figures["groups"].items():
         sections += [f"## By {group}", _groups_table(group, values)]
     if result["calibration"]:
-        found = result["calibration"]
+        calibration = result["calibration"]
         sections += [
             "## Confidence",
-            f"Expected calibration error {shown(found['ece'])}; mean accuracy "
-            f"over coverages {shown(found['selective']['area'])}.",
+            f"Expected calibration error {shown(calibration['ece'])}; mean "
+            "accuracy over coverages "
+            f"{shown(calibration['selective']['area'])}.",
         ]
     sections += more
     if pictures:
@@ -182,16 +185,16 @@ def comparison_table(comparison: dict, first: str, second: str) -> str:
     """
     rows = [["", first, second, "difference", "p"]]
     for metric, words in METRICS.items():
-        found = comparison["metrics"][metric]
-        low, high = found["interval"]
+        difference = comparison["metrics"][metric]
+        low, high = difference["interval"]
         rows.append(
             [
                 words,
-                shown(found["first"]),
-                shown(found["second"]),
-                f"{100 * found['difference']:+.1f} "
+                shown(difference["first"]),
+                shown(difference["second"]),
+                f"{100 * difference['difference']:+.1f} "
                 f"[{100 * low:+.1f}, {100 * high:+.1f}]",
-                f"{found['p_value']:.3f}",
+                f"{difference['p_value']:.3f}",
             ]
         )
     return markdown_table(rows)
@@ -209,17 +212,17 @@ def _with_intervals(figures):
 
 def _classes_table(figures):
     rows = [["label", "precision", "recall", "F1", "n"]]
-    for label, own in figures["per_class"].items():
-        rates = [shown(own[key]) for key in ("precision", "recall", "f1")]
-        rows.append([label, *rates, str(own["n"])])
+    for label, row in figures["per_class"].items():
+        rates = [shown(row[key]) for key in ("precision", "recall", "f1")]
+        rows.append([label, *rates, str(row["n"])])
     return markdown_table(rows)
 
 
 def _groups_table(group, values):
     rows = [[group, *METRICS.values(), "unparsed", "n"]]
-    for value, own in values.items():
-        cells = _with_intervals(own)
-        rows.append([value, *cells, str(own["unparsed"]), str(own["n"])])
+    for value, row in values.items():
+        cells = _with_intervals(row)
+        rows.append([value, *cells, str(row["unparsed"]), str(row["n"])])
     return markdown_table(rows)
 
 
@@ -237,12 +240,14 @@ def _draw(result, folder):
             f"{reading}: {READINGS[reading]}",
             folder / names[-1],
         )
-    found = result["calibration"]
-    if found:
+    calibration = result["calibration"]
+    if calibration:
         confidence.reliability_diagram(
-            found["bins"], found["ece"], folder / "reliability.png"
+            calibration["bins"], calibration["ece"], folder / "reliability.png"
         )
-        confidence.coverage_curve(found["selective"], folder / "coverage.png")
+        confidence.coverage_curve(
+            calibration["selective"], folder / "coverage.png"
+        )
         names += ["reliability.png", "coverage.png"]
     return names
 

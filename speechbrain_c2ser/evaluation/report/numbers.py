@@ -54,13 +54,13 @@ def read_logs(folder):
 
 def read_embeddings(folder):
     """{"before": arrays, "after": arrays}, as far as they are there."""
-    found = {}
+    embeddings = {}
     for moment in ("before", "after"):
         path = Path(folder) / f"embeddings_{moment}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as arrays:
-                found[moment] = dict(arrays)
-    return found
+                embeddings[moment] = dict(arrays)
+    return embeddings
 
 
 def check_labels(predictions, labels, mode) -> None:
@@ -144,8 +144,8 @@ def neighbour_ua(
     centred = vectors - vectors.mean(0)
     unit = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-9)
     likeness = unit @ unit.T
-    own = speakers if speakers is not None else np.arange(len(vectors))
-    likeness[own[:, None] == own[None, :]] = -np.inf
+    voices = speakers if speakers is not None else np.arange(len(vectors))
+    likeness[voices[:, None] == voices[None, :]] = -np.inf
     answers = []
     for row in likeness:
         order = np.argsort(-row, kind="stable")[:neighbours]

@@ -82,14 +82,14 @@ def as_row(key: str, answer: str | dict | None) -> dict:
             return row
         if not isinstance(row["probabilities"], dict):
             raise ValueError("its probabilities are not label -> number")
-        told = {
+        probabilities = {
             str(label): float(p) for label, p in row["probabilities"].items()
         }
-        if not all(map(math.isfinite, told.values())):
-            raise ValueError(f"its probabilities are {told}")
-        row["probabilities"] = told
+        if not all(map(math.isfinite, probabilities.values())):
+            raise ValueError(f"its probabilities are {probabilities}")
+        row["probabilities"] = probabilities
         if not row.keys() & {"text", "label"}:
-            row["label"] = max(told, key=told.get)
+            row["label"] = max(probabilities, key=probabilities.get)
         return row
     raise ValueError(
         f"it answered {type(answer).__name__}: an answer is a text, a dict "

@@ -46,12 +46,12 @@ def compute(
         see :func:`cover`) and notes.
     """
     notes = []
-    own = _usable(cases, "test", notes)
-    if own is None:
+    test = _usable(cases, "test", notes)
+    if test is None:
         return {"n": 0, "notes": notes}
-    probabilities, targets = own.probabilities, own.targets
+    probabilities, targets = test.probabilities, test.targets
     result = {
-        "n": len(own),
+        "n": len(test),
         "raw": measure(probabilities, targets),
         "reliability": reliability_bins(probabilities, targets, BINS),
         "notes": notes,
@@ -65,7 +65,7 @@ def compute(
     held = _usable(validation, "validation", notes)
     if held is None:
         return result
-    shared = _speakers(held) & _speakers(own)
+    shared = _speakers(held) & _speakers(test)
     if shared:
         notes.append(
             f"{len(shared)} speakers are in validation and test: coverage of "
@@ -75,7 +75,8 @@ def compute(
     result["temperature"] = temperature
     result["scaled"] = measure(soften(probabilities, temperature), targets)
     result["conformal"] = {
-        kind: cover(kind, held, own, coverage) for kind in ("least", "adaptive")
+        kind: cover(kind, held, test, coverage)
+        for kind in ("least", "adaptive")
     }
     return result
 
@@ -185,7 +186,7 @@ def conformal_threshold(scores: np.ndarray, coverage: float) -> float:
     return float(np.sort(scores)[rank - 1])
 
 
-def cover(kind: str, held: Cases, own: Cases, coverage: float) -> dict:
+def cover(kind: str, held: Cases, test: Cases, coverage: float) -> dict:
     """Sets of labels by split conformal prediction, and what they hold.
 
     Returns
@@ -200,14 +201,14 @@ def cover(kind: str, held: Cases, own: Cases, coverage: float) -> dict:
         scores_of_labels(kind, held.probabilities)[rows, held.targets],
         coverage,
     )
-    sets = scores_of_labels(kind, own.probabilities) <= threshold + 1e-12
+    sets = scores_of_labels(kind, test.probabilities) <= threshold + 1e-12
     # An empty set says nothing; the best label is the least it can say.
-    sets[np.arange(len(own)), own.probabilities.argmax(1)] = True
-    inside = sets[np.arange(len(own)), own.targets]
+    sets[np.arange(len(test)), test.probabilities.argmax(1)] = True
+    inside = sets[np.arange(len(test)), test.targets]
     size = sets.sum(1)
     groups = {}
-    values = {g: own.field(f) for g, f in GROUPS.items()}
-    values["emotion"] = [own.labels[i] for i in own.targets]
+    values = {g: test.field(f) for g, f in GROUPS.items()}
+    values["emotion"] = [test.labels[i] for i in test.targets]
     for group, each in values.items():
         names = sorted({str(value) for value in each if value is not None})
         if len(names) > 1:
@@ -236,40 +237,40 @@ def page(result: dict) -> str:
         ("ece", "calibration error (equal width)"),
         ("ece_equal_mass", "calibration error (equal mass)"),
     ):
-        rows.append([name, *(shown(own[key]) for own in columns.values())])
+        rows.append([name, *(shown(sets[key]) for sets in columns.values())])
     for key, name in (("brier", "Brier"), ("nll", "neg. log-likelihood")):
-        rows.append([name, *(f"{own[key]:.3f}" for own in columns.values())])
+        rows.append([name, *(f"{sets[key]:.3f}" for sets in columns.values())])
     sections = [markdown_table(rows)]
-    for kind, own in result.get("conformal", {}).items():
+    for kind, sets in result.get("conformal", {}).items():
         table = [[f"sets, {kind}", "coverage", "95 %", "labels", "n"]]
-        table.append(_cover_row("all", own))
-        for group, values in own["groups"].items():
+        table.append(_cover_row("all", sets))
+        for group, values in sets["groups"].items():
             for value, each in values.items():
                 table.append(_cover_row(f"{group} {value}", each))
         sections += [
-            f"Promised: {shown(own['promised'])}, fitted on "
-            f"{own['n_validation']} validation utterances.",
+            f"Promised: {shown(sets['promised'])}, fitted on "
+            f"{sets['n_validation']} validation utterances.",
             markdown_table(table),
         ]
     return "\n\n".join(sections)
 
 
-def _cover_row(name, own):
-    low, high = own["interval"]
+def _cover_row(name, sets):
+    low, high = sets["interval"]
     return [
         name,
-        shown(own["coverage"]),
+        shown(sets["coverage"]),
         f"[{100 * low:.1f}, {100 * high:.1f}]",
-        f"{own['size']:.2f}",
-        str(own["n"]),
+        f"{sets['size']:.2f}",
+        str(sets["n"]),
     ]
 
 
 def _coverage(inside, size):
-    found = binomtest(int(inside.sum()), len(inside)).proportion_ci()
+    interval = binomtest(int(inside.sum()), len(inside)).proportion_ci()
     return {
         "coverage": float(inside.mean()),
-        "interval": [float(found.low), float(found.high)],
+        "interval": [float(interval.low), float(interval.high)],
         "size": float(size.mean()),
         "n": len(inside),
     }

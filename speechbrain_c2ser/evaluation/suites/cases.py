@@ -225,7 +225,7 @@ def _items(keys, references, notes):
 def _probabilities(rows, space, notes):
     """[N, L] or None; rows that are no probabilities are NaN, and noted."""
     places = {name: i for i, name in enumerate(space.names)}
-    found = np.full((len(rows), len(places)), np.nan)
+    probabilities = np.full((len(rows), len(places)), np.nan)
     wrong, any_given = [], False
     for number, row in enumerate(rows):
         given = row.get("probabilities")
@@ -247,9 +247,9 @@ def _probabilities(rows, space, notes):
         if total <= 0 or abs(whole - 1) > SUM_TOLERANCE:
             wrong.append(row["id"])
             continue
-        found[number] = 0.0
+        probabilities[number] = 0.0
         for name, value in meant.items():
-            found[number, places[name]] = value / total
+            probabilities[number, places[name]] = value / total
     _note(
         notes,
         wrong,
@@ -262,13 +262,17 @@ def _probabilities(rows, space, notes):
             notes,
             [
                 row["id"]
-                for row, own in zip(rows, found, strict=True)
-                if np.isnan(own[0])
+                for row, values in zip(rows, probabilities, strict=True)
+                if np.isnan(values[0])
             ],
             len(rows),
             "predictions give no probabilities",
         )
-    return found if any_given and not np.isnan(found).all() else None
+    return (
+        probabilities
+        if any_given and not np.isnan(probabilities).all()
+        else None
+    )
 
 
 def _note(notes, names, total, words):

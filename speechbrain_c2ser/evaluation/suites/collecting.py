@@ -122,32 +122,36 @@ def ask_for_suites(
     -------
     Answers
     """
-    found = answers or Answers()
+    collected = answers or Answers()
     chosen = choose(items, most, seed)
     wanted = [
         name
         for suite in suites
         for name in CONDITIONS.get(suite, ())
-        if name not in found.conditions
+        if name not in collected.conditions
     ]
     conditions, errors = ask_conditions(
         system, chosen, wanted, seed, noises, read
     )
-    found.conditions |= conditions
-    found.errors |= errors
-    if "words" in suites and conflicts and CONFLICT not in found.conditions:
-        found.conditions[CONFLICT], failed = ask_plain(system, conflicts, read)
+    collected.conditions |= conditions
+    collected.errors |= errors
+    if "words" in suites and conflicts and CONFLICT not in collected.conditions:
+        collected.conditions[CONFLICT], failed = ask_plain(
+            system, conflicts, read
+        )
         if failed:
-            found.errors[CONFLICT] = failed
+            collected.errors[CONFLICT] = failed
     if "reasoning" in suites:
-        own = [row for row in rows if row["id"] in chosen]
-        found.edited, failed = ask_edits(system, items, own, space, seed, read)
+        chosen_rows = [row for row in rows if row["id"] in chosen]
+        collected.edited, failed = ask_edits(
+            system, items, chosen_rows, space, seed, read
+        )
         if failed:
-            found.errors["edits"] = failed
-        found.phrasings, failed = ask_phrasings(system, chosen, read)
+            collected.errors["edits"] = failed
+        collected.phrasings, failed = ask_phrasings(system, chosen, read)
         if failed:
-            found.errors["phrasings"] = failed
-    return found
+            collected.errors["phrasings"] = failed
+    return collected
 
 
 def ask_plain(
@@ -193,7 +197,7 @@ def ask_conditions(
     errors : dict
         Condition -> (id -> what went wrong).
     """
-    found, errors = {}, {}
+    predictions, errors = {}, {}
     pairs = {}
     if SHUFFLED in conditions:
         emotions = [str(row.get("emotion")) for row in items.values()]
@@ -229,10 +233,10 @@ def ask_conditions(
 
         rows, failed = ask_all(ask, questions, many)
         if rows:
-            found[name] = rows
+            predictions[name] = rows
         if failed:
             errors[name] = failed
-    return found, errors
+    return predictions, errors
 
 
 def ask_edits(
@@ -321,9 +325,9 @@ def ask_phrasings(
     errors : dict
         "question: id" -> what went wrong.
     """
-    found, errors = {}, {}
+    predictions, errors = {}, {}
     for question in QUESTIONS if hasattr(system, "ask") else ():
-        found[question], failed = ask_all(
+        predictions[question], failed = ask_all(
             system.ask,
             (
                 (key, lambda row=row, q=question: (_wave(read(row)), q))
@@ -331,7 +335,7 @@ def ask_phrasings(
             ),
         )
         errors |= {f"{question}: {key}": e for key, e in failed.items()}
-    return found, errors
+    return predictions, errors
 
 
 def choose(items: dict, most: int | None, seed: int = 0) -> dict:
@@ -370,19 +374,19 @@ def read_answers(folder: str | Path, read: Callable) -> dict:
         If none of the files is named after a condition.
     """
     known = {TRANSCRIPT, SHUFFLED, CONFLICT, *DISTURBANCES, *CONTROLS}
-    found = {
+    predictions = {
         path.stem: read(path)
         for path in sorted(Path(folder).glob("*"))
         if path.is_file()
         and path.stem in known
         and path.suffix.lower() in (".jsonl", ".csv", ".tsv")
     }
-    if not found:
+    if not predictions:
         raise ValueError(
             f"{folder} holds no answers: files such as silence.jsonl, named "
             f"after {', '.join(sorted(known))}."
         )
-    return found
+    return predictions
 
 
 def _others(key, before, rows, space, seed):

@@ -106,20 +106,20 @@ def run_disturb(options: argparse.Namespace) -> int:
         write_disturbed,
     )
 
-    found = write_disturbed(
+    written = write_disturbed(
         read_references(options.manifest),
         options.output,
         conditions_of(options.conditions),
         options.seed,
         read_noises(options.noise),
     )
-    for key, error in found.errors.items():
+    for key, error in written.errors.items():
         print(f"c2ser: {key}: {error}")
     print(
-        f"{found.written} utterances in {len(found.manifests)} conditions: "
+        f"{written.written} utterances in {len(written.manifests)} conditions: "
         f"answer each {options.output}/CONDITION.json into CONDITION.jsonl."
     )
-    return int(bool(found.errors))
+    return int(bool(written.errors))
 
 
 def read_native_predictions(options: argparse.Namespace) -> list[dict]:

@@ -74,8 +74,8 @@ def room(
     tail[: RATE // 500] = 0  # nothing comes back within two milliseconds
     response = 0.7 * tail / np.sqrt(np.sum(tail**2))
     response[0] = 1.0
-    heard = fftconvolve(wave, response)[: len(wave)]
-    return heard * _level(wave) / max(_level(heard), 1e-9)
+    reverberant = fftconvolve(wave, response)[: len(wave)]
+    return reverberant * _level(wave) / max(_level(reverberant), 1e-9)
 
 
 def clip(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -219,10 +219,11 @@ def disturb(
     >>> len(disturb(tone, "lead_in")) - len(tone)
     16000
     """
-    found = {**DISTURBANCES, **CONTROLS}
-    if name not in found:
+    disturbances = {**DISTURBANCES, **CONTROLS}
+    if name not in disturbances:
         raise ValueError(
-            f"There is no disturbance {name!r} (known: {', '.join(found)})."
+            f"There is no disturbance {name!r} (known: "
+            f"{', '.join(disturbances)})."
         )
     rng = rng_of(seed, name, key)
     wave = np.asarray(wave, dtype=np.float64)
@@ -232,7 +233,7 @@ def disturb(
         noise = np.resize(np.roll(noise, -start), len(wave))
         changed = add_noise(wave, NOISES[name], noise)
     else:
-        changed = found[name](wave, rng)
+        changed = disturbances[name](wave, rng)
     # Louder than full scale would be cut by the file, not by us.
     peak, before = np.abs(changed).max(), max(1.0, np.abs(wave).max())
     if peak > before:

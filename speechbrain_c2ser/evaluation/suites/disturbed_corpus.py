@@ -112,12 +112,12 @@ def write_disturbed(
     -------
     Disturbed
     """
-    folder, found = Path(folder), Disturbed()
+    folder, written = Path(folder), Disturbed()
     rows = {name: {} for name in conditions if name != TRANSCRIPT}
     for number, (key, item) in enumerate(items.items()):
         try:
             wave = read_item(item).numpy()
-            own = {}
+            manifest = {}
             for name in rows:
                 if name == SHUFFLED:
                     continue
@@ -125,19 +125,19 @@ def write_disturbed(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 changed = disturb(wave, name, key, seed, noises)
                 soundfile.write(path, changed, RATE, subtype="FLOAT")
-                own[name] = _row(item, path.resolve(), len(changed) / RATE)
+                manifest[name] = _row(item, path.resolve(), len(changed) / RATE)
         except (OSError, ValueError, RuntimeError) as error:
-            found.errors[key] = str(error)
+            written.errors[key] = str(error)
             continue
-        for name, row in own.items():
+        for name, row in manifest.items():
             rows[name][key] = row
-        found.written += 1
+        written.written += 1
     if SHUFFLED in rows:
         pairs = pair_with_others(
             list(items), [str(i.get("emotion")) for i in items.values()], seed
         )
         for key, other in pairs.items():
-            if {key, other} & found.errors.keys():
+            if {key, other} & written.errors.keys():
                 continue
             audio = {
                 k: items[other][k]
@@ -147,10 +147,10 @@ def write_disturbed(
             audio["wav"] = str(Path(audio["wav"]).resolve())
             plain = _row(items[key], audio["wav"], None)
             rows[SHUFFLED][key] = {**plain, **audio}
-    for name, own in rows.items():
-        if own:
-            found.manifests[name] = folder / f"{name}.json"
-            write_manifest(own, found.manifests[name])
+    for name, manifest in rows.items():
+        if manifest:
+            written.manifests[name] = folder / f"{name}.json"
+            write_manifest(manifest, written.manifests[name])
     if TRANSCRIPT in conditions:
         lines = [
             {
@@ -166,14 +166,14 @@ def write_disturbed(
         ]
         if lines:
             path = folder / f"{TRANSCRIPT}_questions.jsonl"
-            found.manifests[TRANSCRIPT] = path
+            written.manifests[TRANSCRIPT] = path
             write_atomic(
                 "".join(
                     json.dumps(x, ensure_ascii=False) + "\n" for x in lines
                 ),
                 path,
             )
-    return found
+    return written
 
 
 def _row(item, path, seconds):

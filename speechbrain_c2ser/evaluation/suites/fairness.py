@@ -41,9 +41,9 @@ def compute(cases: Cases, samples: int = 1000, seed: int = 0) -> dict:
     rng = np.random.default_rng(seed)
     for name, group in GROUPINGS.items():
         values = [group(item) for item in cases.items]
-        found = compare_groups(cases, values, name, notes, samples, rng)
-        if found:
-            result[name] = found
+        comparison = compare_groups(cases, values, name, notes, samples, rng)
+        if comparison:
+            result[name] = comparison
     if len(result) > 1:
         notes.append(
             f"{len(result)} attributes are tested at {QUANTILE:.0%} each: one "
@@ -220,18 +220,20 @@ def page(result: dict) -> str:
     if not result["attributes"]:
         return ""
     rows = [["", "lowest UA", "highest UA", "gap", "by luck", "p", "a gap?"]]
-    for name, own in result["attributes"].items():
-        ordered = sorted(own["groups"].items(), key=lambda pair: pair[1]["ua"])
+    for name, attribute in result["attributes"].items():
+        ordered = sorted(
+            attribute["groups"].items(), key=lambda pair: pair[1]["ua"]
+        )
         (low, worst), (high, best) = ordered[0], ordered[-1]
         rows.append(
             [
                 name,
                 f"{low} {shown(worst['ua'])} (n {worst['n']})",
                 f"{high} {shown(best['ua'])} (n {best['n']})",
-                shown(own["gap"]),
-                f"up to {shown(own['threshold'])}",
-                f"{own['p_value']:.3f}",
-                "yes" if own["beyond_chance"] else "not beyond luck",
+                shown(attribute["gap"]),
+                f"up to {shown(attribute['threshold'])}",
+                f"{attribute['p_value']:.3f}",
+                "yes" if attribute["beyond_chance"] else "not beyond luck",
             ]
         )
     words = (
@@ -264,10 +266,10 @@ def _speakers(cases, values):
     voices = {}
     for item, value in zip(cases.items, values, strict=True):
         if value is not None:
-            own = voices.setdefault(value, set())
+            speakers = voices.setdefault(value, set())
             if item.get("speaker") is not None:
-                own.add((item.get("dataset"), item["speaker"]))
-    return {value: len(own) for value, own in voices.items()}
+                speakers.add((item.get("dataset"), item["speaker"]))
+    return {value: len(speakers) for value, speakers in voices.items()}
 
 
 GROUPINGS = {

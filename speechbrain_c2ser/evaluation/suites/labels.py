@@ -320,15 +320,15 @@ def _pairs(result):
         ]
     ]
     for pair in result["pairs"]:
-        found = pair["mcnemar"]
+        mcnemar = pair["mcnemar"]
         rows.append(
             [
                 f"{pair['second']} - {pair['first']}",
                 f"{100 * pair['difference']:+.1f}",
                 _range(pair["interval"], "+"),
                 f"{pair['p_holm']:.3f}",
-                f"{found['only_second']} / {found['only_first']}",
-                f"{found['p_value']:.3g}",
+                f"{mcnemar['only_second']} / {mcnemar['only_first']}",
+                f"{mcnemar['p_value']:.3g}",
             ]
         )
     return markdown_table(rows)

@@ -40,7 +40,10 @@ class DescribingSystem:
 
     def many(self, waves: list[np.ndarray]) -> list[dict]:
         """Answers to several waveforms."""
-        return [_row(said) for said in self._describe(waves, self.mode)]
+        return [
+            _row(description)
+            for description in self._describe(waves, self.mode)
+        ]
 
     def ask(self, wave: np.ndarray, question: str) -> dict:
         """The answer to another question."""
@@ -73,13 +76,13 @@ class DescribingSystem:
         wavs, wav_lens = _batch([wave])
         with torch.no_grad(), c2ser.inference_ctx:
             model = c2ser.mods.model
-            told = model.score_labels(
+            probabilities = model.score_labels(
                 model.listen(wavs.to(c2ser.device), wav_lens.to(c2ser.device)),
                 [c2ser.prompt("explicit")],
                 candidates,
                 answer_prefixes=[beginning],
             )
-        return dict(zip(candidates, told[0].tolist(), strict=True))
+        return dict(zip(candidates, probabilities[0].tolist(), strict=True))
 
     def _describe(self, waves, mode, **options):
         return self.c2ser.describe_batch(
@@ -150,13 +153,13 @@ def load_own(
     )
 
 
-def _row(said):
+def _row(description):
     return {
-        "text": said.text,
-        "label": said.text_emotion,
-        "probabilities": said.probabilities,
-        "style": said.style,
-        "content": said.content,
+        "text": description.text,
+        "label": description.text_emotion,
+        "probabilities": description.probabilities,
+        "style": description.style,
+        "content": description.content,
     }
 
 

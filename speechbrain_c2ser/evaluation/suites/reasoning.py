@@ -107,15 +107,19 @@ def judge_reasons(edits: dict) -> str | None:
         "used": surely more than 5 % of the answers change; "decoration":
         surely fewer than 10 %; "unclear"; None where nothing was edited.
     """
-    own = [edits[kind] for kind in ("style", "content") if kind in edits]
-    if not own:
+    rationale_edits = [
+        edits[kind] for kind in ("style", "content") if kind in edits
+    ]
+    if not rationale_edits:
         return None
-    n = sum(edit["n"] for edit in own)
-    changed = sum(round(edit["changed"] * edit["n"]) for edit in own)
-    found = binomtest(changed, n).proportion_ci()
-    if found.low > USED:
+    n = sum(edit["n"] for edit in rationale_edits)
+    changed = sum(
+        round(edit["changed"] * edit["n"]) for edit in rationale_edits
+    )
+    interval = binomtest(changed, n).proportion_ci()
+    if interval.low > USED:
         return "used"
-    return "decoration" if found.high < DECORATION else "unclear"
+    return "decoration" if interval.high < DECORATION else "unclear"
 
 
 def style_words(cases: Cases, notes: list[str]) -> dict | None:
@@ -127,38 +131,39 @@ def style_words(cases: Cases, notes: list[str]) -> dict | None:
         speed, pitch, volume -> n (with a measurement), accuracy (a style not
         told counts as wrong), constant (the commonest value, always).
     """
-    told, measured = [], []
+    named, measured = [], []
     for item, row in zip(cases.items, cases.rows, strict=True):
-        own = item.get("style")
-        if not isinstance(own, dict):
+        measured_style = item.get("style")
+        if not isinstance(measured_style, dict):
             continue
         style = row.get("style")
         if style is None and row.get("text"):
             style = parse_answer(row["text"], cases.space).style
-        told.append(style if isinstance(style, dict) else {})
-        measured.append(own)
-    if not any(told):
+        named.append(style if isinstance(style, dict) else {})
+        measured.append(measured_style)
+    if not any(named):
         notes.append(
             "No style words can be held against measurements: none are told, "
             "or none are measured (annotate_style.py)."
         )
         return None
-    found = {}
+    figures = {}
     for attribute in ATTRIBUTES:
         pairs = [
-            (own[attribute], said.get(attribute))
-            for own, said in zip(measured, told, strict=True)
-            if isinstance(own.get(attribute), str) and own[attribute]
+            (measured_style[attribute], words.get(attribute))
+            for measured_style, words in zip(measured, named, strict=True)
+            if isinstance(measured_style.get(attribute), str)
+            and measured_style[attribute]
         ]
         if pairs:
-            true = [own for own, _ in pairs]
+            true = [measured_style for measured_style, _ in pairs]
             commonest = max(set(true), key=true.count)
-            found[attribute] = {
+            figures[attribute] = {
                 "n": len(pairs),
                 "accuracy": float(np.mean([a == b for a, b in pairs])),
                 "constant": true.count(commonest) / len(true),
             }
-    return found
+    return figures
 
 
 def spread(
@@ -180,12 +185,12 @@ def spread(
         return None
     rows, guesses = [], []
     for question, other in phrasings.items():
-        _, own = align(cases, other)
-        if own is None:
+        _, aligned = align(cases, other)
+        if aligned is None:
             continue
-        ua = score_all(own, own.guesses)["ua"]
-        rows.append({"question": question, "n": len(own), "ua": ua})
-        guesses.append(own.guesses)
+        ua = score_all(aligned, aligned.guesses)["ua"]
+        rows.append({"question": question, "n": len(aligned), "ua": ua})
+        guesses.append(aligned.guesses)
     figures = [row["ua"] for row in rows]
     alike = len({len(guess) for guess in guesses}) == 1
     return {
@@ -202,20 +207,20 @@ def page(result: dict) -> str:
     sections = []
     rows = [["answers that change", "share", "95 %", "as put in", "n"]]
     parts = {
-        name.replace("mask_", "audio masked, ") + " %": own
-        for name, own in result["masks"].items()
+        name.replace("mask_", "audio masked, ") + " %": figures
+        for name, figures in result["masks"].items()
     }
-    parts |= {f"{k} edited": own for k, own in result["edits"].items()}
-    for name, own in parts.items():
-        low, high = own["interval"]
-        followed = own.get("followed")
+    parts |= {f"{k} edited": figures for k, figures in result["edits"].items()}
+    for name, figures in parts.items():
+        low, high = figures["interval"]
+        followed = figures.get("followed")
         rows.append(
             [
                 name,
-                shown(own["changed"]),
+                shown(figures["changed"]),
                 f"[{100 * low:.1f}, {100 * high:.1f}]",
                 "" if followed is None else shown(followed),
-                str(own["n"]),
+                str(figures["n"]),
             ]
         )
     if parts:
@@ -227,37 +232,39 @@ def page(result: dict) -> str:
         )
     if result["style"]:
         table = [["style words", "as measured", "commonest, always", "n"]]
-        for attribute, own in result["style"].items():
+        for attribute, figures in result["style"].items():
             table.append(
                 [
                     attribute,
-                    shown(own["accuracy"]),
-                    shown(own["constant"]),
-                    str(own["n"]),
+                    shown(figures["accuracy"]),
+                    shown(figures["constant"]),
+                    str(figures["n"]),
                 ]
             )
         sections.append(markdown_table(table))
-    asked = result["phrasings"]
-    if asked:
+    phrasings = result["phrasings"]
+    if phrasings:
         table = [["question", "UA", "n"]]
-        for own in asked["questions"]:
-            table.append([own["question"], shown(own["ua"]), str(own["n"])])
+        for figures in phrasings["questions"]:
+            table.append(
+                [figures["question"], shown(figures["ua"]), str(figures["n"])]
+            )
         sections.append(markdown_table(table))
         same = (
             ""
-            if asked["same"] is None
-            else (f" Answered alike in all: {shown(asked['same'])}.")
+            if phrasings["same"] is None
+            else (f" Answered alike in all: {shown(phrasings['same'])}.")
         )
         sections.append(
-            f"UA spreads over {100 * asked['spread']:.1f} points.{same}"
+            f"UA spreads over {100 * phrasings['spread']:.1f} points.{same}"
         )
     return "\n\n".join(sections)
 
 
 def _changed(changed):
-    found = binomtest(int(changed.sum()), len(changed)).proportion_ci()
+    interval = binomtest(int(changed.sum()), len(changed)).proportion_ci()
     return {
         "n": len(changed),
         "changed": float(changed.mean()),
-        "interval": [float(found.low), float(found.high)],
+        "interval": [float(interval.low), float(interval.high)],
     }

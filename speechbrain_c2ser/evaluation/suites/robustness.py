@@ -39,7 +39,7 @@ def compute(
         labels that stay); worst (name); and notes.
     """
     unit, notes = speaker_unit(cases)
-    found, asked = {}, {}
+    conditions, counts = {}, {}
     for name in DISTURBANCES:
         if name not in answers:
             continue
@@ -48,7 +48,7 @@ def compute(
         if before is None:
             notes.append(f"{name}: none of its utterances is in the test set.")
             continue
-        asked.setdefault(len(before), []).append(name)
+        counts.setdefault(len(before), []).append(name)
         failed = [row["id"] for row in after.rows if row.get("error")]
         if failed:
             notes.append(
@@ -64,7 +64,7 @@ def compute(
             seed,
         )[:, 0]
         ua = [score_all(before, c.guesses)["ua"] for c in (before, after)]
-        found[name] = {
+        conditions[name] = {
             "n": len(before),
             "failed": len(failed),
             "ua_before": ua[0],
@@ -73,7 +73,7 @@ def compute(
             "interval": interval(scores[1] - scores[0]),
             "unchanged": float((before.guesses == after.guesses).mean()),
         }
-    if not found:
+    if not conditions:
         return {
             "conditions": {},
             "worst": None,
@@ -83,14 +83,14 @@ def compute(
                 "folder (--answers)."
             ],
         }
-    for n, names in asked.items():
+    for n, names in counts.items():
         if n < len(cases):
             notes.append(
                 f"{n} of {len(cases)} utterances were asked again under "
                 f"{', '.join(names)}; the others are left out there."
             )
-    worst = min(found, key=lambda name: found[name]["change"])
-    return {"conditions": found, "worst": worst, "notes": notes}
+    worst = min(conditions, key=lambda name: conditions[name]["change"])
+    return {"conditions": conditions, "worst": worst, "notes": notes}
 
 
 def align(first: Cases, second: Cases) -> tuple[Cases | None, Cases | None]:
@@ -98,17 +98,17 @@ def align(first: Cases, second: Cases) -> tuple[Cases | None, Cases | None]:
 
     A reference that has no prediction at all was not asked.
     """
-    asked = {
+    answered = {
         item["id"]: place
         for place, (item, row) in enumerate(
             zip(second.items, second.rows, strict=True)
         )
         if not row.get(MISSING)
     }
-    places = [i for i, item in enumerate(first.items) if item["id"] in asked]
+    places = [i for i, item in enumerate(first.items) if item["id"] in answered]
     if not places:
         return None, None
-    others = [asked[first.items[i]["id"]] for i in places]
+    others = [answered[first.items[i]["id"]] for i in places]
     return first.select(np.array(places)), second.select(np.array(others))
 
 
@@ -117,16 +117,16 @@ def page(result: dict) -> str:
     if not result["conditions"]:
         return ""
     rows = [["", "UA", "change", "95 %", "labels unchanged", "n"]]
-    for name, own in result["conditions"].items():
-        low, high = own["interval"]
+    for name, condition in result["conditions"].items():
+        low, high = condition["interval"]
         rows.append(
             [
                 name.replace("_", " "),
-                shown(own["ua"]),
-                f"{100 * own['change']:+.1f}",
+                shown(condition["ua"]),
+                f"{100 * condition['change']:+.1f}",
                 f"[{100 * low:+.1f}, {100 * high:+.1f}]",
-                shown(own["unchanged"]),
-                str(own["n"]),
+                shown(condition["unchanged"]),
+                str(condition["n"]),
             ]
         )
     worst = result["worst"].replace("_", " ")

@@ -147,12 +147,12 @@ def as_sections(result: dict) -> list[str]:
     sections = []
     if result["notes"]:
         sections += ["## What was set aside", _list(result["notes"])]
-    for name, own in result["suites"].items():
+    for name, suite in result["suites"].items():
         sections.append(f"## {TITLES[name]}")
-        if words := PAGES[name](own):
+        if words := PAGES[name](suite):
             sections.append(words)
-        if own["notes"]:
-            sections.append(_list(own["notes"]))
+        if suite["notes"]:
+            sections.append(_list(suite["notes"]))
     return sections
 
 

@@ -71,9 +71,9 @@ def compute(cases: Cases) -> dict:
     certain = np.eye(size + 1)[guesses][:, :size]
     certain[guesses == size] = 1 / size
     if given is None:
-        told = certain
+        predicted = certain
     else:
-        told = np.where(np.isnan(given), certain, given)
+        predicted = np.where(np.isnan(given), certain, given)
     mean = np.tile(shares.mean(0), (len(places), 1))
     uniform = np.full_like(shares, 1 / size)
     result = {
@@ -81,7 +81,7 @@ def compute(cases: Cases) -> dict:
         "votes_per_utterance": float(votes.sum(1).mean()),
         "system": {
             "cross_entropy": None,
-            **_distances(shares, told),
+            **_distances(shares, predicted),
             "hit": hit(votes, guesses),
         },
         "raters": agreement_with_raters(cases),
@@ -135,12 +135,12 @@ def count_votes(
     return votes, unmapped
 
 
-def soft_cross_entropy(shares: np.ndarray, told: np.ndarray) -> float:
+def soft_cross_entropy(shares: np.ndarray, predicted: np.ndarray) -> float:
     """Mean of -sum p log q over utterances, in nats.
 
     Arguments
     ---------
-    shares, told : np.ndarray
+    shares, predicted : np.ndarray
         Raters' and predicted distributions [N, L].
 
     Example
@@ -149,7 +149,7 @@ def soft_cross_entropy(shares: np.ndarray, told: np.ndarray) -> float:
     >>> round(soft_cross_entropy(half, half), 4)
     0.6931
     """
-    return float(-(shares * np.log(np.maximum(told, LEAST))).sum(1).mean())
+    return float(-(shares * np.log(np.maximum(predicted, LEAST))).sum(1).mean())
 
 
 def label_sets(shares: np.ndarray) -> np.ndarray:
@@ -177,18 +177,20 @@ def agreement_with_raters(cases: Cases) -> dict:
     dict
         Rater -> agreement, n; none where ratings name no raters.
     """
-    found = {}
+    agreement = {}
     for item, guess in zip(cases.items, cases.guesses, strict=True):
         for rater, labels in _ratings(item):
             names = {cases.space.map(label) for label in labels} - {None}
             if rater is None or not names:
                 continue
-            told = cases.labels[guess] if guess < len(cases.labels) else None
-            right, n = found.get(rater, (0, 0))
-            found[rater] = right + (told in names), n + 1
+            predicted = (
+                cases.labels[guess] if guess < len(cases.labels) else None
+            )
+            right, n = agreement.get(rater, (0, 0))
+            agreement[rater] = right + (predicted in names), n + 1
     return {
         rater: {"agreement": right / n, "n": n}
-        for rater, (right, n) in sorted(found.items())
+        for rater, (right, n) in sorted(agreement.items())
     }
 
 
@@ -202,15 +204,15 @@ def page(result: dict) -> str:
         ("mean_vote", "the mean vote, always"),
         ("uniform", "all labels alike"),
     ):
-        own = result[key]
-        entropy = own["cross_entropy"]
+        figure = result[key]
+        entropy = figure["cross_entropy"]
         rows.append(
             [
                 name,
                 "not measured" if entropy is None else f"{entropy:.3f}",
-                f"{own['jsd']:.3f}",
-                shown(own["macro_f1"]),
-                shown(own["hit"]),
+                f"{figure['jsd']:.3f}",
+                shown(figure["macro_f1"]),
+                shown(figure["hit"]),
             ]
         )
     words = (
@@ -221,15 +223,15 @@ def page(result: dict) -> str:
     sections = [words, markdown_table(rows)]
     if result["raters"]:
         table = [["rater", "agreement", "n"]]
-        for rater, own in result["raters"].items():
-            table.append([rater, shown(own["agreement"]), str(own["n"])])
+        for rater, figure in result["raters"].items():
+            table.append([rater, shown(figure["agreement"]), str(figure["n"])])
         sections.append(markdown_table(table))
     return "\n\n".join(sections)
 
 
-def _distances(shares, told):
-    divergence = jensenshannon(shares, told, base=2, axis=1) ** 2
-    true, guess = label_sets(shares), label_sets(told)
+def _distances(shares, predicted):
+    divergence = jensenshannon(shares, predicted, base=2, axis=1) ** 2
+    true, guess = label_sets(shares), label_sets(predicted)
     seen = true.any(0) | guess.any(0)
     return {
         "jsd": float(np.nan_to_num(divergence).mean()),

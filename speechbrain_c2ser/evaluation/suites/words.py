@@ -64,8 +64,8 @@ def compute(
         if name not in answers:
             notes.append(_lacking(name))
             continue
-        heard, control = align(cases, answers[name])
-        if heard is None:
+        paired, control = align(cases, answers[name])
+        if paired is None:
             notes.append(f"{name}: none of its utterances is in the test set.")
             continue
         failed = [row["id"] for row in control.rows if row.get("error")]
@@ -75,21 +75,21 @@ def compute(
                 f"{len(control)} ({some(failed)}); they count as unparsed."
             )
         scores = resample_scores(
-            heard,
-            [heard.guesses, control.guesses],
+            paired,
+            [paired.guesses, control.guesses],
             ("ua",),
             unit,
             samples,
             seed,
         )[:, 0]
         by_utterance = resample_scores(
-            heard, [control.guesses], ("ua",), "utterance", samples, seed
+            paired, [control.guesses], ("ua",), "utterance", samples, seed
         )[0, 0]
         low, high = interval(scores[1])
         controls[name] = {
-            "n": len(heard),
-            "ua_true": score_all(heard, heard.guesses)["ua"],
-            "ua": score_all(heard, control.guesses)["ua"],
+            "n": len(paired),
+            "ua_true": score_all(paired, paired.guesses)["ua"],
+            "ua": score_all(paired, control.guesses)["ua"],
             "interval": [low, high],
             "verdict": against_chance(
                 chance, [[low, high], interval(by_utterance)]
@@ -99,9 +99,11 @@ def compute(
     against = [name for name in WITHOUT_AUDIO if name in controls]
     sensitivity = None
     if against:
-        own = [controls[name] for name in against]
+        control_uas = [controls[name] for name in against]
         sensitivity = {
-            "value": float(np.mean([c["ua_true"] - c["ua"] for c in own])),
+            "value": float(
+                np.mean([c["ua_true"] - c["ua"] for c in control_uas])
+            ),
             "interval": interval(np.mean([drops[n] for n in against], axis=0)),
             "against": against,
         }
@@ -263,16 +265,16 @@ def page(result: dict) -> str:
     sections = []
     if result["controls"]:
         rows = [["control", "UA", "95 %", "true audio", "chance?", "n"]]
-        for name, own in result["controls"].items():
-            low, high = own["interval"]
+        for name, sensitivity in result["controls"].items():
+            low, high = sensitivity["interval"]
             rows.append(
                 [
                     name.replace("_", " "),
-                    shown(own["ua"]),
+                    shown(sensitivity["ua"]),
                     f"[{100 * low:.1f}, {100 * high:.1f}]",
-                    shown(own["ua_true"]),
-                    own["verdict"],
-                    str(own["n"]),
+                    shown(sensitivity["ua_true"]),
+                    sensitivity["verdict"],
+                    str(sensitivity["n"]),
                 ]
             )
         sections.append(markdown_table(rows))
@@ -282,27 +284,27 @@ def page(result: dict) -> str:
             "another emotion, so that who listens falls below."
         )
     if result["sensitivity"]:
-        own = result["sensitivity"]
-        low, high = own["interval"]
+        sensitivity = result["sensitivity"]
+        low, high = sensitivity["interval"]
         sections.append(
-            f"Audio sensitivity {100 * own['value']:.1f} points "
+            f"Audio sensitivity {100 * sensitivity['value']:.1f} points "
             f"[{100 * low:.1f}, {100 * high:.1f}]: UA with the true audio "
-            f"less the mean with {' and '.join(own['against'])}."
+            f"less the mean with {' and '.join(sensitivity['against'])}."
         )
     conflict = result["conflict"]
     if conflict and conflict["cells"]:
         rows = [["conflicts", "as the voice", "as the words", "other", "n"]]
         parts = {**conflict["cells"]}
-        for language, own in conflict["languages"].items():
-            parts[f"mismatched, {language}"] = own
-        for name, own in parts.items():
+        for language, sensitivity in conflict["languages"].items():
+            parts[f"mismatched, {language}"] = sensitivity
+        for name, sensitivity in parts.items():
             rows.append(
                 [
                     name.replace("_", " "),
-                    _with_interval(own, "voice"),
-                    _with_interval(own, "words"),
-                    shown(own["other"]),
-                    str(own["n"]),
+                    _with_interval(sensitivity, "voice"),
+                    _with_interval(sensitivity, "words"),
+                    shown(sensitivity["other"]),
+                    str(sensitivity["n"]),
                 ]
             )
         sections.append(markdown_table(rows))
@@ -336,9 +338,9 @@ def _widest(right, drawn, row):
     return [low, high]
 
 
-def _with_interval(own, key):
-    low, high = own[f"{key}_interval"]
-    return f"{shown(own[key])} [{100 * low:.1f}, {100 * high:.1f}]"
+def _with_interval(figures, key):
+    low, high = figures[f"{key}_interval"]
+    return f"{shown(figures[key])} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _lacking(name):

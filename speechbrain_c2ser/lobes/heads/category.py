@@ -1,10 +1,10 @@
 """One label of several for each utterance."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
-from speechbrain.utils.logger import get_logger
 from torch import nn
 
 from speechbrain_c2ser.arguments import remember_arguments
@@ -12,7 +12,7 @@ from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes.heads.base import Head
 from speechbrain_c2ser.losses import soft_label_loss
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @remember_arguments

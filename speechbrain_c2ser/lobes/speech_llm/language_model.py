@@ -354,8 +354,12 @@ class LanguageModel(torch.nn.Module):
 
         scores = log_probs.new_full(shape, -torch.inf)
         scores[owners[0], owners[1]] = 0.0
-        shared, own = log_probs.split((len(items), owners.shape[1]))
-        scores.index_put_((owners[0], owners[1]), own, accumulate=True)
+        shared, branch_log_probs = log_probs.split(
+            (len(items), owners.shape[1])
+        )
+        scores.index_put_(
+            (owners[0], owners[1]), branch_log_probs, accumulate=True
+        )
         return scores.index_add(0, items, shared[:, None].expand(-1, shape[1]))
 
     def _log_probs(self, states, places, targets):

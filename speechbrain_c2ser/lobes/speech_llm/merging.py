@@ -274,11 +274,15 @@ def add_branches(merged, embeddings, branches, before=0) -> Merged:
         batch_first=True,
         padding_value=-1,
     ).to(mask.device)  # [B, Q]
-    own = torch.cat((torch.full_like(mask, -2), branch), 1)  # [B, S + Q]
+    branch_owners = torch.cat(
+        (torch.full_like(mask, -2), branch), 1
+    )  # [B, S + Q]
     seen = torch.cat((mask.bool(), torch.zeros_like(branch).bool()), 1)
-    total = own.shape[1]
+    total = branch_owners.shape[1]
     causal = torch.ones(total, total, dtype=torch.bool, device=mask.device)
-    same = (own[:, :, None] == own[:, None]) & (own[:, None] != -2)
+    same = (branch_owners[:, :, None] == branch_owners[:, None]) & (
+        branch_owners[:, None] != -2
+    )
     allowed = (seen[:, None] | same) & causal.tril()  # [B, S + Q, S + Q]
     lowest = torch.finfo(added.dtype).min
     additive = added.new_zeros(allowed.shape).masked_fill(~allowed, lowest)

@@ -130,8 +130,8 @@ class WordConnector(nn.Module):
             parts.append(self.read_words(utterance_vectors))
             counts = counts + len(self.words)
         if frames is not None:
-            heard, lengths = self.read_frames(frames, lengths)
-            parts.append(heard)
+            words, lengths = self.read_frames(frames, lengths)
+            parts.append(words)
             counts = counts + lengths
         x = torch.cat(parts, 1)
         if frames is None:
