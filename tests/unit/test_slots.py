@@ -160,6 +160,14 @@ def test_a_turn_that_is_no_number_is_named():
         with_turns(rows)
 
 
+def test_the_nearest_turns_count():
+    rows = with_turns(dialogue())
+    text = History(turns=2, speakers=False).text(rows["u3"], "en")
+    assert text == 'Said before:\n"You lied to me!"\n"I did not."'
+    text = History(turns=0, after=2, speakers=False).text(rows["u0"], "en")
+    assert text == 'Said after:\n"You lied to me!"\n"I did not."'
+
+
 def test_turns_of_the_same_speaker():
     item = with_turns(dialogue())["u3"]
     text = History(turns=3, same_speaker=True, speakers=False).text(item, "en")

@@ -61,8 +61,8 @@ class Definitions(Slot):
 class Hint(Slot):
     """The labels that something else thinks likely, the likeliest first.
 
-    A small model's guesses in a large one's prompt, as in HEF (Hint-Enhanced
-    Framework, arXiv 2409.00750).
+    A small model's guesses in a large one's prompt, as in HEF
+    (hint-enhanced framework).
 
     Arguments
     ---------
