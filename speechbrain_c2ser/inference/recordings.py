@@ -160,7 +160,8 @@ def _results(audios, run, join, batch_size, progress, items):
             )
             for number, name in enumerate(names):
                 error = errors.get(number)
-                yield _joined(name, error, answers.get(number), join)
+                parts = run.restored(answers.pop(number, None))
+                yield _joined(name, error, parts, join)
                 bar.move(first + number, 1.0)
 
 
@@ -196,8 +197,9 @@ class _Run:
                 if isinstance(result, Exception):
                     errors.setdefault(number, result)
                     continue
-                answers[number][segment.start] = (segment.stop, result)
-                self._note(keys, number, segment, result)
+                plain = self._plain(result)
+                answers[number][segment.start] = (segment.stop, plain)
+                self._note(keys, number, segment, plain)
                 moved(number, _share(segment))
         return answers, errors
 
@@ -245,10 +247,7 @@ class _Run:
             if number in keys:
                 known = self._journal.find(keys[number], *place)
             if known is not None:
-                answer = known[0]
-                if answer is not None:
-                    answer = self._codec[1](answer)
-                answers[number][segment.start] = (segment.stop, answer)
+                answers[number][segment.start] = (segment.stop, known[0])
                 moved(number, _share(segment))
                 continue
             try:
@@ -262,10 +261,26 @@ class _Run:
                 continue
             yield number, segment, wav
 
-    def _note(self, keys, number, segment, answer):
+    def _plain(self, answer):
+        """An answer as it is held: as numbers, where there is a codec.
+
+        A small tensor stands on the heap between the large ones of its
+        batch; thousands that stay would let none of that be used again.
+        """
+        return answer if self._codec is None else self._codec[0](answer)
+
+    def restored(self, answers):
+        """start -> (stop, answer) with the answers as the model gave them."""
+        if self._codec is None or answers is None:
+            return answers
+        return {
+            start: (stop, None if plain is None else self._codec[1](plain))
+            for start, (stop, plain) in answers.items()
+        }
+
+    def _note(self, keys, number, segment, plain):
         if number in keys:
-            value = None if answer is None else self._codec[0](answer)
-            self._journal.add(keys[number], segment.start, segment.stop, value)
+            self._journal.add(keys[number], segment.start, segment.stop, plain)
 
 
 def _in_turn(segments, streams, errors):

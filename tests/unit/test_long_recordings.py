@@ -1,5 +1,6 @@
 """Hours of audio: decoded once, held in part, gone on with after a stop."""
 
+import gc
 import json
 import os
 import signal
@@ -143,6 +144,27 @@ def test_windows_of_an_hour_are_held_one_by_one(stream_of):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2e6
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.mp3"])
+def test_no_tensor_of_a_window_stays(stream_of, tmp_path, name):
+    """Thousands of small ones would pin the heap of the large ones."""
+    path, counts = tmp_path / name, []
+    if name == "a.wav":
+        soundfile.write(path, sound(40.0), RATE)
+    else:
+        stream_of(40.0)
+
+    class Counting(Level):
+        def classify_batch(self, wavs, wav_lens=None):
+            everything = gc.get_objects()
+            counts.append(sum(type(o) is torch.Tensor for o in everything))
+            return super().classify_batch(wavs, wav_lens)
+
+    (row,) = Counting().classify_files(path, 4, 1.0, progress=False)
+    assert len(row.result.windows) >= 40
+    assert isinstance(row.result.windows[3].probabilities, torch.Tensor)
+    assert counts[-1] <= counts[1] + 2
 
 
 def test_rows_of_a_list_are_parts_of_a_stream(stream_of):
