@@ -134,7 +134,7 @@ class FileClassifier(PretrainedModel):
         audios, batch_size, window, hop, progress, **options
             As in :meth:`classify_files`.
         speech : callable | None
-            As :class:`~speechbrain_c2ser.inference.speech.SpeechFinder`:
+            ``(recording, window) -> [(start, stop), ...]``:
             stretches of speech in place of windows everywhere.
         journal : Journal | None
             Where the answers are kept; those of a run before are not asked
