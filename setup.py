@@ -43,6 +43,7 @@ REQUIRED = [
     "scipy>=1.13,<1.18",
     "soxr>=1.0,<1.2",
     "scikit-learn>=1.7,<1.10",
+    "packaging>=24,<27",
     "tqdm>=4.67,<5",
 ]
 

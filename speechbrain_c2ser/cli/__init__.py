@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from speechbrain_c2ser.cli.doctor import add_doctor
 from speechbrain_c2ser.cli.labelling import add_label
 from speechbrain_c2ser.cli.publish import add_publish
 from speechbrain_c2ser.cli.recordings import add_recordings
@@ -100,6 +101,7 @@ def _parser():
         )
     _add_evaluate(commands)
     add_publish(commands)
+    add_doctor(commands)
     return parser
 
 

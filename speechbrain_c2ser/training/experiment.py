@@ -26,6 +26,7 @@ from ruamel.yaml.comments import CommentedMap, TaggedScalar
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 
+from speechbrain_c2ser.processor import processor_has
 from speechbrain_c2ser.training.memory import keep_freed_memory
 
 logger = get_logger(__name__)
@@ -263,7 +264,7 @@ def _possible_precision(hparams, run_opts):
     """
     is_explicit = "precision" in run_opts.overridden_args
     wanted = hparams.get("precision") == "bf16" and not is_explicit
-    if wanted and _on_cpu(run_opts) and not _processor_has_bf16():
+    if wanted and _on_cpu(run_opts) and not processor_has("bf16"):
         logger.info("This processor has no bf16: it goes on in fp32.")
         hparams["precision"] = "fp32"
         return replace(run_opts, precision="fp32")
@@ -298,12 +299,6 @@ def precision_of(hparams: dict, run_opts) -> str:
 
 def _on_cpu(run_opts):
     return run_opts.device == "cpu" or not torch.cuda.is_available()
-
-
-def _processor_has_bf16():
-    # older torch cannot tell: fp32 is never wrong
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _take_overlays(argv):

@@ -21,6 +21,7 @@ OURS = "speechbrain_c2ser."
 # A room, or a room within it that stands on a floor of its own.
 FLOORS = {
     "arguments": 0,
+    "processor": 0,
     "labels": 1,
     "audio": 1,
     "losses": 1,

@@ -1,0 +1,33 @@
+"""What the processor computes by instructions of its own."""
+
+import torch
+
+# torch's names of the instructions that make a number's type quick.
+INSTRUCTIONS = {
+    "bf16": ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16"),
+    "int8": ("amx_int8", "avx512_vnni", "avx_vnni", "i8mm"),
+}
+
+
+def processor_has(number: str) -> list[str]:
+    """Instructions of this processor for a type of numbers.
+
+    Without any, PyTorch imitates the type, which takes longer than fp32.
+
+    Arguments
+    ---------
+    number : str
+        "bf16" or "int8".
+
+    Returns
+    -------
+    list of str
+        Their names; [] where there are none, or an older PyTorch cannot tell.
+
+    Example
+    -------
+    >>> set(processor_has("bf16")) <= set(INSTRUCTIONS["bf16"])
+    True
+    """
+    there = getattr(torch.cpu, "get_capabilities", dict)()
+    return [name for name in INSTRUCTIONS[number] if there.get(name)]
