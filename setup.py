@@ -68,6 +68,9 @@ FORMATS = [
     "pysubs2>=1.8,<2",
 ]
 
+# Voice activity: stretches of speech in place of windows.
+VAD = ["silero-vad>=6.2.3,<6.3"]
+
 # The web page; what it offers for download.
 SERVE = [
     "gradio>=6.31,<6.32",
@@ -89,12 +92,14 @@ EXTRAS = {
     "demo": [*TRAIN, *EVALUATE],
     "datasets": DATASETS,
     "formats": FORMATS,
+    "vad": VAD,
     "serve": SERVE,
     "docs": DOCS,
     "dev": [
         *DATASETS,
         *DOCS,
         *SERVE,
+        *VAD,
         "jsonschema>=4.25,<4.27",
         "mypy>=2.4,<2.5",
         "pytest>=8.4,<10",

@@ -92,6 +92,12 @@ def _add_input(command, fine):
         help="seconds between windows (default: "
         + ("half the window)" if fine else "the window)"),
     )
+    command.add_argument(
+        "--segments",
+        action="store_true",
+        help="listen to stretches of speech alone, up to a window long, as "
+        "voice activity detection tells them (extra vad)",
+    )
     command.add_argument("--batch-size", type=int, default=8)
 
 
@@ -150,8 +156,21 @@ def _check(options):
     if hasattr(options, "window"):
         check_windows(options.window, options.hop)
         check_language(options.language)
+    if getattr(options, "segments", False):
+        _check_segments(options)
     if hasattr(options, "beams"):
         check_number("--beams", options.beams, 1, 64, whole=True)
+
+
+def _check_segments(options):
+    from speechbrain_c2ser.audio.speech import check_voice_activity
+
+    check_voice_activity()
+    if options.hop is not None:
+        raise ValueError(
+            "--hop is of windows everywhere, --segments of speech alone: leave "
+            "out one of them."
+        )
 
 
 def _find(options):
@@ -170,7 +189,7 @@ def _classify(options):
 
 
 def _diarize(options):
-    if options.hop is None:
+    if options.hop is None and not options.segments:
         options.hop = options.window / 2
     return _listen(options, _timeline, by_segment=True)
 
@@ -219,6 +238,7 @@ def _write(
             options.window,
             options.hop,
             progress=_bar(options),
+            speech=_speech(options),
             journal=journal,
             **(more or {}),
         )
@@ -228,6 +248,14 @@ def _write(
         if journal is not None and code == 0:
             journal.remove()
         return code
+
+
+def _speech(options):
+    if not options.segments:
+        return None
+    from speechbrain_c2ser.audio.speech import SpeechFinder
+
+    return SpeechFinder()
 
 
 def _features(options):

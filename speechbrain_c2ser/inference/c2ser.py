@@ -356,9 +356,13 @@ class C2SER(FileClassifier):
         descriptions = [window.description for window in windows]
         if len(parts) == 1:
             return replace(descriptions[0], windows=windows)
+        lengths = [window.stop - window.start for window in windows]
         mean = {
-            label: sum(d.probabilities[label] for d in descriptions)
-            / len(descriptions)
+            label: sum(
+                length * d.probabilities[label]
+                for length, d in zip(lengths, descriptions, strict=True)
+            )
+            / sum(lengths)
             for label in self.labels
         }
         contents = [d.content for d in descriptions if d.content]

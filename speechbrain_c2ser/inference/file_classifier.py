@@ -16,6 +16,7 @@ from speechbrain_c2ser.inference.results import (
     FileResult,
     Window,
 )
+from speechbrain_c2ser.lobes.heads.base import mean_over_time
 
 
 class FileClassifier(PretrainedModel):
@@ -135,7 +136,8 @@ class FileClassifier(PretrainedModel):
             As in :meth:`classify_files`.
         speech : callable | None
             ``(recording, window) -> [(start, stop), ...]``:
-            stretches of speech in place of windows everywhere.
+            stretches of speech in place of windows everywhere, such as
+            :class:`~speechbrain_c2ser.audio.speech.SpeechFinder`.
         journal : Journal | None
             Where the answers are kept; those of a run before are not asked
             for again.
@@ -231,7 +233,7 @@ def mean_of_windows(parts: list[tuple], names: list[str]) -> Classification:
     Returns
     -------
     Classification
-        The mean over the windows that are not silent.
+        The mean over the windows that are not silent, by their length.
 
     Example
     -------
@@ -243,6 +245,6 @@ def mean_of_windows(parts: list[tuple], names: list[str]) -> Classification:
         Window(start, stop, row, None if row is None else names[row.argmax()])
         for start, stop, row in parts
     )
-    mean = torch.stack([row for _, _, row in parts if row is not None]).mean(0)
+    mean = mean_over_time(parts)
     score, index = mean.max(-1)
     return Classification(mean, score, index, names[index], windows)

@@ -227,6 +227,8 @@ class _Run:
         told = recording.told is not None
         if self._speech is not None:
             stretches = self._speech(recording, window)
+            if not stretches:
+                raise AudioError(f"{recording.name} holds no speech.")
             if told:
                 return [Segment(recording, *s) for s in stretches], None
             return [], stream_stretches(recording, stretches)

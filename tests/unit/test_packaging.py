@@ -386,6 +386,7 @@ INSTALLED_AS = {
     "parselmouth": "praat-parselmouth",
     "espeakng_loader": "espeakng-loader",
     "pympi": "pympi-ling",
+    "silero_vad": "silero-vad",
 }
 # Needed by an option only, with its own clear error: nf4 on CUDA.
 OPTIONAL = {"bitsandbytes"}

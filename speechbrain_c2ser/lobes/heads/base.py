@@ -81,12 +81,9 @@ class Head(nn.Module):
         Returns
         -------
         dict
-            Of the mean over the windows that are not silent.
+            Of the mean over the windows that are not silent, by their length.
         """
-        known = [
-            prediction for *_, prediction in parts if prediction is not None
-        ]
-        return self.record(torch.stack(known).mean(0))
+        return self.record(mean_over_time(parts))
 
     def score(
         self, truths: list, records: list[dict], durations: list[float]
@@ -125,3 +122,31 @@ class Head(nn.Module):
         if not known:
             return {}
         return self.score(*map(list, zip(*known, strict=True)))
+
+
+def mean_over_time(
+    parts: Sequence[tuple[float, float, torch.Tensor | None]],
+) -> torch.Tensor:
+    """Mean of what windows were given, each by its length.
+
+    Arguments
+    ---------
+    parts : sequence of (float, float, torch.Tensor | None)
+        Start and stop of each window (s), and its prediction [L]; None where
+        it is silent. Not all are.
+
+    Returns
+    -------
+    torch.Tensor
+        [L].
+
+    Example
+    -------
+    >>> long, short = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    >>> mean_over_time([(0, 3, long), (3, 4, short), (4, 9, None)])
+    tensor([0.7500, 0.2500])
+    """
+    known = [part for part in parts if part[2] is not None]
+    rows = torch.stack([prediction for *_, prediction in known])
+    lengths = torch.tensor([stop - start for start, stop, _ in known])
+    return (lengths / lengths.sum()).to(rows) @ rows
