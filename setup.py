@@ -79,6 +79,13 @@ SERVE = [
     *FORMATS,
 ]
 
+# `c2ser export`.
+ONNX = [
+    "onnx>=1.23,<1.24",
+    "onnxruntime>=1.32,<1.33",
+    "onnxscript>=0.7,<0.8",
+]
+
 # The documents as a site.
 DOCS = ["mkdocs>=1.6,<1.7", "mkdocstrings-python>=2.0,<2.1"]
 
@@ -94,10 +101,12 @@ EXTRAS = {
     "formats": FORMATS,
     "vad": VAD,
     "serve": SERVE,
+    "onnx": ONNX,
     "docs": DOCS,
     "dev": [
         *DATASETS,
         *DOCS,
+        *ONNX,
         *SERVE,
         *VAD,
         "jsonschema>=4.25,<4.27",

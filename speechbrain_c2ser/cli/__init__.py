@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from speechbrain_c2ser.cli.doctor import add_doctor
+from speechbrain_c2ser.cli.exporting import add_export
 from speechbrain_c2ser.cli.labelling import add_label
 from speechbrain_c2ser.cli.publish import add_publish
 from speechbrain_c2ser.cli.recordings import add_recordings
@@ -100,6 +101,7 @@ def _parser():
             "--licence", help="of the weights, as the hub calls it"
         )
     _add_evaluate(commands)
+    add_export(commands)
     add_publish(commands)
     add_doctor(commands)
     return parser

@@ -1,6 +1,11 @@
-"""Padding never counts: lengths, masks and means over valid frames."""
+"""Padding never counts: lengths, masks and means over valid frames.
+
+While a model is exported (``torch.export``) no tensor has values to look at:
+nothing is checked, and every batch is taken for a padded one.
+"""
 
 import torch
+from torch.compiler import is_exporting
 from torch.nn import functional as F
 
 
@@ -41,6 +46,9 @@ def sample_counts(
     batch, time = wavs.shape
     if wav_lens is None:
         return torch.full((batch,), time, device=wavs.device)
+    if is_exporting():
+        counts = torch.round(wav_lens.double() * time).long()
+        return counts.clamp(max=time)
     # Float64: a relative length times minutes of samples must round back to
     # the very sample it came from. On the CPU: Apple's GPUs have no float64.
     wav_lens = wav_lens.cpu().double()
@@ -81,6 +89,29 @@ def frame_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
     return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
 
 
+def longest(lengths: torch.Tensor, size: int) -> int:
+    """Frames that a padded batch needs.
+
+    Arguments
+    ---------
+    lengths : torch.Tensor
+        Valid frames of each item, [B].
+    size : int
+        Frames that it has.
+
+    Returns
+    -------
+    int
+        Those of the longest item; in an export, ``size``.
+
+    Example
+    -------
+    >>> longest(torch.tensor([1, 3]), 5)
+    3
+    """
+    return size if is_exporting() else int(lengths.max())
+
+
 def valid_frames(lengths: torch.Tensor, size: int) -> torch.Tensor | None:
     """`frame_mask` over channels, or None where nothing is padded.
 
@@ -102,7 +133,7 @@ def valid_frames(lengths: torch.Tensor, size: int) -> torch.Tensor | None:
     tensor([ True, False,  True,  True])
     >>> valid_frames(torch.tensor([2, 2]), 2)
     """
-    if int(lengths.min()) >= size:
+    if not is_exporting() and int(lengths.min()) >= size:
         return None
     return frame_mask(lengths, size).unsqueeze(-1)
 
@@ -208,6 +239,10 @@ def normalize(wavs: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     >>> normalize(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([2]))
     tensor([[-1.0000,  1.0000,  0.0000]])
     """
+    if is_exporting():
+        return instance_norm(
+            wavs.float().unsqueeze(2), valid_frames(samples, wavs.shape[1])
+        ).squeeze(2)
     normalized = torch.zeros_like(wavs, dtype=torch.float32)
     for i, count in enumerate(samples.tolist()):
         wav = wavs[i, :count].float()

@@ -227,6 +227,15 @@ def test_class_weights_let_classes_count_alike():
     torch.testing.assert_close(head.class_weights, torch.tensor([2 / 3, 2.0]))
 
 
+@torch.no_grad()
+def test_attentive_statistics_are_speechbrains():
+    pool = AttentiveStatistics(4, 8).eval()
+    frames = torch.randn(2, 6, 4)
+    theirs = pool.pooling(frames.transpose(1, 2), torch.tensor([1.0, 0.5]))
+    pooled = pool(frames, torch.tensor([6, 3]))
+    torch.testing.assert_close(pooled, theirs.squeeze(-1))
+
+
 def test_vector_network_ignores_units():
     network = VectorNetwork(3, [4])
     x = torch.randn(64, 3) * torch.tensor([1.0, 100.0, 0.01]) + 5

@@ -96,11 +96,23 @@ class AttentiveStatistics(nn.Module):
 
     def forward(self, frames, lengths, tokens=None):
         """Pools frames [B, T, C] to [B, 2 C]."""
-        size = frames.shape[1]
-        # SpeechBrain multiplies relative lengths with the size again and
-        # compares floats: half a frame less, 7 frames cannot become 8.
-        relative = (lengths - 0.5) / size
-        return self.pooling(frames.transpose(1, 2), relative).squeeze(-1)
+        # Its parts without its forward, which takes relative lengths (they
+        # round) and cannot be exported.
+        valid = frame_mask(lengths, frames.shape[1]).unsqueeze(1)  # [B, 1, T]
+        x = frames.transpose(1, 2)
+        even = valid / lengths[:, None, None]
+        context = [part.unsqueeze(2).expand_as(x) for part in _moments(x, even)]
+        scores = self.pooling.tdnn(torch.cat([x, *context], 1))
+        scores = self.pooling.conv(self.pooling.tanh(scores))
+        weights = scores.masked_fill(~valid, float("-inf")).softmax(2)
+        return torch.cat(_moments(x, weights), 1)
+
+
+def _moments(x, weights):
+    """Mean and deviation [B, C] of x [B, C, T] under weights."""
+    mean = (weights * x).sum(2)
+    square = (weights * (x - mean.unsqueeze(2)).square()).sum(2)
+    return mean, square.clamp(1e-12).sqrt()
 
 
 @remember_arguments

@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 from torch import nn
+from torch.compiler import is_exporting
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.emotion2vec.alibi import (
@@ -264,7 +265,7 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
                 return self.extract(wavs, wav_lens, all_layers)
         x, lengths = self.frontend(wavs, wav_lens)
         contextualise = partial(self.contextualise, all_layers=all_layers)
-        if x.device.type == "cpu":
+        if x.device.type == "cpu" and not is_exporting():
             frames, tokens, layers = in_similar_parts(
                 contextualise, x, lengths, self.max_padding
             )
@@ -321,7 +322,8 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
             index = places.clamp_min(0).unsqueeze(-1)
             x = x.gather(1, index.expand(-1, -1, x.shape[2]))
         num = self.num_tokens
-        x = torch.cat([self.utterance_tokens.expand(len(x), -1, -1), x], dim=1)
+        tokens = self.utterance_tokens.expand(x.shape[0], -1, -1)
+        x = torch.cat([tokens, x], dim=1)
         bias = attention_bias(
             places,
             valid,

@@ -8,6 +8,7 @@ import math
 
 import torch
 from torch import nn
+from torch.compiler import is_exporting
 from torch.nn import functional as F
 
 from speechbrain_c2ser.lobes.emotion2vec.voice_spectrum import VoiceSpectrum
@@ -93,7 +94,9 @@ class TimeConv(nn.Module):
 
     def _matmul_is_faster(self, x):
         """Measured on a CPU; with gradients it would keep every window."""
-        if torch.is_grad_enabled() or x.device.type != "cpu":
+        if torch.is_grad_enabled() or is_exporting():
+            return False
+        if x.device.type != "cpu":
             return False
         if self.groups > 1 or self.padding or self.bias is not None:
             return False

@@ -3,10 +3,12 @@ pre-training masks the output of."""
 
 import torch
 from torch import nn
+from torch.compiler import is_exporting
 from torch.nn import functional as F
 
 from speechbrain_c2ser.lobes.emotion2vec.layers import ConvFrontEnd
 from speechbrain_c2ser.lobes.padding import (
+    longest,
     normalize,
     sample_counts,
     valid_frames,
@@ -80,7 +82,7 @@ class LocalFeatures(nn.Module):
         shortest = self.front_end.receptive_field
         if self.pad_short:
             sample_lengths = sample_lengths.clamp_min(shortest)
-        elif sample_lengths.min() < shortest:
+        elif not is_exporting() and sample_lengths.min() < shortest:
             item = int(sample_lengths.argmin())
             raise ValueError(
                 f"Item {item} of the batch has {int(sample_lengths[item])} "
@@ -122,9 +124,10 @@ class LocalFeatures(nn.Module):
         missing = self.front_end.receptive_field - wavs.shape[1]
         if missing > 0:
             wavs = F.pad(wavs, (0, missing))
-        if torch.is_grad_enabled() or wavs.device.type != "cpu":
+        at_once = torch.is_grad_enabled() or is_exporting()
+        if at_once or wavs.device.type != "cpu":
             x = self._project(self.front_end(wavs))
-            x = x[:, : lengths.max()]
+            x = x[:, : longest(lengths, x.shape[1])]
             valid = valid_frames(lengths, x.shape[1])
             return x if valid is None else x * valid, lengths
         needed = self.front_end.receptive_field

@@ -5,9 +5,13 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
+from torch.compiler import is_exporting
 from torchaudio.functional import melscale_fbanks
 
-from speechbrain_c2ser.lobes.acoustics.power_spectrum import power_spectrum
+from speechbrain_c2ser.lobes.acoustics.power_spectrum import (
+    cosines,
+    power_spectrum,
+)
 
 SAMPLE_RATE = 16000
 LOWEST_HZ = 50.0
@@ -108,9 +112,19 @@ class VoiceSpectrum(nn.Module):
                 wavs.float(), self.window, self.hop, self.hann, center=False
             )
             bands = (power @ self.filters).clamp_min(FLOOR).log10()
-            cepstrum = torch.fft.irfft(power.clamp_min(FLOOR).log10())
-            pitch = cepstrum[..., : self.window // 2] @ self.lag_weights
+            cepstrum = self._cepstrum(power.clamp_min(FLOOR).log10())
+            pitch = cepstrum @ self.lag_weights
         return torch.cat([bands, pitch], -1)
+
+    def _cepstrum(self, logs):
+        """The first half of the inverse transform of real spectra."""
+        half = self.window // 2
+        if not is_exporting():
+            return torch.fft.irfft(logs)[..., :half]
+        weights = cosines(self.window, half)[0] * (2 / self.window)
+        inner = weights[1:-1]
+        ends = weights[[0, -1]] / 2  # these two frequencies stand there once
+        return logs @ torch.cat([ends[:1], inner, ends[1:]]).float()
 
 
 def _lag_weights(lags, window):

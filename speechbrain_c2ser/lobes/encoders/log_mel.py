@@ -9,7 +9,7 @@ from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
 )
-from speechbrain_c2ser.lobes.padding import frame_mask, sample_counts
+from speechbrain_c2ser.lobes.padding import frame_mask, longest, sample_counts
 
 
 @remember_arguments
@@ -104,7 +104,7 @@ class LogMel(SpeechEncoder):
                 wavs, self.n_fft, self.hop, self.window, pad_mode="constant"
             )
         lengths = counts // self.hop + 1
-        return power[:, : int(lengths.max())], lengths
+        return power[:, : longest(lengths, power.shape[1])], lengths
 
     def bands(
         self, power: torch.Tensor, lengths: torch.Tensor

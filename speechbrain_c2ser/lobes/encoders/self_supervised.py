@@ -8,6 +8,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from speechbrain.integrations.huggingface.hubert import HuBERT
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 from speechbrain.integrations.huggingface.wavlm import WavLM
+from torch.compiler import is_exporting
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
@@ -140,7 +141,7 @@ class SelfSupervisedEncoder(SpeechEncoder):
         ):
             counts = sample_counts(wavs, wav_lens)
             lengths = self.model._get_feat_extract_output_lengths(counts)
-            if lengths.min() < 1:
+            if not is_exporting() and lengths.min() < 1:
                 item = int(lengths.argmin())
                 raise ValueError(
                     f"Waveform {item} of the batch has {int(counts[item])} "
@@ -173,8 +174,9 @@ class SelfSupervisedEncoder(SpeechEncoder):
     def _encode(self, wavs, counts, lengths, all_layers):
         """[frames], with `all_layers` [frames, layer 0, ...]; each [B, T, C]"""
         if not self.one_by_one:
-            full = bool((counts == wavs.shape[1]).all())
-            mask = None if full else frame_mask(counts, wavs.shape[1])
+            mask = frame_mask(counts, wavs.shape[1])
+            if not is_exporting() and bool(mask.all()):
+                mask = None
             return self._run(wavs, mask, all_layers)
         items = [
             self._run(wavs[i : i + 1, :count], None, all_layers)

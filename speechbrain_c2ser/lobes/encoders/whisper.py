@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.compiler import is_exporting
 from torch.nn.functional import gelu, pad
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 from transformers.models.whisper import modeling_whisper
@@ -16,7 +17,7 @@ from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
 )
-from speechbrain_c2ser.lobes.padding import frame_mask, sample_counts
+from speechbrain_c2ser.lobes.padding import frame_mask, longest, sample_counts
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
 
 # Whisper's own, whatever its size.
@@ -160,6 +161,7 @@ class WhisperEncoder(SpeechEncoder):
         ):
             counts = sample_counts(wavs, wav_lens)
             self._check_counts(counts)
+            size = (wavs.shape[1] // HOP_LENGTH + 1) // 2
             if not self.pad_to_30s:
                 mel, mel_lengths = self._log_mel(wavs, counts)
             else:
@@ -169,9 +171,9 @@ class WhisperEncoder(SpeechEncoder):
             encoded = self._encode(mel, mel_lengths, all_layers)
             # With pad_to_30s also the silence was encoded.
             lengths = (counts // HOP_LENGTH + 1) // 2
-            longest = int(lengths.max())
-            mask = frame_mask(lengths, longest).unsqueeze(2)
-            frames, *layers = [x[:, :longest] * mask for x in encoded]
+            size = longest(lengths, size)
+            mask = frame_mask(lengths, size).unsqueeze(2)
+            frames, *layers = [x[:, :size] * mask for x in encoded]
         return SpeechFeatures(
             frames, lengths, layers=layers if all_layers else None
         )
@@ -290,7 +292,7 @@ class WhisperEncoder(SpeechEncoder):
         save_file(tensors, Path(folder) / "model.safetensors", {"format": "pt"})
 
     def _check_counts(self, counts):
-        if counts.min() < HOP_LENGTH:
+        if not is_exporting() and counts.min() < HOP_LENGTH:
             item = int(counts.argmin())
             raise ValueError(
                 f"Waveform {item} of the batch has {int(counts[item])} "
@@ -302,9 +304,9 @@ class WhisperEncoder(SpeechEncoder):
         """Silence up to a whole number of windows, per item."""
         window = 2 * self.encoder.config.max_source_positions * HOP_LENGTH
         full = -(-counts // window) * window
-        mask = frame_mask(counts, wavs.shape[1])
-        missing = int(full.max()) - wavs.shape[1]
-        return pad(wavs * mask, (0, max(missing, 0))), full
+        wavs = wavs * frame_mask(counts, wavs.shape[1])
+        missing = longest(full, window) - wavs.shape[1]
+        return pad(wavs, (0, max(missing, 0))), full
 
     def _augment(self, mel, lengths):
         return self.spec_augment(mel, lengths) if self.spec_augment else mel
@@ -312,7 +314,7 @@ class WhisperEncoder(SpeechEncoder):
     def _log_mel(self, wavs, counts):
         # Each item is mirrored at its own two ends, as if it were alone.
         frames = counts // HOP_LENGTH
-        total = int(frames.max())
+        total = longest(frames, wavs.shape[1] // HOP_LENGTH)
         span = (total - 1) * HOP_LENGTH + N_FFT
         position = torch.arange(span, device=wavs.device) - N_FFT // 2
         period = 2 * (counts.unsqueeze(1) - 1)
@@ -341,7 +343,9 @@ class WhisperEncoder(SpeechEncoder):
 
         mask = frame_mask((lengths + 1) // 2, x.shape[1])
         # Without padding, no mask: attention's faster kernels stay possible.
-        keys = None if bool(mask.all()) else mask[:, None, None, :]
+        keys = mask[:, None, None, :]
+        if not is_exporting() and bool(mask.all()):
+            keys = None
         layers = []
         for layer in encoder.layers:
             x = layer(x, keys)

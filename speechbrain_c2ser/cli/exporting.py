@@ -1,0 +1,34 @@
+"""``c2ser export``: a model for runtimes without torch."""
+
+import argparse
+from pathlib import Path
+
+
+def add_export(commands: argparse._SubParsersAction) -> None:
+    """Add the command.
+
+    Arguments
+    ---------
+    commands : argparse action
+        Of ``add_subparsers``.
+    """
+    export = commands.add_parser(
+        "export",
+        help="a classifier or Emotion2Vec-S as an ONNX file",
+        description="Needs pip install 'speechbrain_c2ser[onnx]'.",
+    )
+    export.set_defaults(run=_export)
+    export.add_argument("model", metavar="FOLDER", help="or hub id")
+    export.add_argument("output", metavar="OUT.onnx")
+
+
+def _export(options):
+    from speechbrain_c2ser.inference.exporting import TRIALS, export_onnx
+
+    differences = export_onnx(options.model, options.output)
+    lengths = ", ".join(f"{seconds:g}" for seconds, _ in TRIALS)
+    print(f"greatest difference from torch at {lengths} s:")
+    for name, apart in differences.items():
+        print(f"  {name}: {apart:.1e}")
+    size = Path(options.output).stat().st_size / 1e6
+    print(f"written: {options.output} ({size:.1f} MB)")
