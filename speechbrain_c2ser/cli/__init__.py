@@ -17,8 +17,8 @@ from speechbrain_c2ser.cli.recordings import add_recordings
 from speechbrain_c2ser.cli.serve import add_serve
 from speechbrain_c2ser.cli.terminal import (
     leave_closed_pipe,
-    one_line,
     prepare_streams,
+    tell,
 )
 from speechbrain_c2ser.evaluation.suites.command import (
     add_disturb,
@@ -58,10 +58,10 @@ def main(argv=None):
         return 141
     except (OSError, ValueError, RuntimeError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        print(f"c2ser: {one_line(message)}", file=sys.stderr)
+        tell(message)
         return 2
     except KeyboardInterrupt:
-        print("c2ser: interrupted", file=sys.stderr)
+        tell("interrupted")
         return 130
 
 

@@ -1,10 +1,9 @@
 """``c2ser label``: weak labels by models, for rows that have none."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from speechbrain_c2ser.cli.terminal import one_line
+from speechbrain_c2ser.cli.terminal import tell
 
 SHOWN = 5  # failures that are told one by one
 
@@ -112,9 +111,9 @@ def _run(options, items, journal, sources):
     for reason, number in reasons.items():
         print(f"{number} without: {reason}")
     for error in errors[:SHOWN]:
-        print(f"c2ser: {one_line(error)}", file=sys.stderr)
+        tell(error)
     if len(errors) > SHOWN:
-        print(f"c2ser: and {len(errors) - SHOWN} more", file=sys.stderr)
+        tell(f"and {len(errors) - SHOWN} more")
     return int(bool(errors))
 
 

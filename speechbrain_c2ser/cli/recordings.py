@@ -6,7 +6,7 @@ from pathlib import Path
 
 from speechbrain_c2ser.cli.inputs import find_recordings
 from speechbrain_c2ser.cli.resuming import opened_journal
-from speechbrain_c2ser.cli.terminal import one_line
+from speechbrain_c2ser.cli.terminal import one_line, tell
 from speechbrain_c2ser.cli.writing import (
     check_not_input,
     check_output,
@@ -272,7 +272,7 @@ def _features(options):
         batch_size=options.batch_size,
     )
     for key, message in failures.items():
-        print(f"c2ser: {one_line(f'{key}: {message}')}", file=sys.stderr)
+        tell(f"{key}: {message}")
     return int(bool(failures))
 
 

@@ -1,9 +1,10 @@
 """What a stopped command leaves, so that ``--resume`` goes on from it."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from speechbrain_c2ser.cli.terminal import tell
 
 # What the answers depend on.
 SETTINGS = (
@@ -43,8 +44,5 @@ def opened_journal(options) -> Iterator:
         try:
             yield journal
         except KeyboardInterrupt:
-            print(
-                f"c2ser: {path} keeps what is done; --resume goes on from it",
-                file=sys.stderr,
-            )
+            tell(f"{path} keeps what is done; --resume goes on from it")
             raise

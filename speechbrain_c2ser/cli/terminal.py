@@ -1,6 +1,7 @@
 """What is printed, on any terminal and into any pipe."""
 
 import json
+import logging
 import os
 import re
 import sys
@@ -12,12 +13,39 @@ SURROGATE = re.compile(r"[\ud800-\udfff]")
 def prepare_streams() -> None:
     """Let no character end a command: what a terminal lacks is escaped.
 
+    Warnings are told as errors are, above a bar.
+
     So are the bytes of file names that are no UTF-8, which Python keeps as
     lone surrogates: ``caf\\udce9.wav``.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    logging.lastResort = _Told(logging.WARNING)
+
+
+def tell(message: str) -> None:
+    """A line on standard error, above the bar where one stands there.
+
+    Arguments
+    ---------
+    message : str
+        What is told; one line.
+    """
+    line = f"c2ser: {one_line(message)}"
+    # Without a bar there is no need to import what draws it.
+    bars = sys.modules.get("tqdm")
+    if bars is None:
+        print(line, file=sys.stderr)
+    else:
+        bars.tqdm.write(line, file=sys.stderr)
+
+
+class _Told(logging.Handler):
+    """Warnings of libraries and ours, where nobody else takes them."""
+
+    def emit(self, record):
+        tell(self.format(record))
 
 
 def leave_closed_pipe() -> None:

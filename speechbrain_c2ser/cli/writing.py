@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from speechbrain_c2ser.cli.terminal import one_line, to_json
+from speechbrain_c2ser.cli.terminal import tell, to_json
 from speechbrain_c2ser.timelines.documents import (
     DOCUMENTS,
     check_format,
@@ -168,12 +168,10 @@ def write_results(
                 done += 1
             else:
                 failed += 1
-                print(f"c2ser: {one_line(error)}", file=sys.stderr)
+                tell(error)
     total = len(recordings)
     if failed and total >= MANY:
-        print(
-            f"c2ser: {done} of {total} done, {failed} failed", file=sys.stderr
-        )
+        tell(f"{done} of {total} done, {failed} failed")
     return int(failed > 0)
 
 

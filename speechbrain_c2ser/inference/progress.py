@@ -1,8 +1,11 @@
 """How far many recordings are, and the time that is left."""
 
+import time
+
 from tqdm import tqdm
 
 FORM = "{desc}{percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left"
+DELAY = 1.0  # seconds: what is done sooner needs no bar
 
 
 class Progress:
@@ -26,15 +29,15 @@ class Progress:
 
     def __init__(self, total: int, shown: bool):
         self._total, self._shares, self.done = total, {}, 0.0
-        self._bar = tqdm(
-            total=total, disable=not shown, bar_format=FORM, delay=1.0
-        )
+        self._shown, self._bar = shown, None
+        self._start = time.time()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def move(self, number: int, share: float) -> None:
         """Tell what share of a recording is done; 1 = all of it.
@@ -51,8 +54,14 @@ class Progress:
             return
         self._shares[number] = share
         self.done += step
+        if not self._shown or time.time() < self._start + DELAY:
+            return
+        if self._bar is None:
+            # tqdm's own delay would not hold where something is written.
+            self._bar = tqdm(total=self._total, bar_format=FORM)
+            self._bar.start_t = self._start
         whole = int(self.done + 1e-6)
         self._bar.set_description_str(
             f"{whole} of {self._total} files ", refresh=False
         )
-        self._bar.update(min(step, self._total - self._bar.n))
+        self._bar.update(min(self.done, self._total) - self._bar.n)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tqdm import tqdm
 
 from speechbrain_c2ser.cli import main, recordings
 from speechbrain_c2ser.cli.terminal import one_line, to_json
 from speechbrain_c2ser.cli.writing import document_paths
+from speechbrain_c2ser.inference import progress
 from speechbrain_c2ser.inference.file_classifier import FileClassifier
 
 TONE = (0.3 * np.sin(np.arange(8000) / 7)).astype("f4")
@@ -275,3 +278,37 @@ def test_results_do_not_take_the_place_of_inputs(classify, tmp_path):
 def test_documents_of_names_that_differ_by_case():
     names = document_paths(["a/Talk.wav", "b/talk.wav", "c/TALK.2.wav"], "vtt")
     assert len({name.casefold() for name in names}) == 3
+
+
+def shown(text):
+    """Lines as a terminal shows them: a return goes over what stands there."""
+    lines = []
+    for line in text.split("\n"):
+        cells: list[str] = []
+        for part in line.split("\r"):
+            cells[: len(part)] = part
+        lines.append("".join(cells).rstrip())
+    return lines
+
+
+def test_errors_and_warnings_stand_above_the_bar(
+    classify, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    at_once = {"mininterval": 0, "ncols": 60}
+    monkeypatch.setattr(
+        progress, "tqdm", lambda **options: tqdm(**options | at_once)
+    )
+    write(tmp_path / "a.wav"), write(tmp_path / "c.wav")
+    against = np.stack([TONE, -TONE], 1)
+    soundfile.write(tmp_path / "d.wav", against, 16000)
+    words = ("a.wav", "b.wav", "c.wav", "d.wav", "--batch-size", 1)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    code, _, err = classify(*words, "-o", "out")
+    assert code == 1 and "%|" in err
+    lines = [line for line in shown(err) if "c2ser:" in line]
+    assert [line[:14] for line in lines] == ["c2ser: The aud"] * 2
+    assert lines[0].endswith("is used.")
+    assert "b.wav is missing" in lines[1]
+    bars = [line for line in shown(err) if "%|" in line]
+    assert len(bars) == 1 and bars[0].startswith("4 of 4 files")
