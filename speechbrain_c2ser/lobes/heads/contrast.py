@@ -21,8 +21,34 @@ from speechbrain_c2ser.losses import (
 )
 
 
+class _Placing(Head):
+    """What places utterances in a space: in place of the layer that decides,
+    a projection into it."""
+
+    def _place_in(self, input_size, output_size):
+        del self.linear
+        self.project = _projection(input_size, output_size)
+
+    def forward(
+        self,
+        vector: torch.Tensor,
+        frames: torch.Tensor | None = None,
+        lengths: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Vectors [B, output_size] of utterance vectors [B, C]."""
+        return self.project(vector)
+
+    def predict(self, output: torch.Tensor) -> torch.Tensor:
+        """Vectors [B, D] of unit length."""
+        return F.normalize(output.float(), dim=-1)
+
+    def record(self, prediction: torch.Tensor) -> dict:
+        """``vector``, of one item [D]."""
+        return {"vector": prediction.tolist()}
+
+
 @remember_arguments
-class ContrastHead(CategoryHead):
+class ContrastHead(_Placing, CategoryHead):
     """Utterances of one label together, others apart; no decision.
 
     Its record is a vector of unit length; its figure, how often the nearest
@@ -73,18 +99,7 @@ class ContrastHead(CategoryHead):
         super().__init__(
             input_size, labels, key, weight, loss=loss, unknown=unknown
         )
-        # In place of the layer that decides.
-        del self.linear
-        self.project = _projection(input_size, output_size)
-
-    def forward(
-        self,
-        vector: torch.Tensor,
-        frames: torch.Tensor | None = None,
-        lengths: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Vectors [B, output_size] of utterance vectors [B, C]."""
-        return self.project(vector)
+        self._place_in(input_size, output_size)
 
     def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Of vectors [B, D] and distributions [B, labels]; see ``loss``."""
@@ -99,14 +114,6 @@ class ContrastHead(CategoryHead):
         most, labels = shares.nan_to_num(0.0).max(-1)
         known = most > 0.5
         return vectors[known], labels[known]
-
-    def predict(self, output: torch.Tensor) -> torch.Tensor:
-        """Vectors [B, D] of unit length."""
-        return F.normalize(output.float(), dim=-1)
-
-    def record(self, prediction: torch.Tensor) -> dict:
-        """``vector``, of one item [D]."""
-        return {"vector": prediction.tolist()}
 
     def truth(self, row: dict) -> dict[str, float] | None:
         """{label: 1} of the label that most votes name; None without one."""
@@ -189,7 +196,7 @@ class AnchorHead(ContrastHead):
 
 
 @remember_arguments
-class RankContrastHead(DimensionHead):
+class RankContrastHead(_Placing, DimensionHead):
     """Utterances as far apart as their valence, arousal ... are.
 
     Rank-N-Contrast (Zha et al. 2023; with valence and arousal, EmotionRankCLAP
@@ -236,34 +243,16 @@ class RankContrastHead(DimensionHead):
         temperature: float = 0.5,
     ):
         super().__init__(input_size, labels, key, weight, pick)
-        del self.linear
-        self.project = _projection(input_size, output_size)
+        self._place_in(input_size, output_size)
         self.loss_function = partial(
             rank_contrast_loss, temperature=temperature
         )
-
-    def forward(
-        self,
-        vector: torch.Tensor,
-        frames: torch.Tensor | None = None,
-        lengths: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Vectors [B, output_size] of utterance vectors [B, C]."""
-        return self.project(vector)
 
     def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Of vectors [B, D] and values [B, dimensions]."""
         vectors, values = _of_all_ranks(output, targets)
         known = ~values.isnan().any(-1)
         return self.loss_function(vectors[known], values[known])
-
-    def predict(self, output: torch.Tensor) -> torch.Tensor:
-        """Vectors [B, D] of unit length."""
-        return F.normalize(output.float(), dim=-1)
-
-    def record(self, prediction: torch.Tensor) -> dict:
-        """``vector``, of one item [D]."""
-        return {"vector": prediction.tolist()}
 
     def truth(self, row: dict) -> dict[str, float | None] | None:
         """Dimension → number; None where one is unknown."""
