@@ -3,12 +3,10 @@
 import re
 from collections.abc import Sequence
 
-import torch
-
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
-    SpeechFeatures,
+    WrappedEncoder,
 )
 from speechbrain_c2ser.lobes.lora import add_lora, train_adapters
 
@@ -17,35 +15,18 @@ from speechbrain_c2ser.lobes.lora import add_lora, train_adapters
 NEVER_CALLED = {"wavlm": {"q_proj", "k_proj", "v_proj", "out_proj"}}
 
 
-class _Wrapped(SpeechEncoder):
-    """An encoder inside another one: its sizes and features."""
-
-    def __init__(self, encoder: SpeechEncoder):
-        super().__init__()
-        if encoder.freeze:
-            raise ValueError(
-                f"A part of a {type(encoder).__name__} is to be trained, but "
-                "it was built with freeze: True, which takes no gradients at "
-                "all: build it with freeze: False."
-            )
-        self.encoder = encoder
-        self.output_size = encoder.output_size
-        self.num_layers = encoder.num_layers
-        self.frame_rate = encoder.frame_rate
-        self.num_tokens = encoder.num_tokens
-
-    def extract(
-        self,
-        wavs: torch.Tensor,
-        wav_lens: torch.Tensor | None = None,
-        all_layers: bool = False,
-    ) -> SpeechFeatures:
-        """As the encoder's."""
-        return self.encoder.extract(wavs, wav_lens, all_layers)
+def _check_trained(encoder):
+    """Refuse an encoder that was built to take no gradients."""
+    if encoder.freeze:
+        raise ValueError(
+            f"A part of a {type(encoder).__name__} is to be trained, but "
+            "it was built with freeze: True, which takes no gradients at "
+            "all: build it with freeze: False."
+        )
 
 
 @remember_arguments
-class LoRAEncoder(_Wrapped):
+class LoRAEncoder(WrappedEncoder):
     """A frozen encoder with trained low-rank updates (LoRA) inside.
 
     Arguments
@@ -89,6 +70,7 @@ class LoRAEncoder(_Wrapped):
         targets: Sequence[str] = ("q_proj", "k_proj", "v_proj"),
     ):
         super().__init__(encoder)
+        _check_trained(encoder)
         config = getattr(getattr(encoder, "model", None), "config", None)
         kind = getattr(config, "model_type", None)
         useless = sorted(NEVER_CALLED.get(kind, set()) & set(targets))
@@ -111,7 +93,7 @@ class LoRAEncoder(_Wrapped):
 
 
 @remember_arguments
-class PartlyTrained(_Wrapped):
+class PartlyTrained(WrappedEncoder):
     """An encoder of which the named parameters are trained, no others.
 
     Arguments
@@ -140,6 +122,7 @@ class PartlyTrained(_Wrapped):
 
     def __init__(self, encoder: SpeechEncoder, patterns: Sequence[str]):
         super().__init__(encoder)
+        _check_trained(encoder)
         encoder.requires_grad_(False)
         parameters = dict(encoder.named_parameters())
         for pattern in patterns:

@@ -116,3 +116,38 @@ class SpeechEncoder(nn.Module):
             Where an item is too short for one frame.
         """
         raise NotImplementedError
+
+
+class WrappedEncoder(SpeechEncoder):
+    """Base of what stands around another encoder, with its sizes.
+
+    Arguments
+    ---------
+    encoder : SpeechEncoder
+        The inner one.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.lobes import LogMel
+    >>> encoder = LogMel(n_mels=8)
+    >>> wavs = torch.rand(1, 800)
+    >>> torch.equal(WrappedEncoder(encoder)(wavs), encoder(wavs))
+    True
+    """
+
+    def __init__(self, encoder: SpeechEncoder):
+        super().__init__()
+        self.encoder = encoder
+        self.output_size = encoder.output_size
+        self.num_layers = encoder.num_layers
+        self.frame_rate = encoder.frame_rate
+        self.num_tokens = encoder.num_tokens
+
+    def extract(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        all_layers: bool = False,
+    ) -> SpeechFeatures:
+        """As the encoder's."""
+        return self.encoder.extract(wavs, wav_lens, all_layers)

@@ -10,6 +10,7 @@ from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
+    WrappedEncoder,
 )
 
 
@@ -74,7 +75,7 @@ class LayerMix(nn.Module):
 
 
 @remember_arguments
-class MixedLayers(SpeechEncoder):
+class MixedLayers(WrappedEncoder):
     """An encoder whose frames are a learned mix of its layers, or one layer.
 
     The last layer is rarely the one that carries most emotion. Everything
@@ -114,20 +115,15 @@ class MixedLayers(SpeechEncoder):
         layer: int | None = None,
         normalize: bool = False,
     ):
-        super().__init__()
+        super().__init__(encoder)
         number = encoder.num_layers
         if layer is not None and not -number <= layer < number:
             raise ValueError(
                 f"layer is {layer}, but a {type(encoder).__name__} has "
                 f"{number}: give one of 0 to {number - 1}, or null for a mix."
             )
-        self.encoder = encoder
         self.layer = layer
         self.mix = LayerMix(number, normalize) if layer is None else None
-        self.output_size = encoder.output_size
-        self.num_layers = number
-        self.frame_rate = encoder.frame_rate
-        self.num_tokens = encoder.num_tokens
 
     def extract(
         self,

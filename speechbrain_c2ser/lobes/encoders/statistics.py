@@ -8,12 +8,13 @@ from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
+    WrappedEncoder,
 )
 from speechbrain_c2ser.lobes.padding import masked_mean
 
 
 @remember_arguments
-class UtteranceStatistics(SpeechEncoder):
+class UtteranceStatistics(WrappedEncoder):
     """Means and deviations over time of chosen layers, as utterance tokens.
 
     What a probe for emotion is given (SUPERB). The early layers of Whisper
@@ -42,7 +43,7 @@ class UtteranceStatistics(SpeechEncoder):
     """
 
     def __init__(self, encoder: SpeechEncoder, layers: Sequence[int]):
-        super().__init__()
+        super().__init__(encoder)
         number = encoder.num_layers
         foreign = [n for n in layers if not -number <= n < number]
         if foreign or not layers:
@@ -50,11 +51,7 @@ class UtteranceStatistics(SpeechEncoder):
                 f"layers is {list(layers)}, but a {type(encoder).__name__} "
                 f"has {number}: give some of 0 to {number - 1}."
             )
-        self.encoder = encoder
         self.layers = list(layers)
-        self.output_size = encoder.output_size
-        self.num_layers = number
-        self.frame_rate = encoder.frame_rate
         self.num_tokens = 2 * len(self.layers)
         self.freeze = encoder.freeze
 
