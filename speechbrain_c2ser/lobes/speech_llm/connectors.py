@@ -270,13 +270,11 @@ class LinearConnector(nn.Module):
         self.output_size = output_size
         self.utterance_size = utterance_size
         self.downsample_rate = downsample_rate
-        # Only what has an input: a weight without gradient stops DDP.
-        self.projection, self.utterance_projection = None, None
-        if input_size:
-            width = downsample_rate * input_size
-            self.projection = nn.Linear(width, output_size)
-        if utterance_size:
-            self.utterance_projection = nn.Linear(utterance_size, output_size)
+        width = downsample_rate * (input_size or 0)
+        self.projection = input_projection(width, output_size)
+        self.utterance_projection = input_projection(
+            utterance_size, output_size
+        )
 
     def forward(
         self,
@@ -287,14 +285,10 @@ class LinearConnector(nn.Module):
         """As :meth:`ConnectorTransformer.forward`."""
         if frames is not None:
             check_width(frames, self.input_size, "Semantic frames")
-            frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(2)
-            batch, time, _ = frames.shape
-            rate = self.downsample_rate
-            frames = pad(frames, (0, 0, 0, -time % rate))
-            frames = self.projection(
-                frames.reshape(batch, -1, rate * self.input_size)
+            frames, lengths = stack_frames(
+                frames, lengths, self.downsample_rate
             )
-            lengths = -(-lengths // rate)
+            frames = self.projection(frames)
         if utterance_vectors is not None:
             check_width(
                 utterance_vectors, self.utterance_size, "Utterance vectors"
@@ -302,6 +296,52 @@ class LinearConnector(nn.Module):
             utterance_vectors = self.utterance_projection(utterance_vectors)
         x, lengths = join(utterance_vectors, frames, lengths)
         return x * frame_mask(lengths, x.shape[1]).unsqueeze(2), lengths
+
+
+def input_projection(width: int | None, size: int) -> nn.Linear | None:
+    """A linear layer for an input that there is; None for one of no width.
+
+    A weight without gradient would stop DDP.
+
+    Example
+    -------
+    >>> input_projection(None, 8) is None
+    True
+    """
+    return nn.Linear(width, size) if width else None
+
+
+def stack_frames(
+    frames: torch.Tensor, lengths: torch.Tensor, rate: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Neighbouring frames as one; the last group is filled up with zeros.
+
+    Arguments
+    ---------
+    frames : torch.Tensor
+        [B, T, C].
+    lengths : torch.Tensor
+        Valid frames [B].
+    rate : int
+        Frames that become one.
+
+    Returns
+    -------
+    frames : torch.Tensor
+        [B, T / rate rounded up, rate * C], padding zero.
+    lengths : torch.Tensor
+        [B].
+
+    Example
+    -------
+    >>> stack_frames(torch.ones(1, 3, 2), torch.tensor([3]), 2)[0][0]
+    tensor([[1., 1., 1., 1.],
+            [1., 1., 0., 0.]])
+    """
+    batch, time, width = frames.shape
+    frames = frames * frame_mask(lengths, time).unsqueeze(2)
+    frames = pad(frames, (0, 0, 0, -time % rate))
+    return frames.reshape(batch, -1, rate * width), -(-lengths // rate)
 
 
 def check_inputs(input_size, utterance_size):

@@ -8,6 +8,7 @@ from speechbrain_c2ser.lobes.padding import frame_mask
 from speechbrain_c2ser.lobes.speech_llm.connectors import (
     check_inputs,
     check_width,
+    input_projection,
     join,
     sinusoids,
 )
@@ -76,12 +77,8 @@ class QFormerConnector(nn.Module):
         self.output_size = output_size
         self.utterance_size = utterance_size
         self.size = size
-        # Only what has an input: a weight without gradient stops DDP.
-        self.frame_projection, self.utterance_projection = None, None
-        if input_size:
-            self.frame_projection = nn.Linear(input_size, size)
-        if utterance_size:
-            self.utterance_projection = nn.Linear(utterance_size, size)
+        self.frame_projection = input_projection(input_size, size)
+        self.utterance_projection = input_projection(utterance_size, size)
         self.memory_norm = nn.LayerNorm(size)
         self.queries = nn.Parameter(torch.empty(num_queries, size))
         nn.init.normal_(self.queries, std=0.02)

@@ -2,10 +2,13 @@
 
 import torch
 from torch import nn
-from torch.nn.functional import pad
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.padding import frame_mask
+from speechbrain_c2ser.lobes.speech_llm.connectors import (
+    check_width,
+    stack_frames,
+)
 
 
 @remember_arguments
@@ -161,13 +164,6 @@ class WordConnector(nn.Module):
 
     def read_frames(self, frames, lengths):
         """Frames as embeddings [B, shorter T, output_size], and lengths."""
-        if frames.shape[2] != self.input_size:
-            raise ValueError(
-                f"Semantic frames are {frames.shape[2]} wide, but the "
-                f"connector was built for {self.input_size}."
-            )
-        frames = frames * frame_mask(lengths, frames.shape[1]).unsqueeze(2)
-        rate = self.downsample_rate
-        frames = pad(frames, (0, 0, 0, -frames.shape[1] % rate))
-        stacked = frames.reshape(len(frames), -1, rate * self.input_size)
-        return self.norm(self.projection(stacked)), -(-lengths // rate)
+        check_width(frames, self.input_size, "Semantic frames")
+        stacked, lengths = stack_frames(frames, lengths, self.downsample_rate)
+        return self.norm(self.projection(stacked)), lengths
