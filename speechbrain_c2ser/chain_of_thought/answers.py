@@ -234,11 +234,11 @@ class AnswerBuilder:
         """The question and the answer, drawn in this order from ``rng``."""
         check_mode(mode)
         varied = rng if self.prompts == "varied" else None
-        language_code = FALLBACK
+        language = FALLBACK
         if varied:
-            language_code = rng.choice(
+            language = rng.choice(
                 [FALLBACK, answer_language(item.get("language"))]
             )
-        question = prompt(mode, language_code, varied)
-        question = fill(question, self.slots, item, language_code)
+        question = prompt(mode, language, varied)
+        question = fill(question, self.slots, item, language)
         return question, pick(self.answer_phrasings(item, mode), rng)

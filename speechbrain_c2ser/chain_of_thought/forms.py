@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from string import Formatter
 
 from speechbrain_c2ser.chain_of_thought.languages import FALLBACK
-from speechbrain_c2ser.chain_of_thought.slots.base import in_words
+from speechbrain_c2ser.chain_of_thought.slots.base import (
+    check_fields,
+    in_words,
+)
 from speechbrain_c2ser.chain_of_thought.templates import STYLE_WORDS
 
 
@@ -102,16 +105,7 @@ class AnswerForm:
         ValueError
             One line: the field, how many rows lack it, the first one.
         """
-        lacking = [(self.missing(item), item) for item in items]
-        lacking = [(field, item) for field, item in lacking if field]
-        if lacking:
-            field, item = lacking[0]
-            number = sum(each == field for each, _ in lacking)
-            raise ValueError(
-                f"The explicit answer needs the field {field!r}, which "
-                f"{number} of {len(items)} rows lack, such as "
-                f"{item.get('id')!r}."
-            )
+        check_fields("The explicit answer", self.missing, items)
 
 
 def _names(text):

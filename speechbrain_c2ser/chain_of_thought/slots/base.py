@@ -1,6 +1,6 @@
 """What a slot of a prompt is, and how slots become a prompt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from speechbrain_c2ser.chain_of_thought.languages import FALLBACK
 from speechbrain_c2ser.labels import LabelSpace
@@ -110,23 +110,51 @@ def check_slots(slots: Sequence, items: Sequence[dict]) -> None:
 which 1 of 2 rows lack, such as 'a'.
     """
     for slot in slots:
-        lacking = [(slot.missing(item), item) for item in items]
-        lacking = [(field, item) for field, item in lacking if field]
-        if not lacking:
-            continue
-        field, item = lacking[0]
-        name = item.get("id") or item.get("wav")
-        number = sum(each == field for each, _ in lacking)
-        raise ValueError(
-            f"The prompt's slot {type(slot).__name__} needs the field "
-            f"{field!r}, which {number} of {len(items)} rows lack"
-            + (f", such as {name!r}" if name else "")
-            + (
-                " (rows get it from their 'dialogue' and 'turn')."
-                if field in ("before", "after")
-                else "."
-            )
+        check_fields(
+            f"The prompt's slot {type(slot).__name__}", slot.missing, items
         )
+
+
+def check_fields(
+    what: str, missing: Callable[[dict], str | None], items: Sequence[dict]
+) -> None:
+    """Refuse items that lack a field.
+
+    Arguments
+    ---------
+    what : str
+        What needs it, as the error begins.
+    missing : callable
+        Item → the first field that it lacks, or None.
+    items : sequence of dict
+        Manifest rows.
+
+    Raises
+    ------
+    ValueError
+        One line: what, the field, how many rows lack it, the first one.
+
+    Example
+    -------
+    >>> check_fields("It", lambda item: None, [{"id": "a"}])
+    """
+    lacking = [(missing(item), item) for item in items]
+    lacking = [(field, item) for field, item in lacking if field]
+    if not lacking:
+        return
+    field, item = lacking[0]
+    name = item.get("id") or item.get("wav")
+    number = sum(each == field for each, _ in lacking)
+    raise ValueError(
+        f"{what} needs the field {field!r}, which {number} of {len(items)} "
+        "rows lack"
+        + (f", such as {name!r}" if name else "")
+        + (
+            " (rows get it from their 'dialogue' and 'turn')."
+            if field in ("before", "after")
+            else "."
+        )
+    )
 
 
 def emotion_word(emotion: str, language: str) -> str:
