@@ -1,7 +1,13 @@
 """Files that are whole or not there."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def write_atomic(text: str, path: str | Path) -> None:
@@ -14,11 +20,36 @@ def write_atomic(text: str, path: str | Path) -> None:
     path : str | Path
         Replaced if it exists; its folder is made.
     """
+    with _beside(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_recording(wave: "np.ndarray", path: str | Path, rate: int) -> None:
+    """Write a WAV file of 16 bits whole or not at all.
+
+    Arguments
+    ---------
+    wave : np.ndarray
+        Samples [T], -1 to 1.
+    path : str | Path
+        Replaced if it exists; its folder is made.
+    rate : int
+        Hz.
+    """
+    import soundfile
+
+    with _beside(path) as part:
+        soundfile.write(part, wave, rate, "PCM_16", format="WAV")
+
+
+@contextmanager
+def _beside(path: str | Path) -> Iterator[Path]:
+    """Where to write what then takes a file's place."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8")
+        yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -7,17 +7,16 @@ before, after or on both sides of another emotion, or that emotion alone, one
 way as often as another; their silence trimmed, their levels made equal.
 """
 
-import os
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from tqdm import tqdm
 
 from speechbrain_c2ser.audio import AudioError
 from speechbrain_c2ser.audio.trimming import trim_silence
+from speechbrain_c2ser.data.atomic import write_recording
 from speechbrain_c2ser.data.chance import rng_of
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.data.importers.writing import write_corpus
@@ -157,7 +156,7 @@ def _join(plan, rows, folder, skipped):
         starts = [0.0, *ends[:-1]]
         name = f"{number:05d}_{_plain(key)}"
         path = folder / f"{name}.wav"
-        _write(torch.cat(waves), path)
+        write_recording(torch.cat(waves).numpy(), path, RATE)
         items[name] = {
             "wav": str(path.absolute()),
             "duration": ends[-1],
@@ -185,14 +184,3 @@ def _same_level(waves):
 
 def _plain(name):
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-
-
-def _write(wave, path):
-    """A recording, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        soundfile.write(part, wave.numpy(), RATE, "PCM_16", format="WAV")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,14 +1,13 @@
 """The audio of a synthetic corpus: many utterances, in several processes."""
 
 import multiprocessing
-import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import soundfile
 from tqdm import tqdm
 
+from speechbrain_c2ser.data.atomic import write_recording
 from speechbrain_c2ser.data.chance import rng_of
 from speechbrain_c2ser.data.manifest import audio_duration
 from speechbrain_c2ser.data.synthetic.voice import SAMPLE_RATE, speak
@@ -93,13 +92,7 @@ def _make_one(job):
         item["condition"],
         rng_of(seed, key, "audio"),
     )
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    part = f"{path}.{os.getpid()}.part"
-    try:
-        soundfile.write(part, wave, SAMPLE_RATE, "PCM_16", format="WAV")
-        os.replace(part, path)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    write_recording(wave, path, SAMPLE_RATE)
 
 
 def manifest_rows(items: dict, folder: Path) -> dict:
