@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.spatial.distance import jensenshannon
 
 from speechbrain_c2ser.evaluation.metrics.classification import (
     classification_metrics,
@@ -59,7 +60,7 @@ def category_metrics(
         guess = np.array(
             [[r["probabilities"][k] for k in labels] for r in records]
         )
-        figures["js"] = float(_divergence(true, guess).mean())
+        figures["js"] = float(divergences(true, guess).mean())
         over = 1 / len(labels) + 1e-6  # a third of three votes is not over
         figures["votes_f1"] = sets_f1(true > over, guess > over)
     return figures
@@ -89,13 +90,23 @@ def majority(truth: dict[str, float] | None) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def _divergence(p, q):
-    """Jensen-Shannon divergence [N] of distributions [N, L], in bits."""
-    middle = (p + q) / 2
-    return (_relative(p, middle) + _relative(q, middle)) / 2
+def divergences(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Jensen-Shannon divergence of each pair of distributions, in bits.
 
+    Arguments
+    ---------
+    p, q : np.ndarray
+        [N, L].
 
-def _relative(p, q):
-    # 0 log 0 = 0
-    ratio = np.divide(p, q, out=np.ones_like(p), where=p > 0)
-    return (p * np.log2(ratio)).sum(-1)
+    Returns
+    -------
+    np.ndarray
+        [N], 0 to 1.
+
+    Example
+    -------
+    >>> divergences(np.eye(2), np.array([[1.0, 0.0], [1.0, 0.0]])).round(3)
+    array([0., 1.])
+    """
+    # the root of a rounding error below 0 is no number
+    return np.nan_to_num(jensenshannon(p, q, base=2, axis=1)) ** 2

@@ -1,6 +1,7 @@
 """Whether emotions are found when they happen."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 
 def emotion_diarisation_error_rate(
@@ -48,7 +49,6 @@ def emotion_diarisation_error_rate(
         zip(references, hypotheses, durations, strict=True)
     ):
         total += duration
-        cuts = {0.0, duration}
         for start, end, _ in (*reference, *hypothesis):
             # Segment times are rounded; a hundredth past the end is the end.
             if not 0 <= start <= end <= duration + 0.01:
@@ -56,9 +56,7 @@ def emotion_diarisation_error_rate(
                     f"Recording {number}: the segment {start} to {end} s is "
                     f"not within its {duration} s."
                 )
-            cuts |= {min(start, duration), min(end, duration)}
-        cuts = sorted(cuts)
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in _pieces(reference, hypothesis, duration):
             reference_emotions = _emotions_at(
                 (start + end) / 2, reference, neutral
             )
@@ -79,6 +77,14 @@ def emotion_diarisation_error_rate(
         raise ValueError("The recordings have no duration.")
     parts = {name: seconds / total for name, seconds in parts.items()}
     return {**parts, "eder": sum(parts.values())}
+
+
+def _pieces(reference, hypothesis, duration):
+    """(start, end) of the stretches in which neither side changes."""
+    cuts = {0.0, duration}
+    for start, end, _ in (*reference, *hypothesis):
+        cuts |= {min(start, duration), min(end, duration)}
+    return pairwise(sorted(cuts))
 
 
 def _emotions_at(time, segments, neutral):
@@ -112,11 +118,8 @@ def recording_error_rates(references, hypotheses, durations, neutral="neutral"):
     for reference, hypothesis, duration in zip(
         references, hypotheses, durations, strict=True
     ):
-        cuts = {0.0, duration}
-        for start, end, _ in (*reference, *hypothesis):
-            cuts |= {min(start, duration), min(end, duration)}
-        cuts, right = sorted(cuts), 0.0
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        right = 0.0
+        for start, end in _pieces(reference, hypothesis, duration):
             time = (start + end) / 2
             true = {e for s, t, e in reference if s <= time < t} or {neutral}
             said = {e for s, t, e in hypothesis if s <= time < t}

@@ -1,10 +1,10 @@
 """Suite 2, soft labels: predictions against the votes of several raters."""
 
 import numpy as np
-from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import f1_score
 
 from speechbrain_c2ser.data.columns import as_number
+from speechbrain_c2ser.evaluation.metrics.category import divergences
 from speechbrain_c2ser.evaluation.predictions import some
 from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
 from speechbrain_c2ser.evaluation.suites.cases import Cases
@@ -230,11 +230,10 @@ def page(result: dict) -> str:
 
 
 def _distances(shares, predicted):
-    divergence = jensenshannon(shares, predicted, base=2, axis=1) ** 2
     true, guess = label_sets(shares), label_sets(predicted)
     seen = true.any(0) | guess.any(0)
     return {
-        "jsd": float(np.nan_to_num(divergence).mean()),
+        "jsd": float(divergences(shares, predicted).mean()),
         "macro_f1": float(
             f1_score(
                 true[:, seen], guess[:, seen], average="macro", zero_division=0
