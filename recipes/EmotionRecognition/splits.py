@@ -6,14 +6,13 @@ from speechbrain.dataio.sampler import BalancingDataSampler
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_c2ser.data.dataset import speech_dataset
+from speechbrain_c2ser.data.manifest import SPLITS
 from speechbrain_c2ser.data.pools import read_pools
 from speechbrain_c2ser.data.selection import long_enough
 from speechbrain_c2ser.evaluation.metrics.category import majority
 from speechbrain_c2ser.labels import LabelSpace
 
 logger = get_logger(__name__)
-
-SPLITS = ("train", "valid", "test")
 
 
 def read_splits(hparams):

@@ -81,10 +81,10 @@ def examples_of(manifest: Any, per_label: int = 1) -> list[dict]:
     ManifestError
         If no row has both.
     """
-    by_label: dict[str, list] = {}
     # Here: SpeechBrain's logger costs every command a second.
     from speechbrain_c2ser.data.pools import read_pool
 
+    by_label: dict[str, list] = {}
     for key, row in read_pool(manifest, aloud=False).items():
         if row.get("transcript") and row.get("emotion"):
             example = {k: row[k] for k in ("transcript", "emotion")}

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,31 @@ def no_environment_description():
             speechbrain.utils.logger, "get_environment_description", str
         )
         yield
+
+
+@contextmanager
+def scripts_of(folder, names):
+    """importlib.import_module, for the scripts of a recipe's folder.
+
+    Other recipes have scripts of the same names, too.
+    """
+    sys.path.insert(0, str(folder))
+    others = {name: sys.modules.pop(name, None) for name in names}
+    yield importlib.import_module
+    sys.path.remove(str(folder))
+    for name, module in others.items():
+        sys.modules.pop(name, None)
+        if module is not None:
+            sys.modules[name] = module
+
+
+@pytest.fixture(scope="module")
+def classifier_scripts():
+    """name -> the script of recipes/EmotionRecognition as a module."""
+    folder = ROOT / "recipes" / "EmotionRecognition"
+    names = ("train", "folds", "cross_validate", "closed_form", "splits")
+    with scripts_of(folder, names) as imported:
+        yield imported
 
 
 @pytest.fixture(scope="session")

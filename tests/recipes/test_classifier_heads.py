@@ -1,8 +1,6 @@
 """Heads by yaml alone: trained, chosen, scored, saved, asked."""
 
-import importlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,18 +38,9 @@ FRAMED = ("diarization", "tracks")  # on an encoder that tells its frame rate
 
 
 @pytest.fixture(scope="module")
-def train():
+def train(classifier_scripts):
     """The recipe's function."""
-    sys.path.insert(0, str(RECIPES))
-    # other recipes have scripts of these names too
-    names = ("train", "closed_form", "splits")
-    kept = {name: sys.modules.pop(name, None) for name in names}
-    yield importlib.import_module("train").train
-    sys.path.remove(str(RECIPES))
-    for name in names:
-        sys.modules.pop(name, None)
-        if kept[name] is not None:
-            sys.modules[name] = kept[name]
+    return classifier_scripts("train").train
 
 
 @pytest.fixture(scope="module")

@@ -45,18 +45,9 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def recipe():
+def recipe(classifier_scripts):
     """recipe(name) -> the script as a module."""
-    sys.path.insert(0, str(RECIPES))
-    # other recipes have scripts of these names too
-    names = ("train", "folds", "cross_validate", "closed_form", "splits")
-    kept = {name: sys.modules.pop(name, None) for name in names}
-    yield importlib.import_module
-    sys.path.remove(str(RECIPES))
-    for name in names:
-        sys.modules.pop(name, None)
-        if kept[name] is not None:
-            sys.modules[name] = kept[name]
+    return classifier_scripts
 
 
 @pytest.fixture(scope="module")
