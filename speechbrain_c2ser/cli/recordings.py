@@ -21,6 +21,7 @@ EXITS = (
     "130 interrupted; 141 the reader of a pipe has gone"
 )
 FINE = 4.0  # seconds of a timeline's window: faster changes are not told
+WHOLE = 30.0  # seconds of any other
 
 
 def add_recordings(commands: argparse._SubParsersAction) -> None:
@@ -80,17 +81,19 @@ def _add_input(command, fine):
     command.add_argument(
         "--window",
         type=float,
-        default=FINE if fine else 30.0,
+        default=None if fine else WHOLE,
         metavar="S",
-        help="cut longer recordings into windows of so many seconds "
-        "(default: %(default)g)",
+        help="cut longer recordings into windows of so many seconds (default: "
+        + (f"{FINE:g}, of a model that labels frames " if fine else "")
+        + f"{WHOLE:g})",
     )
     command.add_argument(
         "--hop",
         type=float,
         metavar="S",
         help="seconds between windows (default: "
-        + ("half the window)" if fine else "the window)"),
+        + ("half the window, of a model that labels frames " if fine else "")
+        + "the window)",
     )
     command.add_argument(
         "--segments",
@@ -154,7 +157,8 @@ def _check(options):
     check_number("--batch-size", options.batch_size, 1, whole=True)
     find_device(options.device)
     if hasattr(options, "window"):
-        check_windows(options.window, options.hop)
+        window = WHOLE if options.window is None else options.window
+        check_windows(window, options.hop)
         check_language(options.language)
     if getattr(options, "segments", False):
         _check_segments(options)
@@ -185,20 +189,27 @@ def _find(options):
 
 
 def _classify(options):
-    return _listen(options, _classified)
+    from speechbrain_c2ser.inference.opening import open_classifier
+
+    return _listen(options, open_classifier, _classified)
 
 
 def _diarize(options):
-    if options.hop is None and not options.segments:
-        options.hop = options.window / 2
-    return _listen(options, _timeline, by_segment=True)
+    from speechbrain_c2ser.inference.opening import open_diarizer
+
+    return _listen(options, open_diarizer, _timeline, by_segment=True)
 
 
-def _listen(options, as_text, by_segment=False):
-    from speechbrain_c2ser.inference.opening import open_classifier
-
+def _listen(options, opened, as_text, by_segment=False):
     recordings = _find(options)
-    model = _load(open_classifier, options)
+    model = _load(opened, options)
+    if by_segment:
+        # what labels frames needs no short windows to tell when
+        by_frames = hasattr(model, "diarize_file")
+        if options.window is None:
+            options.window = WHOLE if by_frames else FINE
+        if options.hop is None and not options.segments and not by_frames:
+            options.hop = options.window / 2
     more = {"language": options.language} if options.language else {}
     if more and not hasattr(model, "describe_file"):
         raise ValueError(

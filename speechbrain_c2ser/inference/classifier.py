@@ -128,7 +128,8 @@ class EmotionClassifier(FileClassifier):
         predicted = self.predict_batch(wavs, wav_lens, items)
         probabilities = predicted[self.heads.main]
         score, index = probabilities.max(-1)
-        labels = [self.labels[i] for i in index.tolist()]
+        names = self.heads[self.heads.main].labels
+        labels = [names[i] for i in index.tolist()]
         return probabilities, score, index, labels
 
     def items_of(self, audios):
@@ -171,7 +172,7 @@ class EmotionClassifier(FileClassifier):
             )
             said = Classification(windows=tuple(windows))
         else:
-            said = mean_of_windows(by_head[main], self.labels)
+            said = mean_of_windows(by_head[main], self.heads[main].labels)
         if list(by_head) == [main]:
             return said
         records = {n: self.heads[n].join(own) for n, own in by_head.items()}

@@ -7,6 +7,7 @@ from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.checkpoints.kinds import check_kind, kind_of
 from speechbrain_c2ser.inference.c2ser import C2SER
 from speechbrain_c2ser.inference.classifier import EmotionClassifier
+from speechbrain_c2ser.inference.diarizer import EmotionDiarizer, frame_head_of
 
 
 def open_classifier(
@@ -39,3 +40,38 @@ def open_classifier(
     if kind_of(folder) == "EmotionClassifier":
         return EmotionClassifier.from_hparams(folder, run_opts=run_opts)
     return C2SER.from_hparams(folder, run_opts=run_opts)
+
+
+def open_diarizer(
+    source: str | Path,
+    savedir: str | Path | None = None,
+    run_opts: dict[str, Any] | None = None,
+) -> C2SER | EmotionClassifier | EmotionDiarizer:
+    """As :func:`open_classifier`; with a head over frames, a diarizer.
+
+    Arguments
+    ---------
+    source, savedir, run_opts
+        As of :func:`open_classifier`.
+
+    Returns
+    -------
+    C2SER | EmotionClassifier | EmotionDiarizer
+        The first two tell when by windows.
+
+    Raises
+    ------
+    ValueError
+        If nothing in the folder tells an emotion; says what it holds.
+    """
+    model = open_classifier(source, savedir, run_opts)
+    if not isinstance(model, EmotionClassifier):
+        return model
+    if frame_head_of(model.mods.model) is not None:
+        return EmotionDiarizer(model.mods.model, vars(model.hparams), run_opts)
+    if not model.labels:
+        raise ValueError(
+            f"{source} has no head that tells an emotion (it has "
+            f"{', '.join(model.heads.heads)}): there is no timeline of it."
+        )
+    return model

@@ -129,29 +129,54 @@ class FrameHead(Head):
 
     def record(self, prediction: torch.Tensor) -> dict:
         """``segments`` of one item [T, labels]: [start, end, label]."""
-        valid = prediction.sum(-1) > 0
-        best = prediction[valid].argmax(-1).tolist()
-        segments, frame = [], 0
-        for index, same in groupby(best):
-            start, frame = frame, frame + len(list(same))
-            times = (round(n / self.frame_rate, 4) for n in (start, frame))
-            segments.append([*times, self.labels[index]])
-        return {"segments": segments}
+        return self.join([(0.0, 0.0, prediction)])
 
     def join(
         self, parts: Sequence[tuple[float, float, torch.Tensor | None]]
     ) -> dict:
         """Segments of a whole recording; each window up to the next one."""
+        segments = [
+            [start, end, self.labels[index]]
+            for start, end, index, _ in self.stretches(parts)
+        ]
+        return {"segments": segments}
+
+    def stretches(
+        self, parts: Sequence[tuple[float, float, torch.Tensor | None]]
+    ) -> list[tuple[float, float, int, torch.Tensor]]:
+        """Neighbouring frames of one label, through a whole recording.
+
+        Arguments
+        ---------
+        parts : sequence of (float, float, torch.Tensor | None)
+            As of ``join``.
+
+        Returns
+        -------
+        list of (float, float, int, torch.Tensor)
+            Start and end (s), place of the label, mean probabilities
+            [labels].
+        """
         joined: list[list] = []
-        for start, frames in until_next(parts, self.frame_rate):
-            for begin, end, label in self.record(frames)["segments"]:
-                begin, end = round(start + begin, 4), round(start + end, 4)
-                touches = joined and begin - joined[-1][1] < 1 / self.frame_rate
-                if touches and joined[-1][2] == label:
-                    joined[-1][1] = end
-                else:
-                    joined.append([begin, end, label])
-        return {"segments": joined}
+        for offset, frames in until_next(parts, self.frame_rate):
+            frames, frame = frames[frames.sum(-1) > 0], 0
+            for index, same in groupby(frames.argmax(-1).tolist()):
+                first, frame = frame, frame + len(list(same))
+                times = (n / self.frame_rate for n in (first, frame))
+                start, end = (round(offset + time, 4) for time in times)
+                own = list(frames[first:frame])
+                # convolutions end a frame before their window does
+                if joined and start - joined[-1][1] < 1.5 / self.frame_rate:
+                    start = joined[-1][1]
+                    if joined[-1][2] == index:
+                        joined[-1][1] = end
+                        joined[-1][3] += own
+                        continue
+                joined.append([start, end, index, own])
+        return [
+            (start, end, index, torch.stack(own).mean(0))
+            for start, end, index, own in joined
+        ]
 
     def check(self, row: dict, record: dict) -> None:
         """Refuses a frame rate that the frames do not have."""
