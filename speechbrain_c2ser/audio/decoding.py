@@ -18,6 +18,7 @@ from speechbrain_c2ser.audio.formats import HEAD, MP3, recognise, remedy
 from speechbrain_c2ser.audio.long_wav import as_rf64
 from speechbrain_c2ser.audio.mpeg import length_is_known, without_length
 from speechbrain_c2ser.audio.parts import Part, ogg_links, tag_size
+from speechbrain_c2ser.audio.stored import open_stored, stored_of
 from speechbrain_c2ser.audio.unfinished import PatchedFile, size_patches
 
 logger = logging.getLogger(__name__)
@@ -154,6 +155,9 @@ def decode(audio: "str | os.PathLike | BinaryIO", name: str):
         When it is missing, empty, or of no format that can be read here.
     """
     with ExitStack() as stack:
+        stored = stored_of(audio)
+        if stored is not None:
+            audio = open_stored(stored, stack, name)
         file = audio
         if not hasattr(audio, "read"):
             file = stack.enter_context(_open(audio, name))

@@ -3,6 +3,11 @@
 import argparse
 from pathlib import Path
 
+from speechbrain_c2ser.cli.shards import (
+    add_shard_options,
+    label_in_shards,
+    wants_shards,
+)
 from speechbrain_c2ser.cli.terminal import tell
 
 SHOWN = 5  # failures that are told one by one
@@ -17,11 +22,21 @@ def add_label(commands: argparse._SubParsersAction) -> None:
         Of ``add_subparsers``.
     """
     label = commands.add_parser(
-        "label", help="weak labels of a manifest's rows, by trained models"
+        "label", help="weak labels of speech that has none, by trained models"
     )
     label.set_defaults(run=_label)
-    label.add_argument("manifest", help="JSON; rows need no emotion")
-    label.add_argument("output", help="manifest with `weak` in its rows")
+    label.add_argument(
+        "manifest",
+        metavar="SOURCE",
+        help="manifest; or a table, a tar, a Parquet file or a folder of tars, "
+        "Parquet files or recordings. Rows need no emotion",
+    )
+    label.add_argument(
+        "output",
+        metavar="OUTPUT",
+        help="NAME.json: the manifest with `weak` in its rows; or a folder: "
+        "labelled in shards",
+    )
     label.add_argument(
         "--model",
         nargs="+",
@@ -53,13 +68,14 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     )
     label.add_argument("--device", help="cpu, cuda, cuda:1 ...")
     label.add_argument("--batch-size", type=int, default=8)
+    add_shard_options(label)
 
 
 def _check(options):
     """Refuse what cannot be before anything is loaded."""
-    from speechbrain_c2ser.inference.labeller import same_folder
     from speechbrain_c2ser.inference.options import check_number
     from speechbrain_c2ser.inference.pretrained import find_device
+    from speechbrain_c2ser.labelling.weak_labels import same_folder
 
     check_number("--batch-size", options.batch_size, 1, whole=True)
     check_number("--least", options.least, 0, 1)
@@ -80,8 +96,10 @@ def _check(options):
 def _label(options):
     from speechbrain_c2ser.data.manifest import check_manifest, read_manifest
     from speechbrain_c2ser.inference.journal import Journal
-    from speechbrain_c2ser.inference.labeller import settings_of
+    from speechbrain_c2ser.labelling.weak_labels import settings_of
 
+    if wants_shards(options):
+        return label_in_shards(options, _check)
     sources = _check(options)
     items = read_manifest(options.manifest)
     check_manifest(items, (), check_audio=False)
@@ -97,7 +115,7 @@ def _label(options):
 
 def _run(options, items, journal, sources):
     from speechbrain_c2ser.data.manifest import write_manifest
-    from speechbrain_c2ser.inference.labeller import label_rows
+    from speechbrain_c2ser.labelling.weak_labels import label_rows
 
     space = _ask(options, items, journal, sources)
     rows, reasons, errors = label_rows(
@@ -122,13 +140,13 @@ def _ask(options, items, journal, sources):
     from transformers.utils import logging
 
     from speechbrain_c2ser.evaluation.references import find_space
-    from speechbrain_c2ser.inference.labeller import (
+    from speechbrain_c2ser.inference.opening import open_classifier
+    from speechbrain_c2ser.labelling.weak_labels import (
         answer_of,
         ask_words,
         note,
         told,
     )
-    from speechbrain_c2ser.inference.opening import open_classifier
     from speechbrain_c2ser.labels import LabelSpace
 
     logging.disable_progress_bar()

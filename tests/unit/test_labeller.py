@@ -12,7 +12,7 @@ from speechbrain_c2ser.inference.classifier import (
     EmotionClassifier as Interface,
 )
 from speechbrain_c2ser.inference.journal import Journal
-from speechbrain_c2ser.inference.labeller import (
+from speechbrain_c2ser.labelling.weak_labels import (
     ask_words,
     label_rows,
     note,

@@ -36,6 +36,7 @@ FLOORS = {
     "inference": 5,
     "training": 5,
     "evaluation": 6,
+    "labelling": 6,
     "web": 6,
     "cli": 7,
 }

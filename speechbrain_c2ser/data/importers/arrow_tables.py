@@ -7,6 +7,7 @@ audio that such files hold as bytes is written to files of its own.
 import json
 from pathlib import Path
 
+from speechbrain_c2ser.data.arrow_manifest import arrow
 from speechbrain_c2ser.data.manifest import ManifestError
 
 BATCH = 64
@@ -14,13 +15,15 @@ BATCH = 64
 MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg"}
 
 
-def read_rows(path):
+def read_rows(path, row_group=None):
     """Rows of one file.
 
     Arguments
     ---------
     path : str | Path
         A .parquet or .arrow file.
+    row_group : int | None
+        The only one that is read of a .parquet file.
 
     Yields
     ------
@@ -33,23 +36,17 @@ def read_rows(path):
     ManifestError
         If the file cannot be read, or pyarrow is not there.
     """
-    try:
-        import pyarrow
-        from pyarrow import ipc, parquet
-    except ImportError as error:
-        raise ManifestError(
-            "Parquet and Arrow files need pyarrow: pip install "
-            "'speechbrain_c2ser[datasets]'."
-        ) from error
+    pyarrow = arrow()
     path = Path(path)
     try:
         if path.suffix == ".parquet":
-            file = parquet.ParquetFile(path)
+            file = pyarrow.parquet.ParquetFile(path)
             names = _class_names(file.schema_arrow)
-            batches = file.iter_batches(BATCH)
+            groups = None if row_group is None else [row_group]
+            batches = file.iter_batches(BATCH, groups)
         else:
             # What `save_to_disk` writes is a stream.
-            stream = ipc.open_stream(pyarrow.memory_map(str(path)))
+            stream = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))
             names, batches = _class_names(stream.schema), stream
         for batch in batches:
             for start in range(0, batch.num_rows, BATCH):

@@ -189,6 +189,51 @@ def weak_of(
     return {**weak, "source": list(answers)}, ""
 
 
+def top_label(weak: dict) -> str | None:
+    """The most probable label of a weak one; None of dimensions alone.
+
+    Example
+    -------
+    >>> top_label({"labels": {"sad": 0.7, "angry": 0.3}})
+    'sad'
+    """
+    shares = weak.get("labels")
+    return max(shares, key=shares.__getitem__) if shares else None
+
+
+def sureness(answers: dict, space: LabelSpace, label: str) -> float:
+    """Share that the least sure of several models gives a label.
+
+    Arguments
+    ---------
+    answers : dict
+        Model -> answer; one that tells no label of the set does not count.
+    space : LabelSpace
+        The set.
+    label : str
+        Of it.
+
+    Returns
+    -------
+    float
+
+    Example
+    -------
+    >>> answers = {"a": {"labels": {"sad": 0.9, "angry": 0.1}},
+    ...            "b": {"labels": {"sad": 0.6, "angry": 0.4}}}
+    >>> sureness(answers, LabelSpace(["angry", "sad"]), "sad")
+    0.6
+    """
+    return min(
+        (
+            placed.get(label, 0.0)
+            for answer in answers.values()
+            if (placed := place_shares(answer.get("labels") or {}, space))
+        ),
+        default=0.0,
+    )
+
+
 def ask_words(
     rows: Iterable[dict], llm: Any, space: LabelSpace
 ) -> Iterator[tuple[str, dict]]:

@@ -1,0 +1,1 @@
+"""Weak labels for speech that has none, from one manifest to whole archives."""

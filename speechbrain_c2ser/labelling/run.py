@@ -1,0 +1,263 @@
+"""A run of labelling: shards that are missing, then one manifest of all.
+
+Killed anywhere and started again, it goes on with the shards that have no
+result; an item is labelled once, however often a run was begun.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from speechbrain_c2ser.data.arrow_manifest import (
+    arrow,
+    hash_of,
+    manifest_schema,
+    write_batches,
+)
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.labelling.items import FAILED, LABELLED, LEFT_OUT
+from speechbrain_c2ser.labelling.shards import (
+    RESULTS,
+    ShardLabeller,
+    is_done,
+    read_results,
+    result_of,
+    versions,
+)
+from speechbrain_c2ser.labelling.sources import Shard
+from speechbrain_c2ser.labelling.stages import Stage
+from speechbrain_c2ser.labelling.weak_labels import top_label
+
+RUN = "run.json"
+MANIFEST = "labelled.arrow"
+FAILURES = "failures.jsonl"
+Engine = Callable[[list[Shard], ShardLabeller], Iterable[dict]]
+
+
+def label_shards(
+    shards: Sequence[Shard],
+    stages: Sequence[Stage],
+    folder: str | Path,
+    engine: Engine | None = None,
+    about: dict | None = None,
+) -> dict:
+    """Label a source; go on where a run before has stopped.
+
+    Arguments
+    ---------
+    shards : sequence of Shard
+        Of :func:`~speechbrain_c2ser.labelling.sources.plan_shards`.
+    stages : sequence of Stage
+        In their order; the last gives the label.
+    folder : str | Path
+        Gets ``run.json``, ``shards/`` (a Parquet file each, with every
+        item), ``labelled.arrow`` (a manifest) and ``failures.jsonl``.
+    engine : callable | None
+        ``(shards, labeller) -> counts of each``; None is
+        :func:`one_after_another`.
+    about : dict | None
+        What else run.json shall tell.
+
+    Returns
+    -------
+    dict
+        ``items``, ``labelled``, ``left out``, ``failed``; ``reasons``
+        (outcome -> reason -> items); ``labels`` (label -> items).
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a run of other stages, models or versions.
+    OSError
+        If there is no room on the disk. What is done stays.
+    """
+    folder = Path(folder)
+    names = [stage.name for stage in stages if stage.asks_model]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"Two models are called alike ({', '.join(names)}): give one of "
+            "them a name."
+        )
+    shards = sorted(shards, key=lambda shard: shard.name)
+    here = versions()
+    _begin(folder, {"stages": [s.describe() for s in stages], **here}, about)
+    todo = [shard for shard in shards if not is_done(folder, shard)]
+    labeller = ShardLabeller(stages, folder, here)
+    for _ in (engine or one_after_another)(todo, labeller):
+        pass
+    counts = _finish(folder, [result_of(folder, s) for s in shards])
+    _note(folder, {"counts": counts})
+    for part in (folder / RESULTS).glob("*.part"):
+        part.unlink(missing_ok=True)  # of runs that were killed
+    return counts
+
+
+def one_after_another(
+    shards: list[Shard], labeller: ShardLabeller, progress: bool | None = None
+) -> Iterable[dict]:
+    """The engine without another one: this process.
+
+    Arguments
+    ---------
+    shards : list of Shard
+        Those that are missing.
+    labeller : ShardLabeller
+        Labels each.
+    progress : bool | None
+        Whether to show a bar; None shows it on a terminal.
+
+    Yields
+    ------
+    dict
+        Outcome -> items, of each shard.
+    """
+    from tqdm import tqdm
+
+    disable = None if progress is None else not progress
+    for shard in tqdm(shards, "shards", disable=disable):
+        yield labeller(shard)
+
+
+def _begin(folder, settings, about):
+    settings = json.loads(json.dumps(settings))
+    path = folder / RUN
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        other = sorted(
+            name
+            for name in {*before, *settings}
+            if before.get(name) != settings.get(name)
+        )
+        if other:
+            told = "; ".join(
+                f"{n} was {before.get(n)}, is {settings.get(n)}" for n in other
+            )
+            raise ValueError(
+                f"{folder} holds a run with other settings ({told}): give "
+                "those, or another folder."
+            )
+        return
+    if (folder / RESULTS).exists():
+        raise ValueError(
+            f"{folder} holds results of an unknown run: give another folder."
+        )
+    text = json.dumps({"settings": settings, **(about or {})}, indent=1)
+    write_atomic(text + "\n", path)
+
+
+def _note(folder, fields):
+    path = folder / RUN
+    content = json.loads(path.read_text(encoding="utf-8"))
+    write_atomic(json.dumps({**content, **fields}, indent=1) + "\n", path)
+
+
+def _finish(folder, paths):
+    """One manifest and one table of failures; items counted."""
+    repeated = _repeated(paths)
+    outcomes: Counter = Counter()
+    reasons: dict[str, Counter] = {LEFT_OUT: Counter(), FAILED: Counter()}
+    labels: Counter = Counter()
+    failures = folder / f"{FAILURES}.{os.getpid()}.part"
+    first: dict[str, str] = {}
+
+    def batches(file):
+        for path, table in read_results(paths):
+            rows, kept = table.to_pylist(), []
+            for number, row in enumerate(rows):
+                outcome, reason = row["outcome"], row["reason"]
+                if outcome != FAILED and hash_of(row["id"]) in repeated:
+                    other = first.setdefault(row["id"], path.stem)
+                    if other != path.stem:
+                        outcome = FAILED
+                        reason = (
+                            f"the key {row['id']!r} is in shard {other} too"
+                        )
+                outcomes[outcome] += 1
+                if outcome == LABELLED:
+                    kept.append(number)
+                    labels[_label_of(row)] += 1
+                else:
+                    reasons[outcome][_kind_of(reason, row["id"])] += 1
+                if outcome == FAILED:
+                    told = {"id": row["id"], "shard": path.stem}
+                    told |= {"wav": row["wav"], "reason": reason}
+                    line = json.dumps(told, ensure_ascii=False)
+                    file.write(line + "\n")
+            names = manifest_schema().names
+            places = numpy.array(kept, numpy.int64)
+            yield from table.take(places).select(names).to_batches()
+
+    try:
+        with open(failures, "w", encoding="utf-8") as file:
+            write_batches(batches(file), manifest_schema(), folder / MANIFEST)
+        os.replace(failures, folder / FAILURES)
+    finally:
+        failures.unlink(missing_ok=True)
+    return {
+        "items": sum(outcomes.values()),
+        **{name: outcomes[name] for name in (LABELLED, LEFT_OUT, FAILED)},
+        "labels": dict(sorted(labels.items())),
+        "reasons": {k: dict(v.most_common()) for k, v in reasons.items()},
+    }
+
+
+def _label_of(row):
+    label = top_label(json.loads(row["more"])["weak"])
+    return label or "dimensions"
+
+
+def _kind_of(reason, key):
+    """A reason without what is the item's own, to be counted."""
+    text = (reason or "").replace(repr(key), "…").replace(key, "…")
+    text = re.sub(r"\S*/\S*", "…", text)
+    return re.sub(r"\d+(\.\d+)?(?= s\b| members| bytes)", "…", text)[:90]
+
+
+def _repeated(paths) -> set[int]:
+    """Hashes of ids that are in several shards: 8 bytes an item are held."""
+    pyarrow, parts = arrow(), []
+    for path in paths:
+        table = pyarrow.parquet.read_table(
+            path, columns=["id", "outcome"], partitioning=None
+        )
+        ids = {
+            row["id"] for row in table.to_pylist() if row["outcome"] != FAILED
+        }
+        parts.append(numpy.array([hash_of(key) for key in ids], numpy.uint64))
+    if not parts:
+        return set()
+    values, counts = numpy.unique(numpy.concatenate(parts), return_counts=True)
+    return set(values[counts > 1].tolist())
+
+
+def summary_of(counts: dict, folder: Any) -> str:
+    """A run's counts in a few lines.
+
+    Arguments
+    ---------
+    counts : dict
+        Of :func:`label_shards`.
+    folder : str | Path
+        Of the run.
+
+    Returns
+    -------
+    str
+    """
+    lines = [
+        f"{counts[LABELLED]} of {counts['items']} items labelled: "
+        f"{Path(folder) / MANIFEST}",
+        "  " + ", ".join(f"{k} {v}" for k, v in counts["labels"].items()),
+    ]
+    for outcome in (LEFT_OUT, FAILED):
+        lines.append(f"{counts[outcome]} {outcome}")
+        lines += [f"  {v}: {k}" for k, v in counts["reasons"][outcome].items()]
+    if counts[FAILED]:
+        lines.append(f"Failures, one by one: {Path(folder) / FAILURES}")
+    return "\n".join(lines)

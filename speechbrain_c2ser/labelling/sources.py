@@ -1,0 +1,257 @@
+"""What is to be labelled, in shards: the units of work and of going on.
+
+A shard is one tar, one row group of a Parquet file, or so many rows of a
+manifest, table or folder.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from speechbrain_c2ser.data.arrow_manifest import arrow
+from speechbrain_c2ser.data.columns import as_id, fields_of
+from speechbrain_c2ser.data.importers.arrow_tables import read_rows
+from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.tables import read_list
+from speechbrain_c2ser.labelling.items import Item
+from speechbrain_c2ser.labelling.tars import AUDIO, read_tar, row_of
+
+TABLES = (".json", ".jsonl", ".csv", ".tsv", ".scp")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of a source.
+
+    Arguments
+    ---------
+    name : str
+        Of its result's file; the same in every run.
+    kind : str
+        "tar", "parquet", "table" or "files".
+    path : str
+        The file, or the folder of the files.
+    first, last : int
+        Its rows, or its row group.
+    files : tuple of str
+        Of a folder.
+    """
+
+    name: str
+    kind: str
+    path: str
+    first: int = 0
+    last: int = 0
+    files: tuple = ()
+
+    def state(self) -> str:
+        """What tells the file from itself when it has changed.
+
+        Returns
+        -------
+        str
+        """
+        if self.kind == "files":
+            return "\n".join(self.files)
+        about = os.stat(self.path)
+        return f"{about.st_size} {about.st_mtime_ns}"
+
+
+def plan_shards(source: str | Path, rows: int = 1000) -> list[Shard]:
+    """The shards of a source, sorted by name.
+
+    Arguments
+    ---------
+    source : str | Path
+        A tar, a Parquet file, a manifest, a table; or a folder: of tars, or
+        else of Parquet files, or else of recordings, at any depth.
+    rows : int
+        Of a shard, where the source itself is not divided.
+
+    Returns
+    -------
+    list of Shard
+
+    Raises
+    ------
+    ManifestError
+        If there is nothing, or something that cannot be read so.
+    """
+    path = Path(os.path.abspath(source))
+    if path.is_dir():
+        return _of_folder(path, rows)
+    if not path.is_file():
+        raise ManifestError(f"There is no {source} to be labelled.")
+    suffix = path.suffix.lower()
+    if path.name.lower().endswith((".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")):
+        raise ManifestError(
+            f"{source} is compressed, so that no recording in it can be named "
+            "by its place: unpack it to a .tar."
+        )
+    if suffix == ".tar":
+        return [Shard(path.stem, "tar", str(path))]
+    if suffix == ".parquet":
+        return _of_parquet(path, path.parent)
+    if suffix in TABLES:
+        count = len(_rows_of_table(str(path), _changed(path)))
+        return [
+            Shard(
+                f"{path.stem}-{first // rows:05}", "table", str(path), first,
+                min(first + rows, count),
+            )
+            for first in range(0, count, rows)
+        ]  # fmt: skip
+    raise ManifestError(
+        f"{source} is no tar, Parquet file, manifest, table or folder."
+    )
+
+
+def _of_folder(folder, rows):
+    tars, tables, audio = [], [], []
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            suffix = name.rpartition(".")[2].lower()
+            place = os.path.join(root, name)
+            if suffix == "tar":
+                tars.append(place)
+            elif suffix == "parquet":
+                tables.append(place)
+            elif suffix in AUDIO:
+                audio.append(os.path.relpath(place, folder))
+    if bool(tars) + bool(tables) + bool(audio) > 1:
+        raise ManifestError(
+            f"{folder} holds {len(tars)} tars, {len(tables)} Parquet files and "
+            f"{len(audio)} recordings: give a folder of one kind."
+        )
+    if tars:
+        return [Shard(_name(folder, p), "tar", p) for p in tars]
+    if tables:
+        return [s for p in tables for s in _of_parquet(Path(p), folder)]
+    if not audio:
+        raise ManifestError(
+            f"{folder} holds no tar, Parquet file or recording."
+        )
+    return [
+        Shard(
+            f"files-{first // rows:05}", "files", str(folder),
+            files=tuple(audio[first : first + rows]),
+        )
+        for first in range(0, len(audio), rows)
+    ]  # fmt: skip
+
+
+def _of_parquet(path, folder):
+    pyarrow = arrow()
+    try:
+        groups = pyarrow.parquet.ParquetFile(path).num_row_groups
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ManifestError(f"{path} cannot be read: {error}.") from error
+    name = _name(folder, path)
+    return [
+        Shard(f"{name}-{k:05}", "parquet", str(path), k) for k in range(groups)
+    ]
+
+
+def _name(folder, path):
+    """Of a shard: the path below the folder in one word."""
+    relative = Path(os.path.relpath(path, folder)).with_suffix("")
+    return "__".join(relative.parts)
+
+
+def read_shard(shard: Shard) -> Iterator[Item]:
+    """The items of a shard, in order; what is broken has failed.
+
+    Arguments
+    ---------
+    shard : Shard
+        Of :func:`plan_shards`.
+
+    Yields
+    ------
+    Item
+        An id that is there twice has failed from the second time on.
+    """
+    readers = {
+        "tar": lambda: read_tar(shard.path),
+        "parquet": lambda: _read_parquet(shard),
+        "table": lambda: _read_table(shard),
+        "files": lambda: _read_files(shard),
+    }
+    seen = set()
+    for item in readers[shard.kind]():
+        if item.id in seen and not item.outcome:
+            item.fail(f"the key {item.id!r} is there twice")
+        seen.add(item.id)
+        yield item
+
+
+def _read_parquet(shard):
+    folder = Path(shard.path).parent
+    stem = Path(shard.path).stem
+    for number, columns in enumerate(read_rows(shard.path, shard.first)):
+        name = f"{stem}-{shard.first}-{number}"
+        audio = next(
+            (
+                value
+                for value in columns.values()
+                if isinstance(value, dict)
+                and isinstance(value.get("bytes"), bytes)
+            ),
+            None,
+        )
+        plain = {
+            key: value.get("path") if isinstance(value, dict) else value
+            for key, value in columns.items()
+            if not isinstance(value, bytes)
+        }
+        fields, _ = fields_of(plain)
+        item = Item(as_id(fields.get("id")) or name, row_of(plain))
+        if audio is not None:
+            item.audio = {"bytes": audio["bytes"], "path": audio.get("path")}
+        else:
+            wav = fields.get("wav")
+            if isinstance(wav, str):
+                item.row["wav"] = item.audio = str(folder / wav)
+            else:
+                item.fail("its row holds no audio and names none")
+        yield item
+
+
+def _read_table(shard):
+    rows = _rows_of_table(shard.path, _changed(shard.path))
+    for key, fields in rows[shard.first : shard.last]:
+        row = {**fields}
+        yield Item(key, row, {**row} if _is_stretch(row) else row["wav"])
+
+
+def _is_stretch(row):
+    return any(row.get(k) is not None for k in ("start", "stop", "channel"))
+
+
+def _read_files(shard):
+    folder = Path(shard.path)
+    for name in shard.files:
+        path = folder / name
+        item = Item(Path(name).with_suffix("").as_posix())
+        item.row["wav"] = item.audio = str(path)
+        beside = path.with_suffix(".json")
+        if beside.is_file():
+            try:
+                item.row |= row_of(json.loads(beside.read_bytes()))
+            except (ValueError, AttributeError, OSError) as error:
+                item.fail(f"{beside} cannot be read: {error}")
+        yield item
+
+
+def _changed(path):
+    return os.stat(path).st_mtime_ns
+
+
+@lru_cache(maxsize=1)
+def _rows_of_table(path, changed):
+    """[(id, row)] of a manifest or table, read once a process."""
+    return list(read_list(path).items())

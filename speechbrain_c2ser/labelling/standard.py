@@ -1,0 +1,242 @@
+"""Stages from a few options or from a yaml, and thresholds for their last."""
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.manifest import (
+    ManifestError,
+    check_manifest,
+    read_manifest,
+)
+from speechbrain_c2ser.labelling.items import LABELLED
+from speechbrain_c2ser.labelling.run import label_shards
+from speechbrain_c2ser.labelling.shards import read_results, result_of
+from speechbrain_c2ser.labelling.sources import plan_shards
+from speechbrain_c2ser.labelling.stages import (
+    Agreement,
+    Decode,
+    Limits,
+    SpeechEmotion,
+    Stage,
+    WordEmotion,
+)
+from speechbrain_c2ser.labelling.thresholds import fit_thresholds
+from speechbrain_c2ser.labelling.weak_labels import sureness, top_label
+from speechbrain_c2ser.labels import LabelSpace
+
+THRESHOLDS = "thresholds.json"
+
+
+def standard_stages(
+    models: Sequence[str],
+    llm: str | None = None,
+    labels: Sequence[str] | None = None,
+    agree: bool = False,
+    least: float = 0.0,
+    limits: dict | None = None,
+    device: str | None = None,
+    batch_size: int = 8,
+) -> list[Stage]:
+    """Decode, limit, ask every model, compare.
+
+    Arguments
+    ---------
+    models : sequence of str
+        Folders of classifiers, emotion2vec+ or C2SER.
+    llm : str | None
+        Folder of a language model for the transcripts.
+    labels : sequence of str | None
+        The set; None is the first model's.
+    agree : bool
+        Whether all must have the same label, and all must answer.
+    least : float
+        Share that the label must have.
+    limits : dict | None
+        Arguments of :class:`~speechbrain_c2ser.labelling.stages.Limits`.
+    device : str | None
+        Of the models.
+    batch_size : int
+        Of the classifiers.
+
+    Returns
+    -------
+    list of Stage
+
+    Raises
+    ------
+    ValueError
+        If no labels are known.
+    """
+    # Two folders of one name would be one source in the answers.
+    names = [Path(folder).name for folder in models]
+    given = models if len(set(names)) < len(names) else [None] * len(models)
+    hearing = [
+        SpeechEmotion(folder, name, device, batch_size)
+        for folder, name in zip(models, given, strict=True)
+    ]
+    if labels is None and hearing:
+        labels = hearing[0].labels
+    if not labels:
+        raise ValueError("The first model has no labels: give --labels.")
+    reading = [WordEmotion(llm, labels, device=device)] if llm else []
+    number = len(hearing) + len(reading) if agree else 1
+    return [
+        Decode(),
+        Limits(**(limits or {})),
+        *hearing,
+        *reading,
+        Agreement(labels, agree, least, number),
+    ]
+
+
+def read_stages(path: str | Path, values: dict) -> list[Stage]:
+    """The stages of a yaml.
+
+    Arguments
+    ---------
+    path : str | Path
+        SpeechBrain's yaml with ``stages``. It can name any class: only one's
+        own is read.
+    values : dict
+        Key -> value, in place of the yaml's.
+
+    Returns
+    -------
+    list of Stage
+
+    Raises
+    ------
+    ValueError
+        If it has no stages.
+    """
+    from hyperpyyaml import load_hyperpyyaml
+
+    lines = "\n".join(f"{k}: {json.dumps(v)}" for k, v in values.items())
+    try:
+        with open(path, encoding="utf-8") as file:
+            hparams = load_hyperpyyaml(file, lines)
+    except KeyError as error:
+        raise ValueError(f"{path} has no {error.args[0]}.") from error
+    stages = hparams.get("stages") or []
+    if not stages or not all(isinstance(s, Stage) for s in stages):
+        raise ValueError(f"{path} holds no `stages`, a list of Stage objects.")
+    return stages
+
+
+def with_thresholds(
+    stages: Sequence[Stage],
+    validation: str | Path,
+    precision: float,
+    folder: str | Path,
+) -> tuple[list[Stage], dict]:
+    """Stages whose last agreement has thresholds of a wanted precision.
+
+    They are fitted once: on what the same stages say of a validation set. A
+    run that goes on takes them from its folder.
+
+    Arguments
+    ---------
+    stages : sequence of Stage
+        With an Agreement in the end.
+    validation : str | Path
+        Manifest of recordings whose emotion is known.
+    precision : float
+        Wanted share of right labels among those given.
+    folder : str | Path
+        Of the run: gets ``validation/`` and ``thresholds.json``.
+
+    Returns
+    -------
+    stages : list of Stage
+        Copies.
+    fitted : dict
+        Label -> what :func:`fit_thresholds` tells.
+
+    Raises
+    ------
+    ValueError
+        If the last stage is no Agreement, or nothing can be fitted.
+    """
+    last = stages[-1]
+    if not isinstance(last, Agreement):
+        raise ValueError("Thresholds need an Agreement as the last stage.")
+    check_manifest(read_manifest(validation), check_audio=False)
+    path = Path(folder) / THRESHOLDS
+    asked = {"validation": str(validation), "precision": precision}
+    if path.is_file():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if {name: kept.get(name) for name in asked} != asked:
+            raise ValueError(
+                f"{path} was fitted for {kept.get('precision')} on "
+                f"{kept.get('validation')}: give those, or another folder."
+            )
+        fitted = kept["labels"]
+    else:
+        examples = _examples(stages, validation, Path(folder) / "validation")
+        fitted = fit_thresholds(examples, precision)
+        text = json.dumps({**asked, "labels": fitted}, indent=1)
+        write_atomic(text + "\n", path)
+    if all(row["threshold"] is None for row in fitted.values()):
+        raise ValueError(
+            f"No label reaches a precision of {precision} on {validation}: "
+            "lower it, or give better models or more recordings "
+            f"(see {path})."
+        )
+    copies = copy.deepcopy(list(stages))
+    copies[-1].thresholds = {k: v["threshold"] for k, v in fitted.items()}
+    return copies, fitted
+
+
+def _examples(stages, validation, folder):
+    """(label, sureness, truth) of what the stages label."""
+    shards = plan_shards(validation)
+    label_shards(shards, stages, folder)
+    space: LabelSpace = stages[-1].space
+    examples, unknown = [], set()
+    for _, table in read_results(result_of(folder, s) for s in shards):
+        for row in table.to_pylist():
+            if row["outcome"] != LABELLED:
+                continue
+            truth = row["emotion"]
+            mapped = truth if truth in space else space.map(truth)
+            if mapped is None:
+                unknown.add(truth)
+            label = top_label(json.loads(row["more"])["weak"])
+            sure = sureness(json.loads(row["answers"]), space, label)
+            examples.append((label, sure, mapped or truth))
+    if not examples:
+        raise ManifestError(f"No item of {validation} got a label.")
+    return examples
+
+
+def thresholds_table(fitted: dict) -> str:
+    """Fitted thresholds, a line each.
+
+    Arguments
+    ---------
+    fitted : dict
+        Of :func:`with_thresholds`.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> print(thresholds_table({"sad": {"threshold": None, "of": 9}}))
+    sad: never given (9 of the validation set had it)
+    """
+    lines = []
+    for label, row in fitted.items():
+        if row["threshold"] is None:
+            told = f"never given ({row['of']} of the validation set had it)"
+        else:
+            told = (
+                f"from {row['threshold']:.3f} ({row['items']} of {row['of']}, "
+                f"of which {row['precision']:.3f} are right)"
+            )
+        lines.append(f"{label}: {told}")
+    return "\n".join(lines)

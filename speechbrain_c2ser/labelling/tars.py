@@ -1,0 +1,159 @@
+"""WebDataset tars as Emilia's: a recording and a JSON object under one key.
+
+Read once from front to back by their headers; the audio stays where it is and
+is named by its place (``audio/stored.py``). What is broken becomes an item that
+has failed, and the others are read on.
+"""
+
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from speechbrain_c2ser.audio.stored import Stored
+from speechbrain_c2ser.data.columns import as_json, as_number, fields_of
+from speechbrain_c2ser.labelling.items import Item
+
+AUDIO = frozenset(
+    "mp3 wav flac ogg opus m4a aac webm amr mp4 wma aiff aif au".split()
+)
+JSON_LIMIT = 1 << 20  # bytes; Emilia's have some hundred
+BLOCK = tarfile.BLOCKSIZE
+
+
+def read_tar(path: str | Path) -> Iterator[Item]:
+    """The items of a tar, in its order.
+
+    Arguments
+    ---------
+    path : str | Path
+        An uncompressed tar; members of one key follow each other.
+
+    Yields
+    ------
+    Item
+        Failed where its JSON or audio is missing, double or unreadable; one
+        more where the tar itself breaks off.
+    """
+    path = Path(path)
+    with open(path, "rb") as file:
+        try:
+            archive = tarfile.open(fileobj=file, mode="r:")
+        except tarfile.TarError as error:
+            yield _broken(path, f"{path} is no tar that can be read: {error}")
+            return
+        key, group, count = None, [], 0
+        while True:
+            try:
+                member = archive.next()
+            except (tarfile.TarError, OSError, ValueError) as error:
+                yield from _close(path, key, group)
+                yield _broken(
+                    path,
+                    f"{path} breaks off after {count} members: {error}",
+                )
+                return
+            archive.members = []  # or a long tar fills the memory
+            if member is None:
+                break
+            count += 1
+            if not member.isfile():
+                continue
+            folder, _, base = member.name.rpartition("/")
+            stem, _, suffix = base.partition(".")
+            own = f"{folder}/{stem}" if folder else stem
+            if own != key:
+                yield from _close(path, key, group)
+                key, group = own, []
+            group.append((suffix.lower(), member, _json_of(file, member)))
+        yield from _close(path, key, group)
+        # A damaged header ends the reading in silence, but for this.
+        file.seek(archive.offset)
+        if file.read(BLOCK) != bytes(BLOCK):
+            yield _broken(
+                path,
+                f"{path} breaks off after {count} members: it was cut, or "
+                "what follows is damaged",
+            )
+
+
+def _json_of(file, member):
+    """The bytes of a member that is JSON; None of any other."""
+    if not member.name.lower().endswith(".json"):
+        return None
+    if member.size > JSON_LIMIT:
+        return b""
+    file.seek(member.offset_data)
+    return file.read(member.size)
+
+
+def _close(path, key, group):
+    """The item of the members of one key."""
+    if key is None:
+        return
+    item = Item(key)
+    audio = [m for suffix, m, _ in group if suffix in AUDIO]
+    texts = [c for suffix, _, c in group if suffix == "json"]
+    if audio:
+        stored = Stored(
+            str(path), audio[0].offset_data, audio[0].size, audio[0].name
+        )
+        item.row["wav"] = item.audio = str(stored)
+    if not audio and not texts:
+        return  # of another kind: a licence, a list
+    if len(texts) != 1:
+        many = "there are several" if texts else "there is none"
+        item.fail(f"needs one JSON beside its audio, but {many}")
+    elif len(audio) != 1:
+        many = "several recordings" if audio else "no audio"
+        item.fail(f"its JSON stands beside {many}")
+    else:
+        _describe(item, texts[0])
+    yield item
+
+
+def _describe(item, content):
+    """Fields of the JSON object; those that name the audio go."""
+    try:
+        fields = json.loads(content)
+    except ValueError as error:
+        item.fail(f"its JSON cannot be read: {error}")
+        return
+    if not isinstance(fields, dict):
+        item.fail("its JSON is no object")
+        return
+    item.row |= row_of(fields)
+
+
+def row_of(fields: dict) -> dict:
+    """What a table or a JSON object tells of a recording, by our names.
+
+    Arguments
+    ---------
+    fields : dict
+        Column -> value.
+
+    Returns
+    -------
+    dict
+        Without id and path; times are numbers.
+
+    Example
+    -------
+    >>> row_of({"id": "a", "wav": "a.mp3", "text": "Hi.", "duration": "2"})
+    {'transcript': 'Hi.', 'duration': 2.0}
+    """
+    known, rest = fields_of({k: as_json(v) for k, v in fields.items()})
+    row = {**rest, **known}
+    for name in ("id", "wav"):
+        row.pop(name, None)
+    for name in ("duration", "start", "stop"):
+        if name in row:
+            row[name] = as_number(row[name])
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _broken(path, reason):
+    item = Item(path.name)
+    item.fail(reason)
+    return item
