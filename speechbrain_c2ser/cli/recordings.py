@@ -4,6 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from speechbrain_c2ser.cli.channels import (
+    as_channels,
+    name_of_record,
+    with_errors,
+)
 from speechbrain_c2ser.cli.inputs import find_recordings
 from speechbrain_c2ser.cli.resuming import opened_journal
 from speechbrain_c2ser.cli.terminal import one_line, tell
@@ -101,6 +106,12 @@ def _add_input(command, fine):
         help="listen to stretches of speech alone, up to a window long, as "
         "voice activity detection tells them (extra vad)",
     )
+    command.add_argument(
+        "--channel",
+        choices=("left", "right", "each"),
+        help="of stereo files, such as calls: one side, or a result for each "
+        "(default: all mixed)",
+    )
     command.add_argument("--batch-size", type=int, default=8)
 
 
@@ -178,14 +189,16 @@ def _check_segments(options):
 
 
 def _find(options):
-    """The recordings, after a look at every option."""
+    """(recordings, place -> error of some), after a look at every option."""
     _check(options)
-    recordings = find_recordings(options.files)
+    recordings, errors = find_recordings(options.files), {}
+    if options.channel is not None:
+        recordings, errors = as_channels(recordings, options.channel)
     check_output(options.format, options.output, recordings)
     check_not_input(options.output, options.files, recordings)
     if options.resume and options.output is None:
         raise ValueError("--resume goes on from a file: give -o PATH.")
-    return recordings
+    return recordings, errors
 
 
 def _classify(options):
@@ -201,7 +214,7 @@ def _diarize(options):
 
 
 def _listen(options, opened, as_text, by_segment=False):
-    recordings = _find(options)
+    inputs = _find(options)
     model = _load(opened, options)
     if by_segment:
         # what labels frames needs no short windows to tell when
@@ -217,26 +230,27 @@ def _listen(options, opened, as_text, by_segment=False):
             "leave out --language."
         )
     return _write(
-        model.iter_files, recordings, model, options, as_text, by_segment, more
+        model.iter_files, inputs, model, options, as_text, by_segment, more
     )
 
 
 def _describe(options):
     from speechbrain_c2ser.inference import C2SER
 
-    recordings = _find(options)
+    inputs = _find(options)
     c2ser = _load(C2SER, options)
     more = {"language": options.language, "num_beams": options.beams}
     return _write(
-        c2ser.describe_files, recordings, c2ser, options, _described, more=more
+        c2ser.describe_files, inputs, c2ser, options, _described, more=more
     )
 
 
 def _write(
-    function, recordings, model, options, as_text, by_segment=False, more=None
+    function, inputs, model, options, as_text, by_segment=False, more=None
 ):
     from speechbrain_c2ser.inference.records import is_calibrated, record_of
 
+    recordings, errors = inputs
     labels, calibrated = list(model.labels), is_calibrated(model)
 
     def as_record(row, recording):
@@ -244,7 +258,7 @@ def _write(
 
     with opened_journal(options) as journal:
         rows = function(
-            recordings,
+            [row for n, row in enumerate(recordings) if n not in errors],
             options.batch_size,
             options.window,
             options.hop,
@@ -254,7 +268,12 @@ def _write(
             **(more or {}),
         )
         code = write_results(
-            rows, recordings, options, as_record, as_text, by_segment
+            with_errors(rows, recordings, errors),
+            recordings,
+            options,
+            as_record,
+            as_text,
+            by_segment,
         )
         if journal is not None and code == 0:
             journal.remove()
@@ -293,13 +312,13 @@ def _bar(options):
 
 
 def _head(record):
-    path = one_line(record["path"])
+    path = one_line(name_of_record(record))
     return f"{path}\t{record['label']}\t{record['score']:.3f}"
 
 
 def _classified(record):
     decided = record["label"] is not None
-    lines = [_head(record) if decided else one_line(record["path"])]
+    lines = [_head(record) if decided else one_line(name_of_record(record))]
     for name, answer in record.get("heads", {}).items():
         lines.append(f"  {name}: {in_words(answer)}")
     windows = record["windows"] if decided else ()
@@ -314,7 +333,7 @@ def _described(record):
 
 
 def _timeline(record):
-    lines = [one_line(record["path"])]
+    lines = [one_line(name_of_record(record))]
     for segment in record["segments"]:
         label = segment["label"]
         lines.append(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from speechbrain_c2ser.cli.channels import groups_of
 from speechbrain_c2ser.cli.terminal import tell, to_json
 from speechbrain_c2ser.timelines.documents import (
     DOCUMENTS,
@@ -65,16 +66,17 @@ def check_output(form: str, output: str | None, recordings: list) -> None:
         Says what to give instead.
     """
     check_format(form)
-    if form in DOCUMENTS and len(recordings) > 1:
+    count = len(groups_of(recordings))
+    if form in DOCUMENTS and count > 1:
         if output is None:
             raise ValueError(
                 f"A document in {form} is of one recording, and these are "
-                f"{len(recordings)}: give -o FOLDER."
+                f"{count}: give -o FOLDER."
             )
         if os.path.isfile(output):
             raise ValueError(
-                f"{output} is a file, and {len(recordings)} recordings in "
-                f"{form} need a folder: give -o FOLDER."
+                f"{output} is a file, and {count} recordings in {form} need a "
+                "folder: give -o FOLDER."
             )
     elif output is not None and form not in DOCUMENTS and os.path.isdir(output):
         raise ValueError(
@@ -153,17 +155,17 @@ def write_results(
         writer = _Joined(options.format, options.output, as_text, by_segment)
     with writer as write:
         for number, row in enumerate(rows):
-            error = row.error
+            error, record = row.error, None
             if error is None:
                 record = as_record(row, recordings[number])
-                try:
-                    write(record, number)
-                except BrokenPipeError:
+            try:
+                write(record, number)
+            except BrokenPipeError:
+                raise
+            except OSError as problem:
+                if not documents:
                     raise
-                except OSError as problem:
-                    if not documents:
-                        raise
-                    error = f"{row.path}: its document: {problem}"
+                error = f"{row.path}: its document: {problem}"
             if error is None:
                 done += 1
             else:
@@ -177,6 +179,8 @@ def write_results(
 
 def document_paths(recordings: list, form: str) -> list[str]:
     """Names of the documents of many recordings, each once.
+
+    Neighbours that are channels of one recording share a document.
 
     Arguments
     ---------
@@ -197,35 +201,39 @@ def document_paths(recordings: list, form: str) -> list[str]:
     """
     names: list[str] = []
     taken: set[str] = set()
-    for recording in recordings:
-        stem = recording
-        if isinstance(recording, dict):
-            stem = str(recording.get("id") or recording["wav"])
-        stem = Path(stem).stem if not isinstance(recording, dict) else stem
+    for group in groups_of(recordings):
+        recording = recordings[group[0]]
+        row = recording if isinstance(recording, dict) else {"wav": recording}
+        stem = str(row.get("id") or Path(row["wav"]).stem)
         # An id may be a path, and leads nowhere.
         stem = stem.replace("\\", "_").replace("/", "_").lstrip(".") or "_"
-        if isinstance(recording, dict) and "channel" in recording:
-            stem = f"{stem}.ch{recording['channel'] + 1}"
+        if len(group) == 1 and row.get("channel") is not None:
+            stem = f"{stem}.ch{row['channel'] + 1}"
         name, count = f"{stem}{DOCUMENTS[form][0]}", 1
         # Some disks take A and a for one.
         while name.casefold() in taken:
             count += 1
             name = f"{stem}.{count}{DOCUMENTS[form][0]}"
         taken.add(name.casefold())
-        names.append(name)
+        names += len(group) * [name]
     return names
 
 
 class _Documents:
-    """A document of each recording, in a folder where there are many."""
+    """A document of each recording, in a folder where there are many.
+
+    The results of its channels are held until the last of them is there.
+    """
 
     def __init__(self, form, output, recordings):
         self._form, self._output = form, output
         self._names = document_paths(recordings, form)
+        groups = groups_of(recordings)
+        self._last = {group[-1] for group in groups}
+        self._held: list[dict] = []
+        self._number = 0
         self._folder = output is not None and (
-            len(recordings) > 1
-            or os.path.isdir(output)
-            or output.endswith(os.sep)
+            len(groups) > 1 or os.path.isdir(output) or output.endswith(os.sep)
         )
 
     def __enter__(self):
@@ -234,14 +242,24 @@ class _Documents:
         return self._write
 
     def __exit__(self, *_):
-        pass
+        self._save()  # of an interruption
 
     def _write(self, record, number):
+        self._number = number
+        if record is not None:
+            self._held.append(record)
+        if number in self._last:
+            self._save()
+
+    def _save(self):
+        records, self._held = self._held, []
+        if not records:
+            return
         path = self._output
         if self._folder:
-            path = os.path.join(path, self._names[number])
+            path = os.path.join(path, self._names[self._number])
         with opened_output(path) as file:
-            print(document_of(record, self._form), file=file, end="")
+            print(document_of(records, self._form), file=file, end="")
 
 
 class _Joined:
@@ -264,6 +282,8 @@ class _Joined:
             self._opened.__exit__(*error)
 
     def _write(self, record, number):
+        if record is None:
+            return
         if self._form == "text":
             self._line(self._as_text(record))
         elif self._form == "jsonl":

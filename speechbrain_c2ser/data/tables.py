@@ -87,7 +87,8 @@ def read_list(path: str | Path) -> dict[str, dict]:
     Returns
     -------
     dict
-        Id -> fields with "wav", perhaps "start" and "stop" (s, float). A
+        Id -> fields with "wav", perhaps "start" and "stop" (s, float) and
+        "channel" (from 0). A
         path that is not there from the working folder is taken from the
         list's own. A table without ids gives the paths as ids.
 
@@ -125,9 +126,20 @@ def read_list(path: str | Path) -> dict[str, dict]:
         for field in ("start", "stop", "duration"):
             if field in fields:
                 fields[field] = number_of(fields[field], key, field)
+        if rest.get("channel") is not None:
+            rest["channel"] = _channel(rest["channel"], key)
         items[key] = {**rest, **fields, "wav": _found(wav, path.parent)}
         items[key].pop("id", None)
     return items
+
+
+def _channel(value, key):
+    number = number_of(value, key, "channel")
+    if number < 0 or number != int(number):
+        raise ManifestError(
+            f"The channel {value!r} of {key} is no whole number from 0."
+        )
+    return int(number)
 
 
 def number_of(value: object, key: str, field: str) -> float:

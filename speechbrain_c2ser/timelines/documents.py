@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -57,13 +57,26 @@ csv, rttm, vtt, srt, textgrid, eaf, audacity.
         )
 
 
-def document_of(record: dict, form: str) -> str:
+def channel_name(channel: int) -> str:
+    """What a channel is called, as a speaker of a call.
+
+    Example
+    -------
+    >>> channel_name(0), channel_name(1), channel_name(2)
+    ('left', 'right', 'channel 3')
+    """
+    names = ("left", "right")
+    return names[channel] if channel < 2 else f"channel {channel + 1}"
+
+
+def document_of(record: dict | Sequence[dict], form: str) -> str:
     """The timeline of a recording as a document.
 
     Arguments
     ---------
-    record : dict
-        A result, as of ``result_schema``.
+    record : dict | sequence of dict
+        A result, as of ``result_schema``; or those of its channels, which
+        become tiers, or speakers in front of labels.
     form : str
         One of ``DOCUMENTS``.
 
@@ -78,7 +91,8 @@ def document_of(record: dict, form: str) -> str:
     >>> document_of(record, "audacity")
     '0.000\\t1.500\\tsad\\n'
     """
-    return WRITERS[form](record)
+    records = [record] if isinstance(record, dict) else list(record)
+    return WRITERS[form](records)
 
 
 def rttm_lines(record: dict) -> Iterator[str]:
@@ -148,10 +162,26 @@ def _word(text):
     return CONTROL.sub("", "_".join(text.split())) or "_"
 
 
-def _audacity(record):
+def _by_time(records):
+    """(segment, its label behind the speaker's name), in the order of time."""
+    told = [
+        (segment, _speaker(record, ": ") + segment["label"])
+        for record in records
+        for segment in record["segments"]
+    ]
+    return sorted(told, key=lambda pair: pair[0]["start"])
+
+
+def _speaker(record, mark):
+    if "channel" not in record:
+        return ""
+    return channel_name(record["channel"]) + mark
+
+
+def _audacity(records):
     return "".join(
-        f"{s['start']:.3f}\t{s['end']:.3f}\t{_line(s['label'])}\n"
-        for s in record["segments"]
+        f"{s['start']:.3f}\t{s['end']:.3f}\t{_line(label)}\n"
+        for s, label in _by_time(records)
     )
 
 
@@ -160,17 +190,17 @@ def _line(text):
 
 
 def _subtitles(form):
-    def write(record):
+    def write(records):
         import pysubs2
 
         file = pysubs2.SSAFile()
-        for segment in record["segments"]:
+        for segment, label in _by_time(records):
             event = pysubs2.SSAEvent(
                 start=round(1000 * segment["start"]),
                 end=round(1000 * segment["end"]),
             )
             # A blank line would end the cue; braces would be markup.
-            lines = [segment["label"], *segment.get("text", "").splitlines()]
+            lines = [label, *segment.get("text", "").splitlines()]
             lines = [_line(line) for line in lines if line.strip()]
             text = "\n".join(lines).replace("{", "(").replace("}", ")")
             text = text.replace("\\", "/")
@@ -184,12 +214,18 @@ def _subtitles(form):
     return write
 
 
-def _textgrid(record):
+def _textgrid(records):
     from praatio import textgrid
 
-    end = max([record["end"], *(s["end"] for s in record["segments"])])
+    end = max(
+        [
+            moment["end"]
+            for record in records
+            for moment in (record, *record["segments"])
+        ]
+    )
     grid = textgrid.Textgrid(0, end)
-    for name, text_of in _tiers(record):
+    for name, record, text_of in _tiers(records):
         entries = [
             (s["start"], s["end"], text_of(s))
             for s in record["segments"]
@@ -201,20 +237,20 @@ def _textgrid(record):
     )
 
 
-def _eaf(record):
+def _eaf(records):
     from pympi.Elan import Eaf, to_eaf
 
     eaf = Eaf(author="speechbrain_c2ser")
     eaf.remove_tier("default")
-    path = record["path"]
+    path = records[0]["path"]
     mime = MIME.get(Path(path).suffix.lower(), "unknown")
     eaf.add_linked_file(
         Path(os.path.abspath(path)).as_uri(),
         relpath="./" + quote(os.fsencode(Path(path).name)),
         mimetype=mime,
     )
-    for name, text_of in _tiers(record):
-        eaf.add_tier(name)
+    for name, record, text_of in _tiers(records):
+        eaf.add_tier(name, part=_speaker(record, "") or None)
         for s in record["segments"]:
             if text_of(s):
                 bounds = round(1000 * s["start"]), round(1000 * s["end"])
@@ -222,11 +258,14 @@ def _eaf(record):
     return _saved(lambda path: to_eaf(path, eaf))
 
 
-def _tiers(record):
-    """Tiers: of the emotion and, where there are words, of them."""
-    yield "emotion", lambda s: _line(s["label"])
-    if any(s.get("text") for s in record["segments"]):
-        yield "description", lambda s: _line(s.get("text") or "")
+def _tiers(records):
+    """Of each channel: the emotion and, where there are words, them."""
+    for record in records:
+        speaker = _speaker(record, " ")
+        yield f"{speaker}emotion", record, lambda s: _line(s["label"])
+        if any(s.get("text") for s in record["segments"]):
+            name = f"{speaker}description"
+            yield name, record, lambda s: _line(s.get("text") or "")
 
 
 def _saved(save):
@@ -237,7 +276,7 @@ def _saved(save):
         return Path(path).read_text(encoding="utf-8")
 
 
-WRITERS: dict[str, Callable[[dict], str]] = {
+WRITERS: dict[str, Callable[[list[dict]], str]] = {
     "vtt": _subtitles("vtt"),
     "srt": _subtitles("srt"),
     "textgrid": _textgrid,
