@@ -36,6 +36,15 @@ def remember_arguments(cls):
     {'factor': 3, 'offset': 0}
     """
     signature = inspect.signature(cls.__init__)
+    # what has no constructor of its own has that of any module
+    signature = signature.replace(
+        parameters=[
+            parameter
+            for parameter in signature.parameters.values()
+            if parameter.kind
+            not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        ]
+    )
     construct = cls.__init__
 
     @functools.wraps(construct)

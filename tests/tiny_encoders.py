@@ -22,8 +22,10 @@ from transformers import (
 )
 
 from speechbrain_c2ser.lobes import (
+    EncoderPair,
     LogMel,
     SelfSupervisedEncoder,
+    SpeakerEncoder,
     SpeechFunctionals,
     WhisperEncoder,
 )
@@ -34,7 +36,15 @@ MODELS = {
     "wavlm": (WavLMConfig, WavLMModel),
 }
 SSL = [f"{kind}_{norm}" for kind in MODELS for norm in ("layer", "group")]
-ENCODERS = ["emotion2vec", "whisper", "whisper_30s", "log_mel", "functionals"]
+ENCODERS = [
+    "emotion2vec",
+    "whisper",
+    "whisper_30s",
+    "log_mel",
+    "functionals",
+    "speaker",
+    "pair",
+]
 
 
 def save_self_supervised(name, folder, dtype=torch.float32):
@@ -77,10 +87,28 @@ def build_encoder(name, ssl_folder, build_emotion2vec):
         )
     if name == "log_mel":
         return LogMel(n_mels=16)
+    if name == "speaker":
+        return tiny_speaker_encoder()
+    if name == "pair":
+        return EncoderPair(LogMel(n_mels=16), build_emotion2vec())
     if name == "functionals":
         return SpeechFunctionals(n_mels=16, n_cepstra=8)
     kind = name.split("_")[0]
     return SelfSupervisedEncoder(ssl_folder(name), kind, freeze=True)
+
+
+def tiny_speaker_encoder():
+    """An ECAPA-TDNN of random weights, its batch norms not at their start."""
+    torch.manual_seed(6)
+    encoder = SpeakerEncoder(
+        [16] * 4 + [48], output_size=8, attention_size=8, se_size=4
+    )
+    for name, value in encoder.state_dict().items():
+        if "running_mean" in name:
+            value.normal_(std=0.1)
+        if "running_var" in name:
+            value.uniform_(0.5, 2.0)
+    return encoder.eval()
 
 
 TEXTS = ["bert", "xlm_roberta", "t5"]

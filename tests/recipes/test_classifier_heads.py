@@ -31,10 +31,12 @@ OVERLAYS = {
     "speaker_adversarial": ("max valid_ua", ["emotion", "speaker"]),
     "diarization": ("min valid_frames_eder", ["frames"]),
     "tracks": ("max valid_tracks_ccc", ["tracks"]),
+    "ctc": ("max valid_ua", []),
 }
 SPLITS = ("train", "valid", "test")
 MIXUP = "!new:speechbrain_c2ser.lobes.Mixup {alpha: 0.3}"
-FRAMED = ("diarization", "tracks")  # on an encoder that tells its frame rate
+# on an encoder that tells its frame rate
+FRAMED = ("diarization", "tracks", "ctc")
 
 
 @pytest.fixture(scope="module")

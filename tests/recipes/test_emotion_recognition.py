@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_encoders import tiny_speaker_encoder
 from transformers import HubertConfig, Wav2Vec2FeatureExtractor
 
 from speechbrain_c2ser.checkpoints.classifier_folder import load_classifier
@@ -91,7 +92,13 @@ def sources(build_emotion2vec, tmp_path_factory):
     )
     (folder / "whisper").mkdir()
     whisper.save_pretrained(folder / "whisper")
-    found = {name: folder / name for name in ("whisper", "emotion2vec")}
+    (folder / "speaker").mkdir()
+    torch.save(
+        tiny_speaker_encoder().network.state_dict(),
+        folder / "speaker" / "embedding_model.ckpt",
+    )
+    names = ("whisper", "emotion2vec", "speaker")
+    found = {name: folder / name for name in names}
     for kind in ("wav2vec2", "hubert", "wavlm"):
         config = HubertConfig(
             hidden_size=16,
@@ -232,6 +239,55 @@ def test_leaking_manifests_are_refused(recipe, corpus, tmp_path):
         recipe("train").train(*load_experiment(argv))
 
 
+@pytest.mark.parametrize("name", ["words_alone", "llm_layer"])
+def test_a_classifier_of_texts(
+    name, recipe, corpus, sources, text_folder, tiny_llm, tmp_path
+):
+    for split in ("train", "valid", "test"):
+        rows = read_manifest(corpus / f"{split}.json")
+        for row in rows.values():
+            row["transcript"] = f"The speaker sounds {row['emotion']}."
+            if split == "train":  # as a language model labelled it
+                row["weak"] = {"labels": {row.pop("emotion"): 0.8}}
+        write_manifest(rows, tmp_path / f"{split}.json")
+    settings = f"source: {tiny_llm}"
+    if name == "llm_layer":
+        settings += ", layer: 1"
+    argv = [str(HPARAMS / "probe.yaml"), "--batch_size=5"]
+    for overlay in (f"text/{name}", "heads/weak"):
+        argv.append(f"--overlay={HPARAMS / overlay}.yaml")
+    argv += [
+        f"--model={{text_encoder: {{{settings}}}}}",
+        f"--label_names=[{', '.join(EMOTIONS)}]",
+        "--peak_lr=0.03",
+        *options(tmp_path, tmp_path / "out", number_of_epochs=8),
+    ]
+    found = recipe("train").train(*load_experiment(argv))
+    # the tones of test speakers are not told, their words are
+    right = [row["emotion"] == row["label"] for row in found["test"]]
+    assert sum(right) / len(right) == 1
+    folder = tmp_path / "out" / "classifier"
+    classifier = EmotionClassifier.from_hparams(folder)
+    assert classifier.hparams.model.text_encoder.layer == (
+        1 if name == "llm_layer" else None
+    )
+    rows = list(read_manifest(tmp_path / "test.json").values())
+    told = classifier.classify_file(rows[0]).label
+    assert told == found["test"][0]["label"]
+
+
+def test_a_layer_that_the_model_lacks_is_told_before_training(
+    recipe, corpus, tiny_llm, tmp_path
+):
+    argv = [str(HPARAMS / "probe.yaml")]
+    argv.append(f"--overlay={HPARAMS / 'text' / 'llm_layer.yaml'}")
+    argv.append(f"--model={{text_encoder: {{source: {tiny_llm}}}}}")
+    argv += options(corpus, tmp_path / "out")
+    with pytest.raises(ValueError, match="has 2 layers: .* not 12"):
+        recipe("train").train(*load_experiment(argv))
+    assert not (tmp_path / "out" / "features").exists()
+
+
 @pytest.mark.parametrize("name", ["concat", "gate", "bridge_tokens"])
 def test_words_beside_the_voice(
     name, recipe, corpus, sources, text_folder, tmp_path
@@ -284,6 +340,7 @@ def test_words_beside_the_voice(
         ("probe", "ranks", "valid_ranks_rank_correlation"),
         ("probe", "voice_and_words", "valid_pairs_words_found"),
         ("probe", "../text/gate+voice_and_words", "valid_pairs_voice_found"),
+        ("probe", "two_encoders", "valid_views_second_found"),
     ],
 )
 def test_contrast(
@@ -301,6 +358,8 @@ def test_contrast(
     if "voice_and_words" in name:
         source = text_folder("bert")
         argv.append(f"--model={{text_encoder: {{source: {source}}}}}")
+    if name == "two_encoders":
+        argv.append(f"--second_encoder={{source: {sources['wavlm']}}}")
     argv += options(tmp_path, tmp_path / "out")
     found = recipe("train").train(*load_experiment(argv))
     assert figure in found["valid"]

@@ -20,6 +20,7 @@ from speechbrain_c2ser.lobes import (
     PairedHead,
     RankContrastHead,
     TextEncoder,
+    ViewsHead,
 )
 from speechbrain_c2ser.losses import (
     anchor_loss,
@@ -283,3 +284,25 @@ def test_alone_as_in_a_batch_saved_and_loaded(text_folder, tmp_path):
     # The emotion is the voice's alone.
     other = model.predict(wavs, lens, [{"transcript": ""}] * 2)
     assert torch.equal(other["emotion"], together["emotion"])
+
+
+def test_two_views_of_an_utterance_by_hand():
+    head = ViewsHead(4, 3, output_size=5)
+    vector = torch.randn(6, 7)
+    output = head(vector)
+    ours = head.loss(output, head.targets(ROWS[:6]))
+    first = unit(head.voice(vector[:, :4]).detach())
+    second = unit(head.words(vector[:, 4:]).detach())
+    scores = first @ second.T / 0.07
+    logs = [
+        np.log(np.exp(s[i, i]) / np.exp(s[i]).sum())
+        for s in (scores, scores.T)
+        for i in range(6)
+    ]
+    assert ours.item() == pytest.approx(-np.mean(logs), abs=1e-5)
+    records = [head.record(one) for one in head.predict(output)]
+    figures = head.figures(ROWS[:6], records)
+    found = np.mean(scores.argmax(1) == np.arange(6))
+    assert figures["second_found"] == pytest.approx(found)
+    with pytest.raises(ValueError, match="of 4 and 3 channels .* of 8: pool"):
+        head(torch.randn(2, 8))

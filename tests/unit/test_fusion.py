@@ -24,12 +24,14 @@ from speechbrain_c2ser.lobes import (
     EmotionClassifier,
     FrameHead,
     GateFusion,
+    LastFrame,
     LayerMix,
     LogMel,
     MaskedMean,
     MultiHead,
     TextEncoder,
     UtteranceTokens,
+    WordsAlone,
 )
 
 ROWS = [
@@ -262,3 +264,52 @@ def test_interfaces_and_commands_are_told_what_is_said(
     save_classifier(loose, tmp_path / "loose")
     words[2] = str(tmp_path / "loose")
     assert main([*words, str(wavs[0])]) == 0
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@torch.no_grad()
+def test_a_layer_of_a_language_model(layer, tiny_llm):
+    encoder = TextEncoder(str(tiny_llm), 8, layer=layer).eval()
+    texts = ["The speaker sounds sad.", "angry", "The speaker."]
+    rows = [{"transcript": text} for text in texts]
+    together = encoder.read(rows)
+    pool = LastFrame(8)
+    vectors = pool(together.frames, together.lengths)
+    for row, vector in zip(rows, vectors, strict=True):
+        ids = encoder.tokenizer(row["transcript"], return_tensors="pt")
+        states = encoder.model(**ids, output_hidden_states=True).hidden_states
+        expected = encoder.project(states[layer][0, -1])
+        assert (vector - expected).abs().max() <= 1e-5
+        single = encoder.read([row])
+        own = pool(single.frames, single.lengths)[0]
+        assert (vector - own).abs().max() <= 1e-5
+    last = TextEncoder(str(tiny_llm), 8).eval()
+    last.project = encoder.project
+    same = torch.allclose(last.read(rows).frames, together.frames, atol=1e-5)
+    assert same == (layer == 2)
+
+
+def test_a_layer_that_there_is_not(tiny_llm):
+    with pytest.raises(ValueError, match="has 2 layers: .* not 3"):
+        TextEncoder(str(tiny_llm), 8, layer=3)
+
+
+@torch.no_grad()
+def test_words_without_a_voice(text_folder, clips, tmp_path):
+    head = CategoryHead(8, ["angry", "sad"])
+    parts = LogMel(n_mels=MELS), MultiHead({"emotion": head}), LastFrame(8)
+    text = TextEncoder(text_folder("bert"), 8)
+    both = {"text_encoder": text, "fusion": WordsAlone()}
+    model = EmotionClassifier(*parts, **both).eval()
+    together = model(*clips, rows=ROWS)["emotion"]
+    silent = model(clips[0] * 0, clips[1], rows=ROWS)["emotion"]
+    assert torch.equal(silent, together)
+    for i, row in enumerate(ROWS):
+        single = model(*alone(clips, i), rows=[row])["emotion"][0]
+        assert (single - together[i]).abs().max() <= 1e-5
+    save_classifier(model, tmp_path / "classifier")
+    again = load_classifier(tmp_path / "classifier")["model"]
+    assert torch.equal(again(*clips, rows=ROWS)["emotion"], together)
+    framed = MultiHead({"frames": FrameHead(8, ["sad", "neutral"], 100.0)})
+    with pytest.raises(ValueError, match="WordsAlone keeps no .* another"):
+        EmotionClassifier(parts[0], framed, parts[2], **both)

@@ -59,13 +59,17 @@ def vector_metrics(
     return {"rank_correlation": float(spearmanr(near, away).statistic)}
 
 
-def pair_metrics(records: Sequence[dict]) -> dict[str, float]:
+def pair_metrics(
+    records: Sequence[dict], names: tuple[str, str] = ("voice", "words")
+) -> dict[str, float]:
     """How often the nearest words are those of a voice, and the reverse.
 
     Arguments
     ---------
     records : sequence of dict
-        ``voice`` and ``words``: vectors of unit length, [D].
+        ``voice`` and ``words``, or other two: vectors of unit length, [D].
+    names : tuple of str
+        The two.
 
     Returns
     -------
@@ -79,11 +83,12 @@ def pair_metrics(records: Sequence[dict]) -> dict[str, float]:
     >>> pair_metrics(records)
     {'words_found': 1.0, 'voice_found': 1.0}
     """
-    voices = np.array([record["voice"] for record in records])
-    words = np.array([record["words"] for record in records])
-    nearness = voices @ words.T
+    one, other = (
+        np.array([record[name] for record in records]) for name in names
+    )
+    nearness = one @ other.T
     places = np.arange(len(records))
     return {
-        "words_found": float((nearness.argmax(1) == places).mean()),
-        "voice_found": float((nearness.argmax(0) == places).mean()),
+        f"{names[1]}_found": float((nearness.argmax(1) == places).mean()),
+        f"{names[0]}_found": float((nearness.argmax(0) == places).mean()),
     }

@@ -35,6 +35,9 @@ SCORES = {
     "tracks": lambda truths, records, _: track_metrics(truths, records),
     "vector": lambda truths, records, _: vector_metrics(truths, records),
     "voice": lambda truths, records, _: pair_metrics(records),
+    "first": lambda truths, records, _: pair_metrics(
+        records, ("first", "second")
+    ),
 }
 
 
@@ -51,7 +54,8 @@ def record_metrics(
         Of the head: with ``probabilities`` (one label of several), ``each``
         (any number of labels), ``values`` (numbers), ``segments`` (labels over
         time), ``tracks`` (numbers over time), ``vector`` (a place among
-        others) or ``voice`` and ``words`` (of two streams).
+        others), or ``voice`` and ``words``, ``first`` and ``second`` (of two
+        streams).
     durations : sequence of float
         Of the recordings (s).
 

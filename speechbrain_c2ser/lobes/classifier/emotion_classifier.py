@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.classifier.fusion import WordsAlone
 from speechbrain_c2ser.lobes.classifier.poolings import (
     MaskedMean,
     UtteranceTokens,
@@ -329,8 +330,13 @@ def _check_fusion(text_encoder, fusion, pooling, heads):
             "UtteranceTokens pools the speech encoder's tokens, so a fusion "
             "with words has no effect: pool frames, as with MaskedMean."
         )
-    if getattr(fusion, "queries", None) is not None and heads.needs_frames:
+    if not getattr(fusion, "keeps_time", True) and heads.needs_frames:
+        remedy = (
+            "take another one"
+            if isinstance(fusion, WordsAlone)
+            else ("set queries to null")
+        )
         raise ValueError(
-            "A fusion with queries keeps no frames in time, and a head takes "
-            "frames: set queries to null."
+            f"A fusion such as this {type(fusion).__name__} keeps no frames in "
+            f"time, and a head takes frames: {remedy}."
         )

@@ -154,6 +154,7 @@ class CrossAttentionFusion(nn.Module):
             output_size, num_heads, dropout, batch_first=True
         )
         self.norm = nn.LayerNorm(output_size)
+        self.keeps_time = queries is None
         self.queries = None
         if queries is not None:
             if queries < 1:
@@ -183,6 +184,34 @@ class CrossAttentionFusion(nn.Module):
         )
         fused = self.norm(asking + attended)
         return fused * _valid(fused, lengths), lengths
+
+
+@remember_arguments
+class WordsAlone(nn.Module):
+    """The words instead of the voice: a classifier of texts.
+
+    The student of a language model's labels, a linear probe of its layers, or
+    what words alone are worth beside a model that hears.
+
+    Example
+    -------
+    >>> fuse, lengths = WordsAlone(), torch.tensor([5, 2])
+    >>> words, counts = torch.rand(2, 6, 3), torch.tensor([6, 4])
+    >>> fuse(torch.rand(2, 5, 4), lengths, words, counts)[0].shape
+    torch.Size([2, 6, 3])
+    """
+
+    keeps_time = False
+
+    def forward(
+        self,
+        frames: torch.Tensor,
+        lengths: torch.Tensor,
+        other: torch.Tensor,
+        other_lengths: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The other stream [B, T, C] and its lengths, as they are."""
+        return other, other_lengths
 
 
 def _valid(frames, lengths):

@@ -36,6 +36,32 @@ class MaskedMean(nn.Module):
 
 
 @remember_arguments
+class LastFrame(nn.Module):
+    """The last valid frame: of a decoder's tokens the one that saw them all.
+
+    Arguments
+    ---------
+    input_size : int
+        Channels of the frames.
+
+    Example
+    -------
+    >>> pool = LastFrame(1)
+    >>> pool(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2]))
+    tensor([[3.]])
+    """
+
+    def __init__(self, input_size):
+        super().__init__()
+        self.output_size = input_size
+
+    def forward(self, frames, lengths, tokens=None):
+        """Pools frames [B, T, C] to [B, C]."""
+        items = torch.arange(len(frames), device=frames.device)
+        return frames[items, lengths - 1]
+
+
+@remember_arguments
 class MeanAndDeviation(nn.Module):
     """Mean and standard deviation of the valid frames, side by side.
 

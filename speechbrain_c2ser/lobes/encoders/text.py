@@ -40,6 +40,10 @@ class TextEncoder(nn.Module):
         projection is trained.
     max_tokens : int
         Longer texts are cut.
+    layer : int | None
+        Hidden states that are read, as a probe of a language model's layers
+        does: 0 are the embeddings, the layers follow; None = the last, after
+        the model's final norm.
     pretrained : bool
         False reads only configuration and tokenizer and leaves the weights
         random: for a checkpoint that is loaded over them.
@@ -49,8 +53,8 @@ class TextEncoder(nn.Module):
     Raises
     ------
     ValueError
-        For a damaged folder, one without safetensors, or a share that is
-        none.
+        For a damaged folder, one without safetensors, a share that is none,
+        or a layer that the model does not have.
 
     Example
     -------
@@ -82,6 +86,7 @@ class TextEncoder(nn.Module):
         drop: float = 0.0,
         freeze: bool = True,
         max_tokens: int = 128,
+        layer: int | None = None,
         pretrained: bool = True,
         save_path: str | None = None,
     ):
@@ -109,9 +114,15 @@ class TextEncoder(nn.Module):
         # Transformers loads in the file's own type, which may be fp16.
         self.model = model.float()
         self.key, self.drop, self.freeze = key, drop, freeze
-        self.max_tokens = max_tokens
+        self.max_tokens, self.layer = max_tokens, layer
         self.output_size = output_size
-        width = model.config.get_text_config().hidden_size
+        sizes = model.config.get_text_config()
+        width, count = sizes.hidden_size, sizes.num_hidden_layers
+        if layer is not None and not 0 <= layer <= count:
+            raise ValueError(
+                f"The text encoder of {source} has {count} layers: set layer "
+                f"to one of 0 (the embeddings) to {count}, not {layer}."
+            )
         self.project = nn.Linear(width, output_size)
         self.absent = nn.Parameter(torch.zeros(output_size))
         if freeze:
@@ -233,10 +244,14 @@ class TextEncoder(nn.Module):
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and not self.freeze
         ):
-            states = self.model(
+            outputs = self.model(
                 input_ids=tokens["input_ids"],
                 attention_mask=tokens["attention_mask"],
-            ).last_hidden_state
+                output_hidden_states=self.layer is not None,
+            )
+        states = outputs.last_hidden_state
+        if self.layer is not None:
+            states = outputs.hidden_states[self.layer]
         mask = frame_mask(counts, states.shape[1]).unsqueeze(-1)
         return self.project(states) * mask, counts
 
