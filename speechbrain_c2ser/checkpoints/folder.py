@@ -34,6 +34,12 @@ from speechbrain_c2ser.checkpoints.licences import (
 from speechbrain_c2ser.checkpoints.old_blocks import modernize
 from speechbrain_c2ser.checkpoints.safe_yaml import build_yaml, parse_yaml
 from speechbrain_c2ser.checkpoints.size_limit import count_weights
+from speechbrain_c2ser.checkpoints.user_modules import (
+    FOLDER,
+    load_kept_modules,
+    loaded_modules,
+    write_user_modules,
+)
 
 FORMAT = 1
 SETTINGS = "hyperparams.yaml"
@@ -234,6 +240,9 @@ def write_model(folder, settings, model, adapt=None, elsewhere=None) -> None:
     }
     described = {k: describe(v, k, adapt) for k, v in settings.items()}
     write_yaml(described, folder / SETTINGS)
+    kept = write_user_modules(read_settings(folder), folder)
+    if kept is not None:
+        write_yaml({FOLDER: kept, **described}, folder / SETTINGS)
     tensors = {
         key: value.detach().cpu().contiguous().clone()
         for key, value in model.state_dict().items()
@@ -244,7 +253,11 @@ def write_model(folder, settings, model, adapt=None, elsewhere=None) -> None:
 
 
 def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
-    """Build what a folder describes and load its weights; in eval mode."""
+    """Build what a folder describes and load its weights; in eval mode.
+
+    Beside our own classes those of modules in ``allow``, whose copy in the
+    folder is then run, and of user modules that were given to this process.
+    """
     folder = Path(folder)
     for name in (SETTINGS, WEIGHTS):
         if not (folder / name).is_file():
@@ -253,7 +266,9 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
             )
     text = read_settings(folder)
     overrides = {"folder": str(folder.resolve()), **(overrides or {})}
+    given, allow = allow, [*allow, *loaded_modules()]
     root = parse_yaml(text, folder / SETTINGS, overrides, allow)
+    load_kept_modules(root, folder, given)
     rename = modernize(root)
     weights = count_weights(folder / WEIGHTS)
     settings = build_yaml(root, folder / SETTINGS, allow, weights)

@@ -185,7 +185,7 @@ def refuse_foreign(
             raise ValueError(
                 f"{path} wants to build '{node.tag}', which is not part of "
                 "this package; refused. If you trust it, name its module in "
-                "`allow`."
+                "`allow`, or give its file by --user_modules."
             )
         if isinstance(node, MappingNode):
             if not all(isinstance(key, ScalarNode) for key, _ in node.value):

@@ -50,6 +50,8 @@ def main(argv=None):
     options = _parser().parse_args(argv)
     keep_freed_memory()
     try:
+        if getattr(options, "user_modules", None):
+            _load_user_modules(options.user_modules)
         code = options.run(options) or 0
         sys.stdout.flush()
         return code
@@ -104,7 +106,29 @@ def _parser():
     add_export(commands)
     add_publish(commands)
     add_doctor(commands)
+    _add_user_modules(commands)
     return parser
+
+
+def _add_user_modules(commands):
+    """The option of every command that may open a model."""
+    for name, command in commands.choices.items():
+        if name not in ("convert", "compare", "doctor"):
+            command.add_argument(
+                "--user_modules",
+                "--user-modules",
+                action="append",
+                metavar="FILE.py",
+                help="blocks of your own that the model is built of "
+                "(docs/your_own_block.md)",
+            )
+
+
+def _load_user_modules(paths):
+    from speechbrain_c2ser.checkpoints.user_modules import load_user_module
+
+    for path in paths:
+        load_user_module(path)
 
 
 def _add_evaluate(commands):

@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from speechbrain_c2ser.checkpoints.folder import SETTINGS
 from speechbrain_c2ser.checkpoints.kinds import kind_of
+from speechbrain_c2ser.checkpoints.user_modules import loaded_modules
 from speechbrain_c2ser.inference.emotion2vec import Emotion2VecSEncoder
 from speechbrain_c2ser.inference.opening import open_classifier
 
@@ -63,7 +65,7 @@ def load_fresh(folder: str | Path, timeout: float = 1800) -> dict:
         shutil.copytree(folder, copy, copy_function=_link)
         try:
             done = subprocess.run(
-                [sys.executable, "-m", __name__, str(copy)],
+                [sys.executable, "-m", __name__, str(copy), *loaded_modules()],
                 cwd=place,
                 env={**os.environ, "PYTHONPATH": _python_path()},
                 capture_output=True,
@@ -81,7 +83,7 @@ def load_fresh(folder: str | Path, timeout: float = 1800) -> dict:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def answer(folder: str | Path) -> dict:
+def answer(folder: str | Path, allow: Sequence[str] = ()) -> dict:
     """Load a folder and ask it of a second of noise; see :func:`load_fresh`."""
     noise = 0.01 * torch.randn(
         1, RATE, generator=torch.Generator().manual_seed(0)
@@ -91,7 +93,7 @@ def answer(folder: str | Path) -> dict:
         encoder = Emotion2VecSEncoder.from_hparams(folder)
         told = int(encoder.encode_batch(noise).shape[-1])
         return _facts(kind, [], encoder, told)
-    classifier = open_classifier(folder)
+    classifier = open_classifier(folder, allow=allow)
     *_, labels = classifier.classify_batch(noise)
     return _facts(kind, list(classifier.labels), classifier, labels[0])
 
@@ -119,4 +121,4 @@ def _python_path():
 
 
 if __name__ == "__main__":
-    print(json.dumps(answer(sys.argv[1])))
+    print(json.dumps(answer(sys.argv[1], sys.argv[2:])))

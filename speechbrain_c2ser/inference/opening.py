@@ -1,5 +1,6 @@
 """Any folder that can classify, by what it holds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ def open_classifier(
     source: str | Path,
     savedir: str | Path | None = None,
     run_opts: dict[str, Any] | None = None,
+    allow: Sequence[str] = (),
 ) -> C2SER | EmotionClassifier:
     """Load a C2SER folder or a classifier's, such as an emotion2vec+.
 
@@ -25,6 +27,9 @@ def open_classifier(
         Where a hub model is put.
     run_opts : dict | None
         SpeechBrain's, such as ``{"device": "cuda"}``.
+    allow : sequence of str
+        Modules of blocks of your own that the folder may build; of those
+        that lie in it, the folder's copy is run.
 
     Returns
     -------
@@ -38,8 +43,10 @@ def open_classifier(
     folder = find_folder(source, savedir)
     check_kind(folder, "SpeechEmotionLLM", "EmotionClassifier")
     if kind_of(folder) == "EmotionClassifier":
-        return EmotionClassifier.from_hparams(folder, run_opts=run_opts)
-    return C2SER.from_hparams(folder, run_opts=run_opts)
+        return EmotionClassifier.from_hparams(
+            folder, run_opts=run_opts, allow=allow
+        )
+    return C2SER.from_hparams(folder, run_opts=run_opts, allow=allow)
 
 
 def open_diarizer(

@@ -26,6 +26,11 @@ from ruamel.yaml.comments import CommentedMap, TaggedScalar
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 
+from speechbrain_c2ser.checkpoints.user_modules import (
+    check_named,
+    hashes,
+    load_user_module,
+)
 from speechbrain_c2ser.processor import processor_has
 from speechbrain_c2ser.training.memory import keep_freed_memory
 
@@ -51,9 +56,9 @@ def load_experiment(argv: list[str] | None = None):
     ---------
     argv : list[str] | None
         Command line without the script's name: the yaml (or an overlay that
-        names one), then any of ``--overlay FILE``, SpeechBrain's run options
-        (``--device``, ``--precision``, ``--debug``) and overrides
-        (``--seed=2``).
+        names one), then any of ``--overlay FILE``, ``--user_modules FILE``
+        (blocks of your own), SpeechBrain's run options (``--device``,
+        ``--precision``, ``--debug``) and overrides (``--seed=2``).
         ``sys.argv[1:]`` by default.
 
     Returns
@@ -69,7 +74,8 @@ def load_experiment(argv: list[str] | None = None):
         If the yaml or an overlay does not exist.
     ValueError
         If an overlay adds a key that nothing refers to, an override names one
-        that the yaml does not have, or a ``!PLACEHOLDER`` was not filled.
+        that the yaml does not have, a ``!PLACEHOLDER`` was not filled, or a
+        class is of a module that is not there.
 
     Example
     -------
@@ -78,9 +84,9 @@ def load_experiment(argv: list[str] | None = None):
     ...
     FileNotFoundError: No yaml at no_such.yaml: give a file under hparams/.
     """
-    argv, overlays = _take_overlays(
-        list(sys.argv[1:] if argv is None else argv)
-    )
+    argv = list(sys.argv[1:] if argv is None else argv)
+    argv, overlays = _take(argv, "--overlay", "a yaml file")
+    argv, files = _take(argv, "--user_modules", "a .py file")
     # yaml paths come before anything else touches the arguments, so that a
     # mistyped path is one clear line
     hparams_file, run_opts, overrides = sb.parse_arguments(argv)
@@ -91,6 +97,9 @@ def load_experiment(argv: list[str] | None = None):
     hparams_file, overlays = find_base(hparams_file, overlays)
     sb.utils.distributed.ddp_init_group(run_opts)
     text = merge_yaml(hparams_file, overlays, overrides)
+    for file in files:
+        load_user_module(file)
+    check_named(text, hparams_file)
     hparams = load_hyperpyyaml(_stream(text, hparams_file))
     run_opts = _possible_precision(hparams, run_opts)
     if _on_cpu(run_opts):
@@ -301,20 +310,21 @@ def _on_cpu(run_opts):
     return run_opts.device == "cpu" or not torch.cuda.is_available()
 
 
-def _take_overlays(argv):
-    """Split ``--overlay X`` and ``--overlay=X`` off the arguments."""
-    rest, overlays = [], []
-    while argv:
-        argument = argv.pop(0)
-        if argument == "--overlay":
-            if not argv:
-                raise ValueError("--overlay needs a yaml file after it.")
-            overlays.append(argv.pop(0))
-        elif argument.startswith("--overlay="):
-            overlays.append(argument.split("=", 1)[1])
+def _take(argv, option, what):
+    """Split ``--option X`` and ``--option=X`` off the arguments."""
+    rest, values = [], []
+    argv = iter(argv)
+    for argument in argv:
+        if argument == option:
+            value = next(argv, None)
+            if value is None:
+                raise ValueError(f"{option} needs {what} after it.")
+            values.append(value)
+        elif argument.startswith(f"{option}="):
+            values.append(argument.split("=", 1)[1])
         else:
             rest.append(argument)
-    return rest, overlays
+    return rest, values
 
 
 def _merge(tree, changes):
@@ -359,6 +369,7 @@ def _write_record(folder, stream, argv, overlays, hparams):
         "script": os.path.basename(sys.argv[0]),
         "arguments": argv,
         "overlays": overlays,
+        "user_modules": hashes(),
         "seed": hparams.get("seed"),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in RECORDED_PACKAGES},
