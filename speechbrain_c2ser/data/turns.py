@@ -1,8 +1,10 @@
 """Dialogues: what was said before and after each row of a manifest."""
 
+from pathlib import Path
 from typing import Any
 
 from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.text_files import read_text
 
 # Of the recording, not of what was said.
 UNQUOTED = ("wav", "duration", "start", "stop", "before", "after")
@@ -103,6 +105,52 @@ def examples_of(manifest: Any, per_label: int = 1) -> list[dict]:
         for rows in chosen
         if number < len(rows)
     ]
+
+
+def passages_of(path: str | Path) -> list[str]:
+    """Passages of a text file, an empty line between two.
+
+    Arguments
+    ---------
+    path : str | Path
+        In any of the encodings of :mod:`speechbrain_c2ser.data.text_files`.
+
+    Returns
+    -------
+    list of str
+        Each on one line.
+
+    Raises
+    ------
+    ManifestError
+        For a file without a passage, or one that is no text.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "guide.txt"
+    >>> _ = path.write_text("Poor sleep\\nis a sign.\\n\\nSo is guilt.\\n")
+    >>> passages_of(path)
+    ['Poor sleep is a sign.', 'So is guilt.']
+    """
+    try:
+        lines = read_text(path).splitlines()
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is no text: {error}.") from error
+    except OSError as error:
+        raise ManifestError(
+            f"{path} cannot be read ({error.strerror}): give a text file, an "
+            "empty line between two passages."
+        ) from error
+    passages: list[list[str]] = [[]]
+    for line in lines:
+        if line.strip():
+            passages[-1] += line.split()
+        else:
+            passages.append([])
+    found = [" ".join(words) for words in passages if words]
+    if not found:
+        raise ManifestError(f"{path} holds no passage.")
+    return found
 
 
 def _place(key, row):

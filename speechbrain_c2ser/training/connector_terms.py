@@ -1,8 +1,8 @@
 """Terms of the loss that teach the connector, beside the answers'.
 
-Both are BLSP-Emo's (arXiv 2406.03872): the emotion is to be read from the
+Two are BLSP-Emo's (arXiv 2406.03872): the emotion is to be read from the
 connector's outputs alone, and the language model is to answer to speech as it
-does to the words.
+does to the words. The third takes any head of a classifier.
 """
 
 import torch
@@ -83,6 +83,83 @@ class ConnectorCrossEntropy(nn.Module):
         return nn.functional.cross_entropy(
             self.linear(means), torch.tensor(targets, device=means.device)
         )
+
+
+class HeadTerm(nn.Module):
+    """Any head of a classifier over the mean of the connector's outputs.
+
+    Such as supervised contrast between the emotions of a batch (EmoQ),
+    valence and arousal, or a speaker to be forgotten. A term of a C2SER stage
+    with weights of its own, named in the yaml as ``ConnectorCrossEntropy`` is;
+    a row without what the head predicts takes no part.
+
+    Arguments
+    ---------
+    head : speechbrain_c2ser.lobes.Head
+        Over utterance vectors; its ``weight`` is the term's.
+
+    Raises
+    ------
+    ValueError
+        For a head that takes frames or words.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.lobes import ContrastHead
+    >>> term = HeadTerm(ContrastHead(8, ["angry", "sad"], weight=0.5))
+    >>> speech = Speech(torch.randn(2, 3, 8), torch.tensor([3, 1]))
+    >>> term.loss(speech, [{"emotion": "sad"}, {"emotion": "sad"}]).item()
+    0.0
+    >>> term.weight
+    0.5
+    """
+
+    def __init__(self, head):
+        super().__init__()
+        if head.needs_frames or head.needs_words:
+            raise ValueError(
+                f"A {type(head).__name__} takes frames or words, and a term "
+                "sees the mean of the connector's outputs: give another head."
+            )
+        self.head = head
+        self.weight = head.weight
+
+    def forward(self, model, output, batch) -> torch.Tensor:
+        """The term of a batch, without its weight.
+
+        Arguments
+        ---------
+        model : speechbrain_c2ser.lobes.SpeechEmotionLLM
+            Not used: what it heard comes with the output.
+        output : speechbrain_c2ser.lobes.speech_llm.language_model.AnswerOutput
+            With ``speech``.
+        batch : speechbrain.dataio.batch.PaddedBatch
+            With ``item``.
+
+        Returns
+        -------
+        torch.Tensor
+            Scalar.
+        """
+        return self.loss(output.speech, batch.item)
+
+    def loss(self, speech: Speech, rows: list[dict]) -> torch.Tensor:
+        """The head's loss.
+
+        Arguments
+        ---------
+        speech : Speech
+            Outputs of the connector.
+        rows : list of dict
+            Manifest rows.
+
+        Returns
+        -------
+        torch.Tensor
+        """
+        means = masked_mean(speech.embeddings.float(), speech.lengths)
+        targets = self.head.targets(rows).to(means.device)
+        return self.head.loss(self.head(means), targets)
 
 
 class TranscriptTeacher:

@@ -43,6 +43,7 @@ def talk(corpus, tmp_path_factory):
                 "knowledge": f"This is number {number}.",
             }
         write_manifest(items, folder / f"{split}.json")
+    (folder / "guide.txt").write_text("Quiet.\n\nSadness is quiet.\n")
     return folder
 
 
@@ -53,6 +54,8 @@ def arguments(talk, models, options):
     def build(output, overlay, *more, **changes):
         given = options(talk, output, models, number_of_epochs=1, **changes)
         (overlay,) = HPARAMS.glob(f"*/{overlay}.yaml")
+        if overlay.stem == "retrieved_passages":
+            more = (*more, f"--passages={talk / 'guide.txt'}")
         return [TINY, *given, f"--overlay={overlay}", "--languages=[en]", *more]
 
     return build

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.lobes import ContrastHead, FrameHead
 from speechbrain_c2ser.lobes.speech_llm.merging import Speech
 from speechbrain_c2ser.training.connector_terms import (
     ConnectorCrossEntropy,
+    HeadTerm,
     TranscriptTeacher,
 )
 
@@ -39,6 +41,30 @@ def test_the_connectors_cross_entropy_by_hand(model, clips):
     assert ours.item() == pytest.approx(total, abs=1e-6)
     ours.backward()
     assert term.linear.weight.grad.any()
+
+
+def test_contrast_between_connector_outputs_by_hand(model, clips):
+    head = ContrastHead(32, SPACE.names, output_size=6, weight=0.5)
+    term, output = HeadTerm(head), model(*clips, PROMPTS, ANSWERS)
+    ours = term(model, output, SimpleNamespace(item=ROWS))
+    vectors = []
+    for number in range(3):
+        length = int(output.speech.lengths[number])
+        mean = output.speech.embeddings[number, :length].mean(0)
+        vector = head.project(mean).double()
+        vectors.append(vector / vector.norm())
+    # "a" and "c" are sad; "b" has no other of its emotion
+    total = 0.0
+    for one, pair, other in ((0, 2, 1), (2, 0, 1)):
+        near = (vectors[one] @ vectors[pair] / 0.1).exp()
+        away = (vectors[one] @ vectors[other] / 0.1).exp()
+        total -= (near / (near + away)).log().item() / 2
+    assert ours.item() == pytest.approx(total, abs=1e-5) and total > 1e-3
+    assert term.weight == 0.5
+    ours.backward()
+    assert all(p.grad is not None for p in term.parameters())
+    with pytest.raises(ValueError, match="FrameHead takes frames or words"):
+        HeadTerm(FrameHead(4, ["sad", "neutral"], 25.0))
 
 
 def test_padding_does_not_count():

@@ -15,6 +15,7 @@ from speechbrain_c2ser.chain_of_thought.slots import (
     Hint,
     History,
     Quoted,
+    Retrieved,
     Transcript,
     check_slots,
     fill,
@@ -22,7 +23,11 @@ from speechbrain_c2ser.chain_of_thought.slots import (
 from speechbrain_c2ser.checkpoints.description import describe, write_yaml
 from speechbrain_c2ser.checkpoints.safe_yaml import build_yaml, parse_yaml
 from speechbrain_c2ser.data.manifest import ManifestError, write_manifest
-from speechbrain_c2ser.data.turns import examples_of, with_turns
+from speechbrain_c2ser.data.turns import (
+    examples_of,
+    passages_of,
+    with_turns,
+)
 from speechbrain_c2ser.labels import LabelSpace
 
 TURNS = [
@@ -66,6 +71,7 @@ def slots():
         Transcript(),
         Quoted("topic", {"en": "Topic: {value}", "zh": "话题：{value}"}),
         Demonstrations(pool, nearest=1),
+        Retrieved(["Lies hurt.", "You lied: anger."], text="Read: {value}"),
     ]
 
 
@@ -94,6 +100,7 @@ Transcript: "You lied to me!"
 Topic: a lie; money
 Examples:
 "You did lie to me." -> sad
+Read: You lied: anger.
 What?"""
 CHINESE = """此前的对话：
 Ross：“Hi.”（平静）
@@ -109,6 +116,7 @@ Ross：“I did not.”（害怕）
 话题：a lie; money
 示例：
 “You did lie to me.” -> 悲伤
+Read: You lied: anger.
 What?"""
 
 
@@ -326,3 +334,70 @@ def test_answers_of_another_form():
         build.check([item, {**item, "cause": ""}])
     with pytest.raises(ValueError, match="does not name the {emotion}"):
         AnswerBuilder(space, explicit={"en": ["Nothing."]})
+
+
+def test_the_nearest_turns_in_their_order():
+    texts = [
+        "The cake is in the oven.",
+        "I lost my job today.",
+        "Which cake?",
+        "They closed the whole office.",
+        "Well.",
+        "The oven is hot.",
+    ]
+    before = [{"speaker": "A", "transcript": text} for text in texts]
+    item = {"speaker": "B", "before": before, "after": [], "id": "x"}
+    slot = History(turns=2, nearest=True, speakers=False)
+    assert slot.missing(item) == "transcript"
+    item["transcript"] = "A job in an office?"
+    assert slot.missing(item) is None
+    assert slot.text(item, "en").splitlines()[1:] == [
+        '"I lost my job today."',
+        '"They closed the whole office."',
+    ]
+    # as many as there are, without any word in common, or without words
+    few = {**item, "before": before[:1]}
+    assert slot.text(few, "en").splitlines()[1:] == [f'"{texts[0]}"']
+    odd = {**item, "transcript": "..."}
+    assert len(slot.text(odd, "en").splitlines()) == 3
+
+
+def test_a_rare_word_counts_more_than_common_ones():
+    passages = [
+        "It is a thing of the day and of the night.",
+        "Insomnia.",
+        "It is a thing of the year.",
+        "It is the end of a thing.",
+    ]
+    slot = Retrieved(passages, nearest=1)
+    item = {"transcript": "it is insomnia of the kind"}
+    assert slot.text(item, "en") == "Known: Insomnia."
+    two = Retrieved(passages, nearest=2).text(item, "en")
+    assert two.startswith("Known: Insomnia.; It is")
+    chinese = Retrieved(["失眠与抑郁有关", "今天天气很好"], nearest=1)
+    assert "失眠" in chinese.text({"transcript": "我总是失眠"}, "zh")
+    assert slot.missing({}) == "transcript"
+
+
+@pytest.mark.parametrize(
+    "passages, nearest, message",
+    [
+        ([], 1, "1 of 0 passages"),
+        (["a"], 0, "0 of 1 passages"),
+        (["a" * 150_000] * 2, 1, "300000 characters"),
+    ],
+)
+def test_passages_that_cannot_be_saved_or_quoted(passages, nearest, message):
+    with pytest.raises(ValueError, match=message):
+        Retrieved(passages, nearest)
+
+
+def test_passages_of_a_file(tmp_path):
+    path = tmp_path / "guide.txt"
+    path.write_text("\ufeffOne,\r\n two.\r\n \r\n\r\nThree.", encoding="utf-8")
+    assert passages_of(path) == ["One, two.", "Three."]
+    path.write_text(" \n")
+    with pytest.raises(ManifestError, match="holds no passage"):
+        passages_of(path)
+    with pytest.raises(ManifestError, match="cannot be read .*empty line"):
+        passages_of(tmp_path / "none.txt")

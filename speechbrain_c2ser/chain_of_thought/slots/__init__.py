@@ -21,6 +21,7 @@ from speechbrain_c2ser.chain_of_thought.slots.fields import (
 )
 from speechbrain_c2ser.chain_of_thought.slots.history import History
 from speechbrain_c2ser.chain_of_thought.slots.labels import Definitions, Hint
+from speechbrain_c2ser.chain_of_thought.slots.retrieval import Retrieved
 
 # The closed list of what the yaml of a model folder may build.
 PUBLIC = {
@@ -32,6 +33,7 @@ PUBLIC = {
         Hint,
         History,
         Quoted,
+        Retrieved,
         Transcript,
     )
 }

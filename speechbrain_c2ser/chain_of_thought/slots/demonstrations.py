@@ -6,6 +6,7 @@ from speechbrain_c2ser.chain_of_thought.slots.base import (
     emotion_word,
     plain,
 )
+from speechbrain_c2ser.chain_of_thought.slots.retrieval import words_of
 from speechbrain_c2ser.chain_of_thought.slots.texts import DEMONSTRATIONS
 
 
@@ -74,8 +75,11 @@ class Demonstrations(Slot):
             e for e in self.examples if name is None or e.get("id") != name
         ]
         if self.nearest is not None:
-            words = _words(item[self.key])
-            near = [-_overlap(words, _words(e["transcript"])) for e in examples]
+            words = set(words_of(item[self.key]))
+            near = [
+                -_overlap(words, set(words_of(e["transcript"])))
+                for e in examples
+            ]
             order = sorted(range(len(near)), key=near.__getitem__)
             chosen = order[: self.nearest]
             examples = [examples[i] for i in reversed(chosen)]
@@ -87,15 +91,6 @@ class Demonstrations(Slot):
             for e in examples
         ]
         return "\n".join([head, *lines]) if lines else ""
-
-
-def _words(text):
-    """Words, and single characters of writing without blanks."""
-    words = set()
-    for word in plain(text).casefold().split():
-        word = "".join(c for c in word if c.isalnum())
-        words |= {word} if word.isascii() else set(word)
-    return words - {""}
 
 
 def _overlap(one, two):

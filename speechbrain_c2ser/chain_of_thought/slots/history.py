@@ -6,6 +6,7 @@ from speechbrain_c2ser.chain_of_thought.slots.base import (
     emotion_word,
     plain,
 )
+from speechbrain_c2ser.chain_of_thought.slots.retrieval import WordIndex
 from speechbrain_c2ser.chain_of_thought.slots.texts import HISTORY
 
 
@@ -33,6 +34,9 @@ class History(Slot):
         Whether only turns of the utterance's speaker count.
     key : str
         Field of a turn that is quoted, such as "transcript_asr".
+    nearest : bool
+        Of a long dialogue not the last and the next turns, but as many that
+        are nearest to the utterance by their words, in the dialogue's order.
 
     Raises
     ------
@@ -59,6 +63,7 @@ class History(Slot):
         speakers: bool = True,
         same_speaker: bool = False,
         key: str = "transcript",
+        nearest: bool = False,
     ):
         if turns < 0 or after < 0 or not turns + after:
             raise ValueError(
@@ -70,6 +75,7 @@ class History(Slot):
         self.speakers = speakers
         self.same_speaker = same_speaker
         self.key = key
+        self.nearest = nearest
 
     def missing(self, item):
         """``before``, ``after``, ``speaker``, or a field of these turns."""
@@ -79,6 +85,8 @@ class History(Slot):
                 return side
         if (self.speakers or self.same_speaker) and not item.get("speaker"):
             return "speaker"
+        if self.nearest and item.get(self.key) in (None, ""):
+            return self.key
         for side, number in sides:
             for turn in self._chosen(item, side, number):
                 for field in self._fields():
@@ -113,6 +121,10 @@ class History(Slot):
         if self.same_speaker:
             own = item["speaker"]
             turns = [t for t in turns if t.get("speaker") == own]
+        if self.nearest and len(turns) > number:
+            index = WordIndex([turn.get(self.key) or "" for turn in turns])
+            places = index.nearest(item[self.key], number)
+            return [turns[place] for place in sorted(places)]
         return turns[-number:] if side == "before" else turns[:number]
 
     def _line(self, turn, texts, language):
