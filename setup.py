@@ -86,6 +86,9 @@ ONNX = [
     "onnxscript>=0.7,<0.8",
 ]
 
+# A test set out of weak labels: agreement of experts.
+REVIEW = ["krippendorff>=0.8,<0.10"]
+
 # The documents as a site.
 DOCS = ["mkdocs>=1.6,<1.7", "mkdocstrings-python>=2.0,<2.1"]
 
@@ -103,10 +106,12 @@ EXTRAS = {
     "serve": SERVE,
     "onnx": ONNX,
     "docs": DOCS,
+    "review": REVIEW,
     "dev": [
         *DATASETS,
         *DOCS,
         *ONNX,
+        *REVIEW,
         *SERVE,
         *VAD,
         "jsonschema>=4.25,<4.27",

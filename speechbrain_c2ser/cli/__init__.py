@@ -14,6 +14,7 @@ from speechbrain_c2ser.cli.exporting import add_export
 from speechbrain_c2ser.cli.labelling import add_label
 from speechbrain_c2ser.cli.publish import add_publish
 from speechbrain_c2ser.cli.recordings import add_recordings
+from speechbrain_c2ser.cli.reviewing import add_reviewing
 from speechbrain_c2ser.cli.serve import add_serve
 from speechbrain_c2ser.cli.terminal import (
     leave_closed_pipe,
@@ -76,6 +77,7 @@ def _parser():
     add_recordings(commands)
     add_serve(commands)
     add_label(commands)
+    add_reviewing(commands)
     convert = commands.add_parser(
         "convert", help="published checkpoints to folders"
     )

@@ -69,7 +69,8 @@ def read_manifest(
     Arguments
     ---------
     path : str | Path
-        A JSON file, one object per utterance id.
+        A JSON file, one object per utterance id; or an Arrow file of
+        :func:`~speechbrain_c2ser.data.arrow_manifest.write_arrow_manifest`.
     data_root : str | Path
         What ``{data_root}`` stands for; default: the manifest's folder.
 
@@ -84,6 +85,10 @@ def read_manifest(
         If the file is missing, not JSON, empty, or an item has no wav.
     """
     path = Path(path)
+    if path.suffix == ".arrow":
+        from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
+
+        return dict(ArrowManifest(path, data_root).items())
     try:
         rows = json.loads(read_text(path))
     except FileNotFoundError as error:

@@ -23,7 +23,11 @@ from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
 from speechbrain_c2ser.data.importers.arrow_tables import read_rows
-from speechbrain_c2ser.data.manifest import ManifestError, write_manifest
+from speechbrain_c2ser.data.manifest import (
+    ManifestError,
+    read_manifest,
+    write_manifest,
+)
 from speechbrain_c2ser.labelling.items import Item
 from speechbrain_c2ser.labelling.run import label_shards
 from speechbrain_c2ser.labelling.shards import check_versions, run_stages
@@ -444,6 +448,7 @@ def test_an_arrow_manifest_is_read_row_by_row(tmp_path):
     manifest = ArrowManifest(path)
     assert len(manifest) == 2500 and "x" not in manifest
     assert list(manifest) == list(rows) and dict(manifest.items()) == rows
+    assert read_manifest(path) == rows
     assert manifest["u7"] == rows["u7"] and manifest["u2499"] == rows["u2499"]
     import pickle
 

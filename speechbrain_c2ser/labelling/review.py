@@ -1,0 +1,298 @@
+"""Experts listen: blind sheets, agreement, and the unanimous as a test set.
+
+As Emo-Emilia was verified (arXiv 2502.18186): what all experts call the same
+stays. Agreement beyond chance is Krippendorff's alpha for nominal data
+(Krippendorff 2011, Computing Krippendorff's alpha-reliability).
+"""
+
+import csv
+import io
+import json
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import soundfile
+
+from speechbrain_c2ser.audio import AudioError
+from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.corpora.emo_emilia import LANGUAGES, LIST
+from speechbrain_c2ser.data.dataset import read_item
+from speechbrain_c2ser.data.manifest import (
+    ManifestError,
+    read_manifest,
+    write_manifest,
+)
+from speechbrain_c2ser.data.tables import read_table
+from speechbrain_c2ser.labels import LabelSpace
+
+SAMPLE = "sample.json"
+COLUMNS = ("recording", "transcript", "emotion")
+PREFIX = {language: prefix for prefix, language in LANGUAGES.items()}
+
+
+def write_review(
+    sample: Mapping[str, dict],
+    labels: Sequence[str],
+    experts: Sequence[str],
+    folder: str | Path,
+    seed: int = 1,
+) -> list[Path]:
+    """Write a folder to be listened to: recordings by number, a sheet each.
+
+    Arguments
+    ---------
+    sample : Mapping
+        Id -> row, of
+        :func:`~speechbrain_c2ser.labelling.sampling.draw_sample`.
+    labels : sequence of str
+        What an expert may answer.
+    experts : sequence of str
+        Two or more names.
+    folder : str | Path
+        Gets ``wav/0001.wav`` ..., ``NAME.csv`` for each expert in an order of
+        its own, and ``sample.json``, which experts do not need: it alone
+        knows the labels.
+    seed : int
+        Of the orders.
+
+    Returns
+    -------
+    list of Path
+        The sheets.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two experts, or a folder that holds a review.
+    AudioError
+        If a recording cannot be read.
+    """
+    folder = Path(folder)
+    if len(set(experts)) < 2:
+        raise ValueError("A review needs two experts or more: name them.")
+    if (folder / SAMPLE).exists():
+        raise ValueError(f"{folder} holds a review: give another folder.")
+    if not sample:
+        raise ValueError("The sample is empty: nothing is to be reviewed.")
+    (folder / "wav").mkdir(parents=True, exist_ok=True)
+    rows = {}
+    for number, (key, row) in enumerate(sample.items(), 1):
+        wav = folder / "wav" / f"{number:04}.wav"
+        try:
+            soundfile.write(wav, read_item(row).numpy(), 16000)
+        except AudioError as error:
+            raise AudioError(f"Item {key!r} of the sample: {error}") from error
+        plain = {k: v for k, v in row.items() if k not in ("start", "stop")}
+        rows[key] = {**plain, "source": row["wav"], "wav": str(wav.resolve())}
+    sheets = []
+    for place, expert in enumerate(sorted(set(experts))):
+        order = list(rows.values())
+        random.Random(f"{seed} {place}").shuffle(order)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in order:
+            name = f"wav/{Path(row['wav']).name}"
+            writer.writerow([name, row.get("transcript") or "", ""])
+        sheets.append(folder / f"{expert}.csv")
+        write_atomic(text.getvalue(), sheets[-1])
+    write_atomic(", ".join(labels) + "\n", folder / "labels.txt")
+    # Last: a folder that has it is whole.
+    write_manifest(rows, folder / SAMPLE)
+    return sheets
+
+
+def read_answers(
+    folder: str | Path, sheets: Sequence[str | Path]
+) -> tuple[dict, list[list[str | None]], LabelSpace]:
+    """What each expert calls each recording.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Of :func:`write_review`.
+    sheets : sequence of str | Path
+        The filled sheets; a cell that is blank is no answer.
+
+    Returns
+    -------
+    items : dict
+        The sample.
+    answers : list of list
+        Of each expert, in the order of the sample; None = no answer.
+    space : LabelSpace
+        What could be answered.
+
+    Raises
+    ------
+    ManifestError
+        For a recording that is not of the sample, is there twice or missing,
+        or an answer that is none of the labels; names sheet and row.
+    """
+    folder = Path(folder)
+    items = read_manifest(folder / SAMPLE)
+    names = (folder / "labels.txt").read_text(encoding="utf-8")
+    space = LabelSpace([name.strip() for name in names.split(",")])
+    places = {
+        f"wav/{Path(row['wav']).name}": n
+        for n, row in enumerate(items.values())
+    }
+    answers = []
+    for sheet in sheets:
+        told: dict[int, str | None] = {}
+        for number, row in enumerate(read_table(sheet), 2):
+            place = places.get(str(row.get("recording")))
+            if place is None or place in told:
+                problem = "is there twice" if place in told else "is none of it"
+                raise ManifestError(
+                    f"Line {number} of {sheet}: the recording "
+                    f"{row.get('recording')!r} {problem}."
+                )
+            answer = row.get("emotion")
+            if answer is not None:
+                known = answer if answer in space else space.map(answer)
+                if known is None:
+                    raise ManifestError(
+                        f"Line {number} of {sheet}: {answer!r} is none of "
+                        f"{', '.join(space.names)}; leave it blank where none "
+                        "fits."
+                    )
+                answer = known
+            told[place] = answer
+        if len(told) < len(items):
+            raise ManifestError(
+                f"{sheet} holds {len(told)} of {len(items)} recordings."
+            )
+        answers.append([told[n] for n in range(len(items))])
+    return items, answers, space
+
+
+def agreement_of(
+    items: Mapping[str, dict],
+    answers: Sequence[Sequence[str | None]],
+    space: LabelSpace,
+) -> dict:
+    """How far experts agree, with each other and with the weak labels.
+
+    Arguments
+    ---------
+    items : Mapping
+        The sample.
+    answers : sequence of sequence of (str | None)
+        Of each expert.
+    space : LabelSpace
+        The labels.
+
+    Returns
+    -------
+    dict
+        ``alpha`` (Krippendorff, nominal; None where nothing varies),
+        ``items``, ``unanimous``, ``unanswered`` (by at least one), ``as
+        labelled`` (unanimous that are what the models said), and
+        ``by_label``: weak label -> [unanimous and so labelled, items].
+
+    Raises
+    ------
+    ValueError
+        Where the library is not installed.
+    """
+    from speechbrain_c2ser.labelling.sampling import label_of
+
+    columns = list(zip(*answers, strict=True))
+    agreed = [_unanimous(column) for column in columns]
+    weak = [label_of(row) for row in items.values()]
+    by_label: dict[str, list[int]] = {}
+    for label, answer in zip(weak, agreed, strict=True):
+        cell = by_label.setdefault(str(label), [0, 0])
+        cell[0] += answer is not None and answer == label
+        cell[1] += 1
+    return {
+        "alpha": _alpha(answers, space),
+        "items": len(items),
+        "unanimous": sum(answer is not None for answer in agreed),
+        "unanswered": sum(None in column for column in columns),
+        "as labelled": sum(cell[0] for cell in by_label.values()),
+        "by_label": dict(sorted(by_label.items())),
+    }
+
+
+def write_test_set(
+    items: Mapping[str, dict],
+    answers: Sequence[Sequence[str | None]],
+    folder: str | Path,
+) -> int:
+    """Write the unanimous in Emo-Emilia's own form.
+
+    Arguments
+    ---------
+    items : Mapping
+        The sample.
+    answers : sequence of sequence of (str | None)
+        Of each expert.
+    folder : str | Path
+        Gets ``Emo-Emilia-ALL.jsonl`` and ``wav/``;
+        ``recipes/EmoEmilia/prepare.py`` reads it.
+
+    Returns
+    -------
+    int
+        Recordings.
+
+    Raises
+    ------
+    ValueError
+        If nothing is unanimous, or the folder holds such a list.
+    """
+    import shutil
+
+    folder = Path(folder)
+    if (folder / LIST).exists():
+        raise ValueError(f"{folder} holds a test set: give another folder.")
+    lines = []
+    (folder / "wav").mkdir(parents=True, exist_ok=True)
+    for (key, row), column in zip(
+        items.items(), zip(*answers, strict=True), strict=True
+    ):
+        emotion = _unanimous(column)
+        if emotion is None:
+            continue
+        prefix = PREFIX.get(row.get("language", ""), "")
+        index = key if key.startswith(prefix) else prefix + key
+        name = "".join(c if c.isalnum() or c in "-_." else "_" for c in index)
+        shutil.copyfile(row["wav"], folder / "wav" / f"{name}.wav")
+        line = {"index": index, "emotion": emotion, "wav": f"wav/{name}.wav"}
+        line["text"] = row.get("transcript") or "-"
+        lines.append(json.dumps(line, ensure_ascii=False))
+    if not lines:
+        raise ValueError("No recording is unanimous: there is no test set.")
+    write_atomic("\n".join(lines) + "\n", folder / LIST)
+    return len(lines)
+
+
+def _unanimous(column):
+    """What all have answered; None where they differ or one did not."""
+    return column[0] if len(set(column)) == 1 else None
+
+
+def _alpha(answers, space):
+    try:
+        import krippendorff
+    except ImportError as error:
+        raise ValueError(
+            "Agreement needs krippendorff: pip install "
+            "'speechbrain_c2ser[review]'."
+        ) from error
+    import numpy
+
+    values = [
+        [numpy.nan if a is None else space.index(a) for a in row]
+        for row in answers
+    ]
+    try:
+        alpha = krippendorff.alpha(
+            reliability_data=values, level_of_measurement="nominal"
+        )
+    except ValueError:
+        return None  # one label alone: nothing varies
+    return round(float(alpha), 4)

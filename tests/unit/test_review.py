@@ -1,0 +1,153 @@
+"""A test set out of weak labels: drawn, listened to blind, verified."""
+
+import csv
+import json
+import random
+from collections import Counter
+
+import pytest
+
+pytest.importorskip("krippendorff", reason="krippendorff is not installed")
+
+from speechbrain_c2ser.cli import main
+from speechbrain_c2ser.data.corpora import emo_emilia
+from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
+from speechbrain_c2ser.labelling.sampling import Apart, draw_sample
+
+LABELS = "angry disgusted fearful happy neutral sad surprised".split()
+
+
+@pytest.fixture
+def pool(tmp_path, write_wav):
+    """Weakly labelled rows in two languages; their ids tell their label."""
+    wav = write_wav(tmp_path / "a.wav", 0.2)
+    rows = {}
+    for language in ("zh", "en"):
+        for label in LABELS:
+            for number in range(6):
+                rows[f"{language}_{label}_{number}"] = {
+                    "wav": str(wav), "duration": 0.2, "language": language,
+                    "transcript": "你好" if language == "zh" else "hi, you",
+                    "speaker": f"s{number % 3}", "dataset": "emilia",
+                    "weak": {"labels": {label: 1.0}, "score": 1.0},
+                }  # fmt: skip
+    write_manifest(rows, tmp_path / "pool.json")
+    return tmp_path / "pool.json"
+
+
+def fill(sheet, truth, seed, wrong):
+    """An expert who hears the truth, but for so many recordings."""
+    with open(sheet, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    mistaken = set(
+        random.Random(seed).sample([r["recording"] for r in rows], wrong)
+    )
+    for row in rows:
+        label = truth[row["recording"]]
+        if row["recording"] in mistaken:
+            label = LABELS[LABELS.index(label) - seed]
+        row["emotion"] = label
+    with open(sheet, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return mistaken
+
+
+def test_drawn_verified_and_read_as_emo_emilia(pool, tmp_path, capsys):
+    folder, out = tmp_path / "review", tmp_path / "set"
+    words = ["sample", str(pool), str(folder), "--number", "5"]
+    assert main([*words, "--experts", "ben", "anna"]) == 0
+    sample = read_manifest(folder / "sample.json")
+    cells = Counter(
+        (r["language"], *r["weak"]["labels"]) for r in sample.values()
+    )
+    assert set(cells.values()) == {5} and len(cells) == 14
+    sheets = [folder / "anna.csv", folder / "ben.csv"]
+    texts = [sheet.read_text(encoding="utf-8") for sheet in sheets]
+    # Blind: neither label nor id, and each in an order of its own.
+    assert not any(label in text for label in LABELS for text in texts)
+    assert texts[0] != texts[1]
+    assert sorted(texts[0].splitlines()) == sorted(texts[1].splitlines())
+    truth = {
+        f"wav/{row['wav'][-8:]}": next(iter(row["weak"]["labels"]))
+        for row in sample.values()
+    }
+    wrong = [fill(sheet, truth, k + 1, 7) for k, sheet in enumerate(sheets)]
+    assert main(["verify", str(folder), str(out)]) == 0
+    told = capsys.readouterr().out
+    expected = len(sample) - len(wrong[0] | wrong[1])
+    assert f"{expected} of 70 recordings are unanimous" in told
+    figures = json.loads((out / "agreement.json").read_text())
+    assert figures["unanimous"] == figures["as labelled"] == expected
+    # Nominal alpha of two coders, by hand: 1 - (n - 1) D_o / (n² - Σ n_c²).
+    answers = Counter()
+    for k, mistaken in enumerate(wrong):
+        for name, label in truth.items():
+            index = LABELS.index(label) - (k + 1) * (name in mistaken)
+            answers[LABELS[index]] += 1
+    n = 2 * len(truth)
+    chance = (n * n - sum(v * v for v in answers.values())) / (n - 1)
+    alpha = 1 - 2 * len(wrong[0] | wrong[1]) / chance
+    assert figures["alpha"] == pytest.approx(alpha, abs=1e-4)
+    emo_emilia.prepare(out, tmp_path / "test", progress=False)
+    test = read_manifest(tmp_path / "test" / "test.json")
+    assert len(test) == expected
+    assert {row["language"] for row in test.values()} == {"zh", "en"}
+    for key, row in test.items():
+        assert row["emotion"] == key.split("_")[2]  # EN_en_angry_0
+        assert row["transcript"] in ("你好", "hi, you")
+    for arguments, message in (
+        (["verify", str(folder), str(out)], "holds a test set"),
+        ([*words, "--experts", "a", "b"], "holds a review"),
+        (["sample", str(pool), str(out), "--experts", "a"], "two experts"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_sheet_that_is_not_as_it_was_given_is_told(pool, tmp_path, capsys):
+    folder = tmp_path / "review"
+    words = ["sample", str(pool), str(folder), "--number", "1"]
+    assert main([*words, "--experts", "ben", "anna"]) == 0
+    whole = (folder / "ben.csv").read_text(encoding="utf-8")
+    lines = whole.splitlines()
+    for text, message in (
+        ("\n".join(lines[:-1]), "holds 13 of 14"),
+        (whole + lines[1], "is there twice"),
+        (whole.replace("wav/0003", "wav/0099"), "is none of it"),
+        ("\n".join([lines[0], lines[1] + "grumpyish", *lines[2:]]), "none of"),
+        (whole, "No recording is unanimous"),
+    ):
+        (folder / "ben.csv").write_text(text, encoding="utf-8")
+        assert main(["verify", str(folder), str(tmp_path / "set")]) == 2
+        assert message in capsys.readouterr().err
+        assert not list((tmp_path / "set").glob("*.jsonl"))
+
+
+def test_nobody_fills_a_cell_while_others_have_items():
+    rows = {
+        f"{source}{speaker}{n}": {
+            "emotion": "sad", "language": "en", "dataset": source,
+            "speaker": speaker, "wav": f"{source}{speaker}{n}.wav",
+        }
+        for source, speaker, number in (
+            ("a", "1", 90), ("a", "2", 1), ("b", "1", 3), ("b", "2", 3),
+        )
+        for n in range(number)
+    }  # fmt: skip
+
+    def draw(number, apart=None, seed=1):
+        return draw_sample(rows.items(), number, ["sad"], ["en"], apart, seed)[
+            0
+        ]
+
+    drawn = draw(8)
+    who = Counter((r["dataset"], r["speaker"]) for r in drawn.values())
+    assert who == {("a", "1"): 3, ("a", "2"): 1, ("b", "1"): 2, ("b", "2"): 2}
+    assert draw(8) == drawn and draw(8, seed=2) != drawn
+    trained = {"x": {"wav": "x.wav", "dataset": "A", "speaker": "9"}}
+    assert {r["dataset"] for r in draw(8, Apart([trained])).values()} == {"b"}
+    trained = {"x": {"wav": "b10.wav"}}
+    assert "b10" not in draw(99, Apart([trained]))
+    assert "b10" in draw(99)
