@@ -157,7 +157,11 @@ def _add_evaluate(commands):
         "those of the reference)",
     )
     evaluate.add_argument(
-        "--llm", metavar="FOLDER", help="language model that reads free text"
+        "--llm",
+        nargs="+",
+        default=(),
+        metavar="FOLDER",
+        help="language models that read free text: what most of them say",
     )
     evaluate.add_argument("--device", help="of the language model")
     evaluate.add_argument(
@@ -222,11 +226,12 @@ def _convert_emotion2vec(options):
 
 
 def _evaluate(options):
+    from speechbrain_c2ser.evaluation.free_texts import score_free_texts
     from speechbrain_c2ser.evaluation.head_scores import (
         heads_section,
         score_heads,
         without_truth,
-        write_heads,
+        write_sections,
     )
     from speechbrain_c2ser.evaluation.predictions import read_predictions
     from speechbrain_c2ser.evaluation.references import (
@@ -235,6 +240,8 @@ def _evaluate(options):
         read_references,
     )
     from speechbrain_c2ser.evaluation.report.evaluation import (
+        free_texts_section,
+        judges_sentence,
         readings_table,
         write_evaluation,
     )
@@ -273,22 +280,26 @@ def _evaluate(options):
     if options.reference:
         references = read_references(options.reference)
     else:
+        free = score_free_texts(predictions, {r["id"]: r for r in predictions})
+        if free and not any(row.get("emotion") for row in predictions):
+            title = options.name or f"Evaluation of {path.name}"
+            section = free_texts_section(free)
+            write_sections({"free_texts": free}, folder, title, [section])
+            print(f"{section}\n\nReport: {folder / 'report.md'}")
+            return
         unknown = without_truth(predictions)
         predictions = [r for r in predictions if r["id"] not in set(unknown)]
         if not predictions:
             title = options.name or f"Evaluation of {path.name}"
-            write_heads(heads, folder, title)
+            write_sections(
+                heads, folder, title, [heads_section(heads)], "heads.json"
+            )
             print(f"{heads_section(heads)}\n\nReport: {folder / 'report.md'}")
             return
         references = own_references(predictions, path, faults)
     if lenient:
         predictions = match_recordings(predictions, references)
     space = find_space(options.labels, references)
-    judge = None
-    if options.llm:
-        from speechbrain_c2ser.inference.text_llm import TextLLM, label_judge
-
-        judge = label_judge(TextLLM(options.llm, options.device), space)
     plain, scored = predictions, references
     if lenient:
         plain, scored = plain_predictions(
@@ -298,7 +309,7 @@ def _evaluate(options):
         plain,
         scored,
         space,
-        judge,
+        [_judge(folder, options.device, space) for folder in options.llm],
         options.missing_as_unparsed or lenient,
         options.outside_as_unparsed or lenient,
         options.samples,
@@ -327,6 +338,10 @@ def _evaluate(options):
     for section in sections:
         print(f"\n{section}")
     print(f"\n{summary(result)}")
+    if result["free_texts"]:
+        print(free_texts_section(result["free_texts"]))
+    if result["judges"]:
+        print(judges_sentence(result["judges"]))
     if result["missing"]:
         print(f"{result['missing']} utterances have no prediction.")
     if unknown:
@@ -348,6 +363,17 @@ def _evaluate(options):
     if not pictures:
         print("No pictures: matplotlib is not installed.")
     print(f"Report: {folder / 'report.md'}")
+
+
+def _judge(folder, device, space):
+    """A reader of texts that is in memory only while it reads."""
+
+    def judge(texts):
+        from speechbrain_c2ser.inference.text_llm import TextLLM, label_judge
+
+        return label_judge(TextLLM(folder, device), space)(texts)
+
+    return judge
 
 
 def _compare(options):

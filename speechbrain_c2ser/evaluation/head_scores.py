@@ -122,20 +122,30 @@ def heads_section(scores: dict[str, dict[str, float]]) -> str:
     return f"## Heads\n\n{markdown_table(rows)}"
 
 
-def write_heads(scores: dict, folder: str | Path, title: str) -> None:
-    """Write figures of heads alone: heads.json and report.md.
+def write_sections(
+    scores: dict,
+    folder: str | Path,
+    title: str,
+    sections: Sequence[str],
+    name: str = "result.json",
+) -> None:
+    """Write figures where no label can be scored: JSON and report.md.
 
     Arguments
     ---------
     scores : dict
-        Of :func:`score_heads`.
+        Plain values.
     folder : str | Path
         Where they go.
     title : str
         Heading of the report.
+    sections : sequence of str
+        Of the report, in Markdown.
+    name : str
+        Of the JSON file.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(json.dumps(scores, indent=1) + "\n", folder / "heads.json")
-    text = f"# {title}\n\n{heads_section(scores)}\n"
+    write_atomic(json.dumps(scores, indent=1) + "\n", folder / name)
+    text = "\n\n".join([f"# {title}", *sections]) + "\n"
     write_atomic(text, folder / "report.md")

@@ -33,6 +33,8 @@ TRUE = (
     "speaker",
     "dataset",
     "transcript",
+    "emotions",
+    "clues",
 )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from speechbrain_c2ser.data.columns import is_missing
 from speechbrain_c2ser.evaluation.errors import PredictionError, some
+from speechbrain_c2ser.evaluation.free_texts import score_free_texts
 from speechbrain_c2ser.evaluation.metrics import (
     bootstrap_intervals,
     classification_metrics,
@@ -14,7 +15,10 @@ from speechbrain_c2ser.evaluation.metrics import (
     selective_accuracy,
 )
 from speechbrain_c2ser.evaluation.probabilities import on_space
-from speechbrain_c2ser.evaluation.readings import read_labels
+from speechbrain_c2ser.evaluation.readings import (
+    judges_agreement,
+    read_labels,
+)
 from speechbrain_c2ser.labels import LabelSpace
 
 METRICS = ("wa", "ua", "macro_f1", "weighted_f1")
@@ -31,7 +35,7 @@ def evaluate(
     predictions,
     references,
     space=None,
-    judge=None,
+    judges=(),
     missing_as_unparsed=False,
     outside_as_unparsed=False,
     samples=1000,
@@ -48,8 +52,8 @@ def evaluate(
         Id -> fields, with the true ``emotion``.
     space : LabelSpace | None
         The closed set; None takes the emotions of the references.
-    judge : callable | None
-        ``texts -> labels``: a language model that reads free text.
+    judges : sequence of callable
+        ``texts -> labels``: language models that read free text.
     missing_as_unparsed : bool
         An utterance without a prediction is an error; or unparsed, if True.
     outside_as_unparsed : bool
@@ -66,8 +70,9 @@ def evaluate(
         labels, n, missing (count), mapped (true labels that were mapped into
         the set: raw -> count), main (the reading that counts: "label" or
         "synonyms"), readings (name -> figures as :func:`score` gives them,
-        with groups), calibration (or None), utterances (id, target and each
-        reading).
+        with groups), judges (how far several agree, or None), free_texts
+        (sets of emotions and clues, where there are any), calibration (or
+        None), utterances (id, target and each reading).
 
     Raises
     ------
@@ -89,7 +94,7 @@ def evaluate(
     missing = len(rows) - len(predictions)
     probabilities, left_out = on_space(rows, space)
     readings = read_labels(
-        rows, space, judge, outside_as_unparsed, probabilities
+        rows, space, judges, outside_as_unparsed, probabilities
     )
     figures = {}
     for name, labels in readings.items():
@@ -108,6 +113,8 @@ def evaluate(
         "mapped": mapped,
         "main": "label" if "label" in readings else "synonyms",
         "readings": figures,
+        "judges": judges_agreement(readings, rows),
+        "free_texts": score_free_texts(rows, references),
         "calibration": calibration,
         "utterances": [
             {

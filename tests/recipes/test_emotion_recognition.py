@@ -288,6 +288,27 @@ def test_a_layer_that_the_model_lacks_is_told_before_training(
     assert not (tmp_path / "out" / "features").exists()
 
 
+@pytest.mark.parametrize(
+    "base, change, message",
+    [
+        ("whisper_frozen", "--layers=[0, 7]", "1 layers, .* no layer 7"),
+        (
+            "probe",
+            "--layer_mix=!new:speechbrain_c2ser.lobes.LayerMix {num_layers: 9}",
+            "LayerMix was built for 9: set its num_layers",
+        ),
+    ],
+)
+def test_layers_that_the_encoder_lacks_are_told_before_it_runs(
+    base, change, message, recipe, corpus, sources, tmp_path
+):
+    argv = [a for a in arguments(base, None, sources) if "--layers" not in a]
+    argv += [change, *options(corpus, tmp_path / "out")]
+    with pytest.raises(ValueError, match=message):
+        recipe("train").train(*load_experiment(argv))
+    assert not (tmp_path / "out" / "features").exists()
+
+
 @pytest.mark.parametrize("name", ["concat", "gate", "bridge_tokens"])
 def test_words_beside_the_voice(
     name, recipe, corpus, sources, text_folder, tmp_path

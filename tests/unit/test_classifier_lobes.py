@@ -173,7 +173,7 @@ def test_layer_mix_learns_which_layer_counts():
         (mix(layers) - 1).square().mean().backward()
         optimizer.step()
     assert mix.scores.softmax(0)[1] > 0.95
-    with pytest.raises(ValueError, match="gave 1 layers"):
+    with pytest.raises(ValueError, match="gives 1 layers"):
         mix(layers[:1])
 
 

@@ -127,7 +127,7 @@ def test_readings_are_apart():
         asked.extend(texts)
         return ["sad"] * len(texts)
 
-    found = read_labels(rows, SPACE, judge)
+    found = read_labels(rows, SPACE, [judge])
     assert found["strict"] == ["angry", None, None, None, None, None]
     assert found["synonyms"] == ["angry", "angry", None, None, None, "happy"]
     assert found["llm"] == ["sad", "sad", "sad", "sad", None, "happy"]

@@ -105,6 +105,34 @@ def style_accuracy(
     return {**scores, "mean": sum(scores.values()) / len(scores)}
 
 
+def content_units(text: str | None, language: str | None = "en") -> list[str]:
+    """Words or characters of a text that carry its content.
+
+    Arguments
+    ---------
+    text : str | None
+        Any.
+    language : str | None
+        As of :func:`edit_rate`; of English the function words are left out.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> content_units("The voice is quiet, and it trembles.")
+    ['voice', 'quiet', 'trembles']
+    """
+    units = _units(text, language)
+    if (language or "en").lower().startswith("en"):
+        # Here: scikit-learn costs a second.
+        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+        units = [unit for unit in units if unit not in ENGLISH_STOP_WORDS]
+    return units
+
+
 def _units(text, language):
     """Words or characters that count."""
     text = unicodedata.normalize("NFKC", text or "").lower()

@@ -27,6 +27,20 @@ READINGS = {
 }
 
 
+def reading_words(name: str) -> str:
+    """How a label was read, in words.
+
+    Example
+    -------
+    >>> reading_words("strict"), reading_words("llm_2")
+    ("the label's own name", 'read by language model 2 alone')
+    """
+    if name.startswith("llm_"):
+        number = name.removeprefix("llm_")
+        return f"read by language model {number} alone"
+    return READINGS[name]
+
+
 def write_evaluation(
     result: dict,
     folder: str | Path,
@@ -137,7 +151,7 @@ def as_markdown(
         f"# {title}",
         "\n".join(notes),
         readings_table(result),
-        f"## Labels ({READINGS[main]})",
+        f"## Labels ({reading_words(main)})",
         _classes_table(figures),
     ]
     for group, values in figures["groups"].items():
@@ -150,10 +164,56 @@ def as_markdown(
             "accuracy over coverages "
             f"{shown(calibration['selective']['area'])}.",
         ]
+    if result.get("free_texts"):
+        sections.append(free_texts_section(result["free_texts"]))
+    if result.get("judges"):
+        sections += ["## Judges", judges_sentence(result["judges"])]
     sections += more
     if pictures:
         sections.append("\n".join(f"![{p[:-4]}]({p})" for p in pictures))
     return "\n\n".join(sections) + "\n"
+
+
+def judges_sentence(judges: dict) -> str:
+    """How far several language models agree on what texts mean.
+
+    Example
+    -------
+    >>> figures = {"n": 4, "all_agree": 0.5, "pairs_agree": 0.5, "kappa": 0.1}
+    >>> judges_sentence(figures)[:40]
+    'The judges agree on 50.0 % of 4 texts, p'
+    """
+    return (
+        f"The judges agree on {shown(judges['all_agree'])} of {judges['n']} "
+        f"texts, pairs of them on {shown(judges['pairs_agree'])} (kappa "
+        f"{judges['kappa']:.2f})."
+    )
+
+
+def free_texts_section(scores: dict) -> str:
+    """The figures as a part of a report, in Markdown.
+
+    Arguments
+    ---------
+    scores : dict
+        Of :func:`speechbrain_c2ser.evaluation.free_texts.score_free_texts`.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> figures = {"n": 2, "precision": 1.0, "recall": 0.5, "f1": 0.667}
+    >>> print(free_texts_section({"clues": figures}).splitlines()[-1])
+    | clues in words     |     1.000 |  0.500 | 0.667 |    2 |
+    """
+    names = {"emotions": "sets of emotions", "clues": "clues in words"}
+    rows = [["told by free texts", "precision", "recall", "F1", "n"]]
+    for name, figures in scores.items():
+        rates = [f"{figures[k]:.3f}" for k in ("precision", "recall", "f1")]
+        rows.append([names[name], *rates, str(figures["n"])])
+    return f"## Free texts\n\n{markdown_table(rows)}"
 
 
 def readings_table(result):
@@ -161,7 +221,7 @@ def readings_table(result):
     head = ["label read from the answer", *METRICS.values(), "unparsed"]
     rows = [head]
     for name, figures in result["readings"].items():
-        words = f"{name}: {READINGS[name]}"
+        words = f"{name}: {reading_words(name)}"
         words += " (counts)" * (name == result["main"])
         unparsed = f"{figures['unparsed']} ({shown(figures['unparsed_rate'])})"
         rows.append([words, *_with_intervals(figures), unparsed])
@@ -237,7 +297,7 @@ def _draw(result, folder):
             targets,
             [row[reading] for row in result["utterances"]],
             result["labels"],
-            f"{reading}: {READINGS[reading]}",
+            f"{reading}: {reading_words(reading)}",
             folder / names[-1],
         )
     calibration = result["calibration"]

@@ -45,8 +45,9 @@ class EmotionClassifier(nn.Module):
     Raises
     ------
     ValueError
-        Where the pooling takes utterance tokens and the encoder has none, or
-        a text encoder and a fusion do not go with each other and the rest.
+        Where the pooling takes utterance tokens and the encoder has none,
+        layers are mixed that it does not have, or a text encoder and a fusion
+        do not go with each other and the rest.
 
     Example
     -------
@@ -82,6 +83,9 @@ class EmotionClassifier(nn.Module):
                 f"A {type(encoder).__name__} has no utterance tokens: pool its "
                 "frames, as with MaskedMean."
             )
+        number = getattr(encoder, "num_layers", None)
+        if number is not None and hasattr(layer_mix, "check"):
+            layer_mix.check(number)
         _check_fusion(text_encoder, fusion, pooling, heads)
         self.encoder = encoder
         self.layer_mix = layer_mix

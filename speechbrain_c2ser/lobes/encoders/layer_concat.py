@@ -47,11 +47,21 @@ class LayerConcat(nn.Module):
         self.layers = list(layers)
         self.output_size = input_size * len(self.layers)
 
+    def check(self, number: int) -> None:
+        """Refuses an encoder of too few layers, before it is run.
+
+        Arguments
+        ---------
+        number : int
+            Layers that the encoder lists.
+        """
+        if max(self.layers) >= number:
+            raise ValueError(
+                f"The encoder gives {number} layers, counted from 0: there is "
+                f"no layer {max(self.layers)}."
+            )
+
     def forward(self, layers: Sequence[torch.Tensor]) -> torch.Tensor:
         """Layers, each [B, T, C], to [B, T, chosen * C]."""
-        if max(self.layers) >= len(layers):
-            raise ValueError(
-                f"The encoder gave {len(layers)} layers, counted from 0: "
-                f"there is no layer {max(self.layers)}."
-            )
+        self.check(len(layers))
         return torch.cat([layers[i] for i in self.layers], -1)

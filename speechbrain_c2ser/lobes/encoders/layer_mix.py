@@ -45,6 +45,20 @@ class LayerMix(nn.Module):
         self.normalize = normalize
         self.scores = nn.Parameter(torch.zeros(num_layers))
 
+    def check(self, number: int) -> None:
+        """Refuses an encoder of another number of layers, before it is run.
+
+        Arguments
+        ---------
+        number : int
+            Layers that the encoder lists.
+        """
+        if number != len(self.scores):
+            raise ValueError(
+                f"The encoder gives {number} layers, LayerMix was built for "
+                f"{len(self.scores)}: set its num_layers."
+            )
+
     def forward(self, layers: Sequence[torch.Tensor]) -> torch.Tensor:
         """Mixes layers.
 
@@ -58,11 +72,7 @@ class LayerMix(nn.Module):
         torch.Tensor
             [B, T, C], in the layers' type.
         """
-        if len(layers) != len(self.scores):
-            raise ValueError(
-                f"The encoder gave {len(layers)} layers, LayerMix was built "
-                f"for {len(self.scores)}: set its num_layers."
-            )
+        self.check(len(layers))
         mixed = 0.0
         for weight, layer in zip(
             self.scores.float().softmax(0), layers, strict=True
