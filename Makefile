@@ -9,7 +9,7 @@ LLM ?=
 EMOTION2VEC ?=
 VENV_PYTHON := .venv/bin/python
 
-.PHONY: demo test lint clean environment
+.PHONY: demo test test-lowest lint clean environment
 
 demo: environment
 	@$(VENV_PYTHON) recipes/Synthetic/run_demo.py \
@@ -20,6 +20,10 @@ demo: environment
 
 test: environment
 	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile
+
+# With the oldest packages that setup.py allows, in .venv-lowest.
+test-lowest:
+	@$(PYTHON) tools/test_lowest.py
 
 lint: environment
 	@$(VENV_PYTHON) -m ruff check .

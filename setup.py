@@ -1,7 +1,9 @@
 """Packaging of speechbrain_c2ser.
 
-Bounds: the lower ones and the upper ones were both run by the test
-suite; the upper ones stop below the first release that was not.
+Bounds: the lower ones (tools/lowest.txt, `make test-lowest`) and the upper
+ones were both run by the test suite; the upper ones stop below the first
+release that was not. Older ones: torch before 2.6 unpickles what it should
+not; transformers before 4.57 gives no decoder of some language models.
 """
 
 import re
@@ -27,24 +29,24 @@ VERSION = re.search(
 
 REQUIRED = [
     "speechbrain>=1.1.0,<1.2",
-    "torch>=2.11,<2.14",
-    "torchaudio>=2.11,<2.12",
+    "torch>=2.6,<2.14",
+    "torchaudio>=2.6,<2.12",
     "hyperpyyaml>=1.2.2,<1.3",
     "ruamel.yaml>=0.18.6,<0.19",
     "pyyaml>=6.0.1,<7",
-    "transformers>=5.17,<5.24",
-    "tokenizers>=0.23.1,<0.24",
-    "huggingface_hub>=1.31,<2.5",
-    "peft>=0.19,<0.22",
+    "transformers>=4.57.1,<5.24",
+    "tokenizers>=0.22.0,<0.24",
+    "huggingface_hub>=0.34.0,<2.5",
+    "peft>=0.14.0,<0.22",
     "sentencepiece>=0.2.0,<0.3",
-    "safetensors>=0.8,<0.9",
-    "soundfile>=0.13,<0.15",
-    "numpy>=2.1,<2.5",
-    "scipy>=1.13,<1.18",
-    "soxr>=1.0,<1.2",
-    "scikit-learn>=1.7,<1.10",
-    "packaging>=24,<27",
-    "tqdm>=4.67,<5",
+    "safetensors>=0.4.3,<0.9",
+    "soundfile>=0.12.1,<0.15",
+    "numpy>=1.26.4,<2.5",
+    "scipy>=1.11.4,<1.18",
+    "soxr>=0.3.7,<1.2",
+    "scikit-learn>=1.3.2,<1.10",
+    "packaging>=24.0,<27",
+    "tqdm>=4.66.1,<5",
 ]
 
 # Style words are measured: phonemes, fundamental frequency, loudness.
@@ -54,18 +56,18 @@ PROSODY = [
     "pyloudnorm>=0.1.1,<0.3",
 ]
 
-TRAIN = [*PROSODY, "tensorboard>=2.18,<2.22"]
+TRAIN = [*PROSODY, "tensorboard>=2.18.0,<2.22"]
 
-EVALUATE = ["matplotlib>=3.10,<3.12", "markdown>=3.10,<3.12"]
+EVALUATE = ["matplotlib>=3.8.4,<3.12", "markdown>=3.6,<3.12"]
 
 # Corpora in Parquet or Arrow files.
-DATASETS = ["pyarrow>=22,<27"]
+DATASETS = ["pyarrow>=15.0.2,<27"]
 
 # Subtitles, Praat and ELAN; they are read back in the tests.
 FORMATS = [
-    "praatio>=6.2,<7",
-    "pympi-ling>=1.70,<2",
-    "pysubs2>=1.8,<2",
+    "praatio>=6.2.0,<7",
+    "pympi-ling>=1.70.2,<2",
+    "pysubs2>=1.7.3,<2",
 ]
 
 # Voice activity: stretches of speech in place of windows.
@@ -114,9 +116,9 @@ EXTRAS = {
         *REVIEW,
         *SERVE,
         *VAD,
-        "jsonschema>=4.25,<4.27",
+        "jsonschema>=4.25.0,<4.27",
         "mypy>=2.4,<2.5",
-        "pytest>=8.4,<10",
+        "pytest>=8.4.0,<10",
         "pytest-xdist>=3.6.1,<4",
         "ruff>=0.17,<0.18",
         "webvtt-py>=0.5.1,<0.7",

@@ -77,7 +77,11 @@ def train_tokenizer(texts, vocab_size=1000, words=()):
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_tokens([AddedToken(w, normalized=False) for w in words])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=END, pad_token=END
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=END,
+        # transformers 4 would add token types, which no causal model takes
+        model_input_names=["input_ids", "attention_mask"],
     )
 
 

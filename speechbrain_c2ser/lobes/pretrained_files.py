@@ -1,6 +1,7 @@
 """Files of a Hugging Face model folder, checked before they are loaded."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -49,6 +50,8 @@ def check_pretrained(source: str | Path) -> None:
             )
         if path.name == "config.json":
             _check_kernels(content, path)
+            if version("transformers").startswith("4."):
+                _check_positions(content, path)
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt"):
@@ -93,6 +96,22 @@ def _check_kernels(config, path):
                 f"{path} asks for other code by {key}: {value!r}; refused."
             )
         _check_kernels(value, path)
+
+
+def _check_positions(config, path):
+    """Transformers 4 passes over these, and silently computes otherwise."""
+    for value in config.values() if isinstance(config, dict) else ():
+        _check_positions(value, path)
+    if (
+        isinstance(config, dict)
+        and config.get("rope_parameters")
+        and "rope_theta" not in config
+    ):
+        raise ValueError(
+            f"{path} was written by transformers 5; the installed "
+            f"{version('transformers')} does not read its rope_parameters and "
+            "would compute something else: pip install 'transformers>=5'."
+        )
 
 
 def _is_built_in(value):

@@ -200,6 +200,9 @@ def build(
     device="cpu",
 ):
     """Model of the official sizes, for log-mel and given utterance vectors."""
+    # As transformers 4 reads it, too.
+    theta = language_model.get("rope_parameters", {}).get("rope_theta", 1e4)
+    language_model = {"rope_theta": theta, **language_model}
     (Path(folder) / "config.json").write_text(json.dumps(language_model))
     PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))

@@ -100,11 +100,11 @@ def common(corpus, path, *options):
 def whisper(make_tiny_models, tmp_path_factory):
     """A Whisper that writes text."""
     folder = tmp_path_factory.mktemp("whisper")
-    state = json.loads(
-        make_tiny_models.train_tokenizer(TEXTS, 300).backend_tokenizer.to_str()
-    )["model"]
+    make_tiny_models.train_tokenizer(TEXTS, 300).backend_tokenizer.model.save(
+        str(folder)
+    )
     tokenizer = WhisperTokenizer(
-        vocab=state["vocab"], merges=[tuple(m) for m in state["merges"]]
+        str(folder / "vocab.json"), str(folder / "merges.txt")
     )
     start = "<|startoftranscript|>"
     tokenizer.add_special_tokens({"additional_special_tokens": [start]})

@@ -25,6 +25,7 @@ from speechbrain_c2ser.lobes import (
     MultiHead,
     SelfSupervisedEncoder,
     WhisperEncoder,
+    pretrained_files,
 )
 from speechbrain_c2ser.lobes import EmotionClassifier as Model
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
@@ -136,6 +137,26 @@ def test_damaged_models_are_named(llm, name, content, problem):
         (llm / name).write_bytes(content)
     with pytest.raises(ValueError, match=problem):
         check_pretrained(llm)
+
+
+def test_positions_that_an_older_library_passes_over(llm, monkeypatch):
+    path = llm / "config.json"
+    config = json.loads(path.read_text())
+    theta = {"rope_theta": 1e6, "rope_type": "default"}
+    config = {"text_config": {**config, "rope_parameters": theta}}
+    config["text_config"].pop("rope_theta", None)
+    path.write_text(json.dumps(config))
+    for version in ("5.0.0", "4.57.1"):
+        monkeypatch.setattr(pretrained_files, "version", lambda _, v=version: v)
+        if version == "5.0.0":
+            check_pretrained(llm)
+            continue
+        with pytest.raises(ValueError, match="was written by transformers 5"):
+            check_pretrained(llm)
+    # As transformers 4 writes it, and reads it.
+    config["text_config"]["rope_theta"] = 1e6
+    path.write_text(json.dumps(config))
+    check_pretrained(llm)
 
 
 def test_a_pipe_in_place_of_a_file(llm):

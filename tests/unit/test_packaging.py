@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import ruamel.yaml
 from hyperpyyaml import resolve_references
+from packaging.version import Version
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_c2ser.training.experiment import OVERLAY_ON, merge_yaml
@@ -252,6 +253,21 @@ def test_installed_requirements_are_within_bounds():
             assert "extra" in str(requirement.marker)  # an extra not asked for
             continue
         assert requirement.specifier.contains(installed)
+
+
+# What `make test-lowest` leaves at its newest: see tools/lowest.txt.
+NEWEST = {"gradio", "fastapi", "uvicorn", "mkdocs", "mkdocstrings-python"}
+NEWEST |= {"wandb", "opensmile", "mypy", "ruff"}
+
+
+def test_the_lowest_set_is_that_of_the_bounds():
+    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    bounds = dict(re.findall(r'"([\w.-]+)>=([\w.]+),', text))
+    lowest = (ROOT / "tools" / "lowest.txt").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", lowest, re.MULTILINE))
+    assert set(pins) == set(bounds) - NEWEST and set(bounds) >= NEWEST
+    for name, version in pins.items():
+        assert Version(version) == Version(bounds[name]), name
 
 
 def test_command_line_answers():

@@ -60,7 +60,7 @@ def draw(emotion, rng, separation=1.5):
         value = mean + spread * unit
         if cue in FACTORS:
             value = mean * np.exp(spread * unit)
-        value = np.clip(value, *LIMITS.get(cue, (None, None)))
+        value = np.clip(value, *LIMITS.get(cue, (-np.inf, np.inf)))
         condition[cue] = round(float(value), 4)
     condition["tremor_rate"] = round(rng.uniform(8.5, 11.0), 4)
     condition["noise"] = int(rng.integers(len(NOISES)))

@@ -1,5 +1,6 @@
 """Whisper's encoder as C2SER uses it: true lengths, no padding to 30 s."""
 
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -26,6 +27,12 @@ N_FFT = 400
 HOP_LENGTH = 160
 # Windows of long recordings that are encoded at once when nothing is trained.
 WINDOWS_AT_ONCE = 16
+# Before transformers 5 a layer also takes a mask of its heads, and gives a
+# tuple.
+HEAD_MASK = [None] * (
+    "layer_head_mask"
+    in signature(modeling_whisper.WhisperEncoderLayer.forward).parameters
+)
 
 
 @remember_arguments
@@ -348,7 +355,8 @@ class WhisperEncoder(SpeechEncoder):
             keys = None
         layers = []
         for layer in encoder.layers:
-            x = layer(x, keys)
+            x = layer(x, keys, *HEAD_MASK)
+            x = x[0] if isinstance(x, tuple) else x
             if all_layers:
                 layers.append(x)
         mask = mask.unsqueeze(2)

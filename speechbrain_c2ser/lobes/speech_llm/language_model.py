@@ -5,6 +5,7 @@ weighs a closed set of them (``score``) with one pass over what they share.
 """
 
 from dataclasses import dataclass
+from inspect import signature
 
 import torch
 from transformers import GenerationConfig
@@ -415,7 +416,7 @@ class LanguageModel(torch.nn.Module):
                 "a mask. Take a model of full or sliding-window attention."
             )
         window = None
-        if hasattr(type(config), "sliding_window"):  # not a foreign key
+        if "sliding_window" in signature(type(config)).parameters:  # its own
             window = config.sliding_window
         if window is None or kinds == {"full_attention"}:
             return mask
