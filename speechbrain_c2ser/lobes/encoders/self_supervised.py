@@ -189,7 +189,20 @@ class SelfSupervisedEncoder(SpeechEncoder):
         ]
 
     def _run(self, wavs, mask, all_layers):
-        out = self.model(
-            wavs, attention_mask=mask, output_hidden_states=all_layers
+        if not all_layers:
+            return [self.model(wavs, attention_mask=mask).last_hidden_state]
+        raw = []
+        # Transformers 4 gives the last layer behind the final norm, 5 before.
+        hook = self.model.encoder.layers[-1].register_forward_hook(
+            lambda layer, inputs, output: raw.append(output)
         )
-        return [out.last_hidden_state, *(out.hidden_states or [])]
+        try:
+            out = self.model(
+                wavs, attention_mask=mask, output_hidden_states=True
+            )
+        finally:
+            hook.remove()
+        *layers, last = out.hidden_states
+        if raw:  # else the layer was dropped out
+            last = raw[0][0] if isinstance(raw[0], tuple) else raw[0]
+        return [out.last_hidden_state, *layers, last]
