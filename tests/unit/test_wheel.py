@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
@@ -22,10 +23,15 @@ def wheel(root, tmp_path_factory):
         if name and (root / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((root / name).read_bytes())
+    return built("wheel", source, folder)
+
+
+def built(kind, source, folder):
+    """The wheel or sdist of a source tree."""
     code = (
         "import sys\n"
-        "from setuptools.build_meta import build_wheel\n"
-        "print(build_wheel(sys.argv[1]))\n"
+        f"from setuptools.build_meta import build_{kind}\n"
+        f"print(build_{kind}(sys.argv[1]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
@@ -35,6 +41,20 @@ def wheel(root, tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return folder / done.stdout.splitlines()[-1]
+
+
+def test_the_sdist_builds_the_same_wheel(wheel, tmp_path):
+    source = wheel.parent / "source"
+    with tarfile.open(built("sdist", source, tmp_path)) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    again = built("wheel", unpacked, tmp_path)
+    contents = []
+    for path in (wheel, again):
+        with zipfile.ZipFile(path) as archive:
+            contents.append({n: archive.read(n) for n in archive.namelist()})
+    assert set(contents[0]) == set(contents[1])
+    assert contents[0] == contents[1]
 
 
 def test_a_wheel_has_yamls_recipes_and_types(root, wheel):
