@@ -21,10 +21,14 @@ from speechbrain_c2ser.checkpoints.c2ser_folder import save_c2ser
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.dataset import loader_options
 from speechbrain_c2ser.training.experiment import load_experiment
-from speechbrain_c2ser.training.word_teaching import FrameTeacher, teach_heads
+from speechbrain_c2ser.training.word_teaching import (
+    FrameTeacher,
+    check_speakers,
+    teach_heads,
+)
 
 # Of the frames' projection: seconds, and the best epoch is kept.
-EPOCHS = 10
+EPOCHS = 20
 BATCH_SIZE = 16
 LEARNING_RATE = 0.002
 MAX_GRAD_NORM = 5.0
@@ -58,6 +62,7 @@ def teach_frames(teacher, train_heard, valid_heard):
     items, frames = train_heard
     curve, best = [], None
     for _ in range(EPOCHS):
+        teacher.train()
         order = torch.randperm(len(items)).split(BATCH_SIZE)
         losses = []
         for indices in order:
@@ -67,6 +72,7 @@ def teach_frames(teacher, train_heard, valid_heard):
             torch.nn.utils.clip_grad_norm_(trained, MAX_GRAD_NORM)
             optimizer.step()
             losses.append(loss.item())
+        teacher.eval()
         with torch.no_grad():
             held = _loss(teacher, *valid_heard, range(len(valid_heard[0])))
         mean = sum(losses) / len(losses)
@@ -92,6 +98,8 @@ def train(hparams):
     model, batching = hparams["model"], hparams["batching"]
     perception, lm = model.perception, model.language_model
     train_set, valid_set = prepare_data(hparams)
+    if perception.acoustic_encoder is not None:
+        check_speakers([data["row"] for data in train_set.data.values()])
     model.eval()
     items, frames, vectors = listen(perception, train_set, batching)
     figures = {}

@@ -6,6 +6,7 @@ model is asked for both kinds of answers.
 """
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from transformers import AutoConfig
 
 from speechbrain_c2ser.chain_of_thought.answers import answer_language
 from speechbrain_c2ser.data.manifest import SPLITS, read_manifest
+from speechbrain_c2ser.training.word_teaching import check_speakers
 
 FULL = "hparams/c2ser/full.yaml"
 EMOTION2VEC = "hparams/c2ser/encoders/acoustic_emotion2vec.yaml"
@@ -36,7 +38,7 @@ class PretrainedDemo:
     ------
     StepFailed
         When there is no such size, or a part is in no folder and cannot be
-        fetched; in one line.
+        fetched, or is larger than the memory; in one line.
     """
 
     def __init__(self, size: str, sources: dict[str, str | None]):
@@ -54,6 +56,14 @@ class PretrainedDemo:
             source = _absolute(sources["emotion2vec"])
             self.overlays += ["--overlay", EMOTION2VEC]
             self.options.append(f"--emotion2vec_source={source}")
+
+    def check(self, corpus: Path) -> None:
+        """Refuses a prepared corpus that the connector cannot learn from."""
+        items = read_manifest(corpus / "train.json")
+        try:
+            check_speakers(list(items.values()))
+        except ValueError as error:
+            raise StepFailed(str(error)) from error
 
     def steps(
         self,
@@ -138,3 +148,20 @@ def _require(source: str, title: str, variable: str) -> None:
             f"the {title} {source} is no folder and cannot be fetched from "
             f"the hub: give {variable}=FOLDER, or connect to the network."
         ) from error
+    weights = Path(source).glob("*.safetensors")
+    needed = sum(path.stat().st_size for path in weights)
+    memory = _memory()
+    if memory is not None and needed > memory:
+        raise StepFailed(
+            f"the {title} {source} has {needed / 2**30:.1f} GiB of weights, "
+            f"this machine {memory / 2**30:.1f} GiB of memory: give a "
+            f"smaller one, {variable}=FOLDER."
+        )
+
+
+def _memory() -> int | None:
+    """Bytes of this machine; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

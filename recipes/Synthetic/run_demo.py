@@ -285,6 +285,8 @@ def run(
     log = output / "log.txt"
     try:
         times, key = run_steps(sources[:1], log=log)
+        if pretrained is not None:
+            pretrained.check(output / "corpus")
     except StepFailed as error:
         if not fresh:
             raise

@@ -60,6 +60,75 @@ def check_pretrained(source: str | Path) -> None:
             raise ValueError(_damaged(path, error)) from error
 
 
+def describe_unreachable(source: str | Path, what: str) -> str:
+    """One sentence for a source that is no folder and cannot be fetched.
+
+    Arguments
+    ---------
+    source : str | Path
+        Folder or hub name.
+    what : str
+        What it should be, such as "Whisper".
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> describe_unreachable("openai/whisper-base", "Whisper")
+    'The Whisper openai/whisper-base is no folder here and cannot be fetched
+    from the hub: give a folder of it, or connect to the network.'
+    """
+    return (
+        f"The {what} {source} is no folder here and cannot be fetched from "
+        "the hub: give a folder of it, or connect to the network."
+    )
+
+
+def describe_misfit(source: str | Path, report: dict) -> str | None:
+    """One sentence for weights that are not those of their config.json.
+
+    Arguments
+    ---------
+    source : str | Path
+        Folder or hub name.
+    report : dict
+        Transformers' loading report: kind of problem -> keys, those of
+        another shape as (key, stored shape, expected shape).
+
+    Returns
+    -------
+    str | None
+        None where all weights fit.
+
+    Example
+    -------
+    >>> describe_misfit("folder", {"missing_keys": {"b", "a"}})
+    "The weights of folder do not fit its config.json: missing keys 2, such
+    as 'a'."
+    >>> describe_misfit("folder", {"missing_keys": set()})
+    """
+    problems = []
+    for kind, keys in report.items():
+        if not keys:
+            continue
+        first = min(keys, key=str)
+        if isinstance(first, tuple):
+            name, stored, expected = first
+            example = f"{name!r}: {tuple(stored)} for {tuple(expected)}"
+        else:
+            example = repr(first)
+        kind = str(kind).replace("_", " ")
+        problems.append(f"{kind} {len(keys)}, such as {example}")
+    if not problems:
+        return None
+    return (
+        f"The weights of {source} do not fit its config.json: "
+        f"{'; '.join(problems)}."
+    )
+
+
 def _json(path):
     try:
         if path.stat().st_size > LARGEST:

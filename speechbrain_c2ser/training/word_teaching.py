@@ -88,6 +88,48 @@ def teach_heads(connector, language_model, items, vectors, label_space):
     return figures
 
 
+def check_speakers(items: Sequence[dict]) -> None:
+    """Refuse training rows whose heads cannot be tried on speakers left out.
+
+    Arguments
+    ---------
+    items : sequence of dict
+        Training rows with emotion; without speaker, each is its own.
+
+    Raises
+    ------
+    ValueError
+        For one speaker only, or an emotion of one speaker only.
+
+    Example
+    -------
+    >>> check_speakers([{"speaker": "a", "emotion": "sad"}])
+    Traceback (most recent call last):
+    ...
+    ValueError: All recordings to train on are of one speaker ('a'), but the
+    connector is chosen on speakers left out: record another one at least.
+    """
+    speakers: dict[str, set] = {}
+    for number, item in enumerate(items):
+        name = item.get("speaker") or number
+        speakers.setdefault(item["emotion"], set()).add(name)
+    everyone = set().union(*speakers.values())
+    if len(everyone) == 1:
+        raise ValueError(
+            "All recordings to train on are of one speaker "
+            f"({everyone.pop()!r}), but the connector is chosen on speakers "
+            "left out: record another one at least."
+        )
+    for emotion, names in sorted(speakers.items()):
+        if len(names) == 1:
+            raise ValueError(
+                f"To train on, there are recordings of {emotion!r} by one "
+                f"speaker only ({names.pop()!r}), but the connector is chosen "
+                "on speakers left out: record it from another one, or leave "
+                "the emotion out."
+            )
+
+
 def _positions(items):
     lacking = [item["id"] for item in items if not item.get("prosody")]
     if lacking:

@@ -118,13 +118,87 @@ def test_a_model_that_does_not_listen_is_told(recipe, caplog, gap, warned):
     assert ("Epoch 3: the model does not listen" in caplog.text) == warned
 
 
-def test_demo_names_a_part_that_cannot_be_had(monkeypatch):
+@pytest.fixture
+def demo(monkeypatch):
+    """The module of the demo's steps on pre-trained parts."""
     monkeypatch.syspath_prepend(str(ROOT / "recipes" / "Synthetic"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    demo = __import__("pretrained_demo")
+    yield __import__("pretrained_demo")
+    sys.modules.pop("pretrained_demo")
+
+
+def test_demo_names_a_part_that_cannot_be_had(demo):
     sources = {"whisper": "no/whisper", "llm": None, "emotion2vec": None}
     with pytest.raises(demo.StepFailed, match="the Whisper no/whisper .*WHIS"):
         demo.PretrainedDemo("small_data", sources)
     with pytest.raises(demo.StepFailed, match="SIZE=huge"):
         demo.PretrainedDemo("huge", sources)
-    sys.modules.pop("pretrained_demo")
+
+
+@pytest.fixture
+def sources(tiny_whisper, tiny_llm):
+    return {
+        "whisper": str(tiny_whisper),
+        "llm": str(tiny_llm),
+        "emotion2vec": None,
+    }
+
+
+def test_demo_names_a_part_that_the_memory_cannot_hold(
+    demo, sources, monkeypatch
+):
+    monkeypatch.setattr(demo, "_memory", lambda: 1000)
+    with pytest.raises(demo.StepFailed, match="Whisper .* GiB of memory"):
+        demo.PretrainedDemo("small_data", sources)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "message"),
+    [
+        ({"angry": "aa", "sad": "a"}, "are of one speaker .'a'."),
+        ({"angry": "ab", "sad": "bb"}, "'sad' by one speaker only .'b'."),
+        ({"angry": "ab", "sad": "ba"}, None),
+    ],
+)
+def test_speakers_too_few_are_refused_before_long_work(
+    demo, sources, tmp_path, spoken, message
+):
+    items = {
+        f"{emotion}{n}": {
+            "wav": "a.wav",
+            "duration": 1.0,
+            "emotion": emotion,
+            "speaker": speaker,
+        }
+        for emotion, speakers in spoken.items()
+        for n, speaker in enumerate(speakers)
+    }
+    (tmp_path / "train.json").write_text(json.dumps(items))
+    check = demo.PretrainedDemo("small_data", sources).check
+    if message is None:
+        check(tmp_path)
+    else:
+        with pytest.raises(demo.StepFailed, match=message):
+            check(tmp_path)
+
+
+def test_the_connector_is_not_taught_by_one_speaker(
+    recipe, arguments, corpus, tmp_path, monkeypatch
+):
+    stage = recipe("train_connector")
+
+    def late(*arguments):
+        raise AssertionError("the encoders were run")
+
+    monkeypatch.setattr(stage, "listen", late)
+    rows = json.loads((corpus / "train.json").read_text())
+    for row in rows.values():
+        row["speaker"] = "one"
+    (tmp_path / "one.json").write_text(json.dumps(rows))
+    argv = arguments(
+        tmp_path / "out",
+        number_of_epochs=None,
+        train_manifest=tmp_path / "one.json",
+    )
+    with pytest.raises(ValueError, match="are of one speaker"):
+        stage.train(load_experiment(argv)[0])

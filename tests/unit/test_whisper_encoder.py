@@ -1,5 +1,7 @@
 """Whisper's encoder: alone as in a batch, windows, freezing, loading."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -210,6 +212,26 @@ def test_a_folder_that_lacks_weights_is_refused(folder, tmp_path):
     save_file(stored, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match="lacks.*layers.1.fc1.weight"):
         WhisperEncoder(str(tmp_path))
+
+
+def test_weights_of_another_shape_are_named(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["encoder_ffn_dim"] = 48
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    expected = r"do not fit.*fc1\.bias': \(64,\) for \(48,\)\.$"
+    with pytest.raises(ValueError, match=expected):
+        WhisperEncoder(str(tmp_path))
+
+
+def test_a_hub_name_that_cannot_be_fetched(monkeypatch):
+    def offline(*arguments, **options):
+        raise OSError("no connection")
+
+    monkeypatch.setattr(WhisperModel, "from_pretrained", offline)
+    with pytest.raises(FileNotFoundError, match="a/b is no folder here and"):
+        WhisperEncoder("a/b")
 
 
 @pytest.mark.parametrize(

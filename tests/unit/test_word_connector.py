@@ -7,6 +7,7 @@ from speechbrain_c2ser.chain_of_thought.thresholds import StyleThresholds
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes import (
     LanguageModel,
+    SpecAugment,
     UtteranceStatistics,
     WhisperEncoder,
     WordConnector,
@@ -72,6 +73,26 @@ def test_sharpness_sounds_surer_and_scores_stay(connector):
     said = connector.read_words(vectors)[0, 0]
     torch.testing.assert_close(said, connector.words_emotion[1])
     torch.testing.assert_close(connector.scores(vectors)["emotion"], calibrated)
+
+
+def test_noise_reaches_the_frames_in_training_alone():
+    clean = WordConnector(8, 24, 6, 2, WORDS)
+    noisy = WordConnector(
+        8, 24, 6, 2, WORDS, dropout=0.5, augment=SpecAugment(time_width=4)
+    )
+    noisy.load_state_dict(clean.state_dict())
+    frames, lengths = torch.randn(2, 12, 8), torch.tensor([12, 6])
+    vectors = torch.randn(2, 2, 6)
+    expected, _ = clean(frames, lengths, vectors)
+    actual, _ = noisy.eval()(frames, lengths, vectors)
+    torch.testing.assert_close(actual, expected)
+    noisy.train()
+    actual, _ = noisy(frames, lengths, vectors)
+    torch.testing.assert_close(actual[:, :2], expected[:, :2])
+    assert (actual[0, 2:] != expected[0, 2:]).any(1).all()
+    noisy.dropout.p = 0.0  # what is left: the masks
+    actual, _ = noisy(frames, lengths, vectors)
+    assert (actual != expected).any()
 
 
 def test_heads_stay_frozen_unless_told(connector):

@@ -19,7 +19,11 @@ from speechbrain_c2ser.lobes.encoders.features import (
     SpeechFeatures,
 )
 from speechbrain_c2ser.lobes.padding import frame_mask, longest, sample_counts
-from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+from speechbrain_c2ser.lobes.pretrained_files import (
+    check_pretrained,
+    describe_misfit,
+    describe_unreachable,
+)
 
 # Whisper's own, whatever its size.
 SAMPLE_RATE = 16000
@@ -385,10 +389,24 @@ def _from_source(source, pretrained, save_path):
     transformers_logging.set_verbosity_error()
     try:
         whisper, report = WhisperModel.from_pretrained(
-            source, cache_dir=save_path, output_loading_info=True
+            source,
+            cache_dir=save_path,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
         )
+    except OSError as error:
+        if folder.is_dir():
+            raise
+        raise FileNotFoundError(
+            describe_unreachable(source, "Whisper")
+        ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
+    problem = describe_misfit(
+        source, {"mismatched_keys": report["mismatched_keys"]}
+    )
+    if problem is not None:
+        raise ValueError(problem)
     missing = sorted(
         key for key in report["missing_keys"] if key.startswith("encoder.")
     )

@@ -10,7 +10,11 @@ from transformers import (
     BitsAndBytesConfig,
 )
 
-from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+from speechbrain_c2ser.lobes.pretrained_files import (
+    check_pretrained,
+    describe_misfit,
+    describe_unreachable,
+)
 
 
 def load_tokenizer(source):
@@ -19,7 +23,7 @@ def load_tokenizer(source):
     Raises
     ------
     ValueError
-        When the source has none, in one sentence.
+        When the source has none or cannot be fetched, in one sentence.
 
     Example
     -------
@@ -43,6 +47,8 @@ def load_tokenizer(source):
     try:
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
+        if not folder.is_dir():
+            problem = describe_unreachable(source, "language model")
         raise ValueError(f"{problem} ({error})") from error
 
 
@@ -98,13 +104,12 @@ def load_model(source, dtype, quantize, device, pretrained):
         dtype=dtype,
         output_loading_info=True,
         trust_remote_code=False,
+        ignore_mismatched_sizes=True,  # refused below, by name
         **options,
     )
-    problems = {k: sorted(map(str, v)) for k, v in info.items() if v}
-    if problems:
-        raise ValueError(
-            f"The weights of {source} do not fit its config.json: {problems}."
-        )
+    problem = describe_misfit(source, info)
+    if problem is not None:
+        raise ValueError(problem)
     return model
 
 

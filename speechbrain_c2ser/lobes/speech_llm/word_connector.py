@@ -49,6 +49,13 @@ class WordConnector(nn.Module):
         recordings a head is always sure: over 1, it sounds as sure of others,
         and the language model, which has only read sure words, overrules it
         less. :meth:`scores` stay calibrated.
+    dropout : float
+        Dropout on the frames. On its training recordings the projection
+        hardly errs either: without noise, the language model learns to copy
+        it and repeats its errors on other recordings.
+    augment : torch.nn.Module | None
+        ``(frames, lengths) -> frames``, applied in training mode, such as
+        :class:`SpecAugment`.
 
     Example
     -------
@@ -74,6 +81,8 @@ class WordConnector(nn.Module):
         scale=0.02,
         freeze_heads=True,
         sharpness=1.0,
+        dropout=0.0,
+        augment=None,
     ):
         super().__init__()
         self.input_size = input_size
@@ -83,6 +92,8 @@ class WordConnector(nn.Module):
         self.words = {group: list(names) for group, names in words.items()}
         self.downsample_rate = downsample_rate
         self.sharpness = sharpness
+        self.dropout = nn.Dropout(dropout)
+        self.augment = augment
         flat = num_vectors * utterance_size
         self.register_buffer("mean", torch.zeros(flat))
         self.register_buffer("deviation", torch.ones(flat))
@@ -165,5 +176,8 @@ class WordConnector(nn.Module):
     def read_frames(self, frames, lengths):
         """Frames as embeddings [B, shorter T, output_size], and lengths."""
         check_width(frames, self.input_size, "Semantic frames")
+        if self.augment is not None and self.training:
+            frames = self.augment(frames, lengths)
+        frames = self.dropout(frames)
         stacked, lengths = stack_frames(frames, lengths, self.downsample_rate)
         return self.norm(self.projection(stacked)), lengths
