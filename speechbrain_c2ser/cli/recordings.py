@@ -147,6 +147,12 @@ def _add_output(command):
 def _add_model(command, what):
     command.add_argument("--model", required=True, help=what)
     command.add_argument("--device", help="cpu, cuda, cuda:1 ...")
+    command.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "int8"),
+        default="fp32",
+        help="of the computation; int8 on a processor only (default: fp32)",
+    )
 
 
 def _load(interface, options):
@@ -154,7 +160,9 @@ def _load(interface, options):
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    run_opts = {"device": options.device} if options.device else None
+    run_opts = {"precision": options.precision}
+    if options.device:
+        run_opts["device"] = options.device
     load = getattr(interface, "from_hparams", interface)
     return load(options.model, run_opts=run_opts)
 
@@ -162,11 +170,15 @@ def _load(interface, options):
 def _check(options):
     """Refuse options that cannot be before anything is loaded."""
     from speechbrain_c2ser.inference.options import check_language, check_number
-    from speechbrain_c2ser.inference.pretrained import find_device
+    from speechbrain_c2ser.inference.pretrained import (
+        check_precision,
+        find_device,
+    )
     from speechbrain_c2ser.inference.recordings import check_windows
 
     check_number("--batch-size", options.batch_size, 1, whole=True)
-    find_device(options.device)
+    device = find_device(options.device)
+    check_precision(options.precision, device, quick=True)
     if hasattr(options, "window"):
         window = WHOLE if options.window is None else options.window
         check_windows(window, options.hop)

@@ -11,7 +11,16 @@ from typing import Any
 
 import torch
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+from speechbrain_c2ser.inference.int8 import to_int8
+from speechbrain_c2ser.processor import INSTRUCTIONS, processor_has
+
+# Type of autocast; int8 quantizes the layers themselves.
+PRECISIONS = {
+    "fp32": None,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "int8": None,
+}
 
 
 class PretrainedModel(torch.nn.Module):
@@ -25,7 +34,8 @@ class PretrainedModel(torch.nn.Module):
         The settings of its folder.
     run_opts : dict | None
         ``device`` (None = a GPU where there is one) and ``precision``
-        (``fp32``, ``bf16`` or ``fp16``: autocast), as SpeechBrain's.
+        (``fp32``, ``bf16`` or ``fp16``: autocast), as SpeechBrain's; or
+        ``int8``: linear layers quantized, on a processor.
 
     Example
     -------
@@ -50,10 +60,13 @@ class PretrainedModel(torch.nn.Module):
                 f"'{precision}'."
             )
         self.device = find_device(options.get("device"))
+        check_precision(precision, self.device)
         self.dtype = PRECISIONS[precision]
         self.hparams = SimpleNamespace(**hparams)
         self.mods = torch.nn.ModuleDict({"model": model})
         self.mods.requires_grad_(False).eval().to(self.device)
+        if precision == "int8":
+            to_int8(self.mods)
 
     @property
     def inference_ctx(self) -> AbstractContextManager:
@@ -61,6 +74,43 @@ class PretrainedModel(torch.nn.Module):
         if self.dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
+
+
+def check_precision(
+    precision: str, device: torch.device, quick: bool = False
+) -> None:
+    """Refuse a precision that a device does not compute in.
+
+    Arguments
+    ---------
+    precision : str
+        "fp32", "bf16", "fp16" or "int8".
+    device : torch.device
+        Where the model is run.
+    quick : bool
+        Whether to refuse, too, what a processor would only imitate.
+
+    Raises
+    ------
+    ValueError
+        Says what to give instead.
+
+    Example
+    -------
+    >>> check_precision("int8", torch.device("cuda"))
+    Traceback (most recent call last):
+    ValueError: int8 is for processors: give the device cpu, or take bf16.
+    """
+    if precision == "int8" and device.type != "cpu":
+        raise ValueError(
+            "int8 is for processors: give the device cpu, or take bf16."
+        )
+    imitated = precision in INSTRUCTIONS and not processor_has(precision)
+    if quick and device.type == "cpu" and imitated:
+        raise ValueError(
+            f"This processor has no instructions for {precision}, which would "
+            "take longer than fp32: leave the precision out."
+        )
 
 
 def best_device() -> str:

@@ -1,0 +1,206 @@
+"""fp32, bf16 and int8: what each changes, and where it is refused."""
+
+import copy
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from test_long_recordings import Level
+from torch import nn
+
+from speechbrain_c2ser import processor
+from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
+from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
+from speechbrain_c2ser.cli import main, recordings
+from speechbrain_c2ser.inference.c2ser import C2SER
+from speechbrain_c2ser.inference.int8 import Int8Linear, to_int8
+from speechbrain_c2ser.inference.pretrained import (
+    PretrainedModel,
+    check_precision,
+)
+from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.lobes import (
+    CategoryHead,
+    EmotionClassifier,
+    MaskedMean,
+    MultiHead,
+)
+
+CPU = {"device": "cpu", "precision": "int8"}
+SPACE = LabelSpace.from_name("emo_emilia")
+
+
+def int8_layers(model):
+    return [m for m in model.modules() if isinstance(m, Int8Linear)]
+
+
+def test_rows_are_quantized_each_by_itself():
+    linear = nn.Linear(96, 40)
+    x = torch.randn(3, 7, 96)
+    x[1] *= 1000  # a loud neighbour
+    x[2] = 0
+    exact = linear(x)
+    quantized = to_int8(nn.Sequential(linear))
+    batch = quantized(x)
+    assert torch.equal(batch[:1], quantized(x[:1]))
+    for one, two in zip(batch, exact, strict=True):
+        assert (one - two).norm() <= 0.02 * two.norm()
+    assert torch.equal(batch[2], linear.bias.expand(7, 40))
+    assert quantized(x.bfloat16()).dtype is torch.bfloat16
+    by_weight = x[0] @ linear.weight.t() + linear.bias
+    assert (by_weight - exact[0]).norm() < 0.02 * exact[0].norm()
+
+
+def test_hooks_stay_and_what_reads_weights_is_left():
+    class Parts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.plain = nn.Linear(8, 8)
+            self.lm_head = nn.Linear(8, 8)
+            self.lora_A = nn.ModuleDict({"default": nn.Linear(8, 2)})
+            self.fused = nn.TransformerEncoderLayer(8, 2, 8, batch_first=True)
+
+    parts, seen = Parts().eval(), []
+    parts.plain.register_forward_pre_hook(lambda *_: seen.append(1))
+    exact = parts.fused(torch.ones(1, 3, 8))
+    assert int8_layers(to_int8(parts)) == [parts.plain]
+    parts.plain(torch.ones(1, 8))
+    assert seen == [1] and "plain.weight" not in dict(parts.named_parameters())
+    assert torch.equal(parts.fused(torch.ones(1, 3, 8)), exact)
+
+
+@pytest.mark.parametrize(
+    "name", ["emotion2vec", "whisper", "wavlm_layer", "hubert_group"]
+)
+def test_encoders_in_int8(encoder_of, build_emotion2vec, clips, name):
+    """WavLM multiplies by its layers' weights itself."""
+    own = name == "emotion2vec"
+    encoder = copy.deepcopy(build_emotion2vec() if own else encoder_of(name))
+    wavs, lens = clips
+    interface = PretrainedModel(encoder, {}, {"device": "cpu"})
+    with torch.no_grad():
+        exact = encoder.extract(wavs, lens)
+        interface = PretrainedModel(encoder, {}, CPU)
+        assert int8_layers(interface)
+        batch = encoder.extract(wavs, lens)
+        first = int(lens[0] * wavs.shape[1] + 0.5)
+        alone = encoder.extract(wavs[:1, :first])
+    length = int(alone.lengths[0])
+    ours = alone.frames[0, :length]
+    # As near as roundings that a last bit turns the other way leave it.
+    apart = (batch.frames[0, :length] - ours).norm() / ours.norm()
+    assert apart < 2e-3
+    difference = (batch.frames - exact.frames).norm() / exact.frames.norm()
+    assert 0 < difference < 0.1
+
+
+def test_c2ser_in_int8(build_model, clips):
+    model = build_model(lora={"rank": 2, "alpha": 4})
+    hparams = {"label_space": SPACE, "languages": ["en"], "prompts": None}
+    wavs, lens = clips
+    exact = C2SER(
+        build_model(lora={"rank": 2, "alpha": 4}), hparams, {"device": "cpu"}
+    )
+    expected = exact.classify_batch(wavs, lens)[0]
+    c2ser = C2SER(model, hparams, CPU)
+    assert len(int8_layers(c2ser)) > 10
+    probabilities = c2ser.classify_batch(wavs, lens)[0]
+    assert 0 < (probabilities - expected).abs().max() < 0.05
+    assert c2ser.describe_batch(wavs[:1], lens[:1], max_new_tokens=4)
+
+
+def test_where_a_precision_is_refused(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    for precision in ("bf16", "int8"):
+        check_precision(precision, cpu)
+        with pytest.raises(
+            ValueError, match=f"no instructions for {precision}"
+        ):
+            check_precision(precision, cpu, quick=True)
+    check_precision("fp32", cpu, quick=True)
+    monkeypatch.setattr(
+        torch.cpu,
+        "get_capabilities",
+        lambda: dict.fromkeys(sum(processor.INSTRUCTIONS.values(), ()), True),
+        raising=False,
+    )
+    check_precision("int8", cpu, quick=True)
+    with pytest.raises(ValueError, match="give the device cpu"):
+        check_precision("int8", torch.device("cuda"))
+    with pytest.raises(ValueError, match="give the device cpu"):
+        PretrainedModel(nn.Linear(1, 1), {}, {**CPU, "device": "meta"})
+    with pytest.raises(ValueError, match="int8, not 'int4'"):
+        PretrainedModel(nn.Linear(1, 1), {}, {"precision": "int4"})
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """here(*words) -> (code, stdout, stderr); with a recording."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        torch.cpu,
+        "get_capabilities",
+        lambda: {"amx_bf16": True, "amx_int8": True},
+        raising=False,
+    )
+    tone = 0.3 * np.sin(np.arange(8000) / 7)
+    soundfile.write("a.wav", tone, 16000)
+
+    def run(*words):
+        code = main([*map(str, words)])
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+def test_classify_in_each_precision(here, build_emotion2vec, tmp_path):
+    heads = MultiHead({"emotion": CategoryHead(16, SPACE.names)})
+    model = EmotionClassifier(build_emotion2vec(), heads, MaskedMean(16))
+    save_classifier(model.eval(), tmp_path / "m", SPACE)
+    rows = {}
+    for precision in ("fp32", "bf16", "int8"):
+        words = ("classify", "a.wav", "--model", "m", "--json", "--device")
+        code, out, err = here(*words, "cpu", "--precision", precision)
+        assert (code, err) == (0, "")
+        rows[precision] = np.array(
+            list(json.load(io.StringIO(out))["probabilities"].values())
+        )
+        assert rows[precision].sum() == pytest.approx(1, abs=1e-3)
+    for other in ("bf16", "int8"):
+        assert 0 < abs(rows[other] - rows["fp32"]).max() < 0.05
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_features_are_written_as_fp32(
+    here, build_emotion2vec, tmp_path, precision
+):
+    save_emotion2vec(build_emotion2vec(), tmp_path / "m")
+    (tmp_path / "wav.scp").write_text("one a.wav\n")
+    words = ("features", "wav.scp", "out", "--model", "m", "--device", "cpu")
+    assert here(*words, "--precision", precision)[0] == 0
+    assert np.load(tmp_path / "out" / "one.npy").dtype == np.float32
+
+
+def test_a_precision_is_refused_first_and_known_to_resume(here, monkeypatch):
+    loads = []
+
+    def load(_, options):
+        loads.append(options.precision)
+        return Level(after=1)
+
+    monkeypatch.setattr(recordings, "_load", load)
+    shutil.copy("a.wav", "b.wav")
+    words = ("classify", "a.wav", "b.wav", "--model", "m", "-o", "out")
+    words = (*words, "--batch-size", 1, "--device", "cpu", "--precision")
+    assert here(*words, "int8")[0] == 130 and loads == ["int8"]
+    code, _, err = here(*words, "fp32", "--resume")
+    assert code == 2 and "precision was int8, is fp32" in err
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    code, _, err = here(*words, "bf16")
+    assert code == 2 and err.count("\n") == 1 and "leave the" in err
+    assert loads == ["int8", "fp32"]
