@@ -47,6 +47,7 @@ REQUIRED = [
     "scikit-learn>=1.3.2,<1.10",
     "packaging>=24.0,<27",
     "tqdm>=4.66.1,<5",
+    "shtab>=1.13.0,<1.14",
 ]
 
 # Style words are measured: phonemes, fundamental frequency, loudness.

@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from speechbrain_c2ser.cli.completion import add_completion
 from speechbrain_c2ser.cli.doctor import add_doctor
 from speechbrain_c2ser.cli.exporting import add_export
 from speechbrain_c2ser.cli.labelling import add_label
@@ -21,6 +22,7 @@ from speechbrain_c2ser.cli.terminal import (
     prepare_streams,
     tell,
 )
+from speechbrain_c2ser.cli.training import add_train
 from speechbrain_c2ser.evaluation.suites.command import (
     add_disturb,
     add_options,
@@ -109,6 +111,8 @@ def _parser():
     add_publish(commands)
     add_doctor(commands)
     _add_user_modules(commands)
+    add_train(commands)
+    add_completion(commands, _parser)
     return parser
 
 
