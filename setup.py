@@ -110,6 +110,8 @@ EXTRAS = {
     "onnx": ONNX,
     "docs": DOCS,
     "review": REVIEW,
+    # `c2ser label --workers`; large, so not in `dev`.
+    "scale": [*DATASETS, "ray[data]>=2.60,<2.61"],
     "dev": [
         *DATASETS,
         *DOCS,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ONLY_SHARDS = (
     *("shortest", "longest", "quietest", "languages", "validation"),
-    *("precision", "stages", "rows", "set"),
+    *("precision", "stages", "rows", "set", "workers", "address", "gpus"),
 )
 
 
@@ -47,6 +47,13 @@ def add_shard_options(label: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--rows", type=int, help="of a shard of a table (default: 1000)"
+    )
+    group.add_argument(
+        "--workers", type=int, help="of Ray (extra scale); else this process"
+    )
+    group.add_argument("--address", help="of a Ray cluster, such as auto")
+    group.add_argument(
+        "--gpus", type=float, help="of each worker, such as 0.5 (default: 0)"
     )
 
 
@@ -114,6 +121,7 @@ def label_in_shards(options: argparse.Namespace, check) -> int:
         check(options)
     if options.rows is not None:
         check_number("--rows", options.rows, 1, whole=True)
+    engine = _engine(options)
     shards = plan_shards(options.manifest, options.rows or 1000)
     stages = _stages(options)
     about: dict = {"source": str(options.manifest)}
@@ -124,9 +132,25 @@ def label_in_shards(options: argparse.Namespace, check) -> int:
         )
         about |= {"validation": options.validation, "precision": precision}
         print(thresholds_table(fitted))
-    counts = label_shards(shards, stages, options.output, about=about)
+    counts = label_shards(shards, stages, options.output, engine, about)
     print(summary_of(counts, options.output))
     return int(counts[FAILED] > 0)
+
+
+def _engine(options):
+    """None without workers: this process labels."""
+    from speechbrain_c2ser.inference.options import check_number
+
+    if options.workers is None:
+        if options.address or options.gpus:
+            raise ValueError("--address and --gpus need --workers N.")
+        return None
+    check_number("--workers", options.workers, 1, whole=True)
+    from speechbrain_c2ser.labelling.ray_engine import find_ray, on_ray
+
+    find_ray()
+    gpus = options.gpus or 0
+    return on_ray(options.workers, gpus=gpus, address=options.address)
 
 
 def _stages(options):

@@ -558,3 +558,21 @@ def test_stages_of_a_yaml(archive, model_folder, tiny_llm, tmp_path, root):
     }
     assert asked == {"one", "two", "llm"}
     assert counts["labelled"] or counts["reasons"]["left out"]
+
+
+def test_a_damaged_header_ends_a_tar_aloud(archive, tmp_path):
+    """A tar reader takes it for the end, in silence."""
+    source = tmp_path / "EN.tar"
+    content = bytearray((archive / "EN-1.tar").read_bytes())
+    items = list(read_shard(plan_shards(archive / "EN-1.tar")[0]))
+    place = stored_of(items[20].row["wav"]).start - 512
+    content[place : place + 512] = b"x" * 512
+    source.write_bytes(content)
+    found = list(read_shard(plan_shards(source)[0]))
+    assert [i.id for i in found[:20]] == [i.id for i in items[:20]]
+    assert len(found) == 21 and "breaks off" in found[20].reason
+    source.write_bytes(content[:place])  # cut between two members
+    assert "breaks off" in list(read_shard(plan_shards(source)[0]))[20].reason
+    source.write_bytes(b"no tar at all" * 100)
+    (alone,) = read_shard(plan_shards(source)[0])
+    assert alone.outcome == "failed" and "is no tar" in alone.reason

@@ -412,7 +412,7 @@ OPTIONAL = {"bitsandbytes"}
 
 def test_every_import_is_a_listed_requirement():
     text = (ROOT / "setup.py").read_text(encoding="utf-8")
-    listed = set(re.findall(r'"([\w.-]+)>=', text))
+    listed = set(re.findall(r'"([\w.-]+)(?:\[\w+\])?>=', text))
     local = {path.stem for path in SCRIPTS} | {"speechbrain_c2ser"}
     missing = set()
     for path in SOURCES + SCRIPTS:

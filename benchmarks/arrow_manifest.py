@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""What a manifest of a million rows costs to open, as JSON and as Arrow.
+
+    python benchmarks/arrow_manifest.py --rows 1000000
+
+Each in a fresh process: seconds by the clock and of processor time until a row
+in the middle is there, and the memory that is the process's own then (private
+pages; those of the mapped file are shared), less what it had before.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from speechbrain_c2ser.data.arrow_manifest import (
+    ArrowManifest,
+    arrow,
+    write_arrow_manifest,
+)
+from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
+
+READERS = {"json": read_manifest, "arrow": ArrowManifest}
+
+
+def rows_of(number):
+    """(id, row), as ``c2ser label`` writes them."""
+    for index in range(number):
+        yield (
+            f"EN_B{index // 1000:05}_S{index:07}_W000000",
+            {
+                "wav": f"/data/EN-B{index // 1000:06}.tar:{index}+20480:a.mp3",
+                "duration": 1.0 + index % 900 / 100,
+                "language": "en",
+                "speaker": f"EN_B{index // 1000:05}_S{index // 10:06}",
+                "transcript": "It was not what anybody here had hoped for.",
+                "weak": {
+                    "labels": {"sad": 0.7, "neutral": 0.3},
+                    "score": 0.7,
+                    "source": ["probe", "c2ser"],
+                },
+            },
+        )
+
+
+def own_memory():
+    """MiB of private pages."""
+    text = Path("/proc/self/smaps_rollup").read_text()
+    fields = dict(line.split(":") for line in text.splitlines()[1:])
+    names = ("Private_Clean", "Private_Dirty")
+    return sum(int(fields[name].split()[0]) for name in names) / 1024
+
+
+def measure(form, path, number):
+    """Open a manifest in this process."""
+    arrow()  # its import is not the manifest's cost
+    before = own_memory()
+    start, used = time.perf_counter(), time.process_time()
+    manifest = READERS[form](path)
+    key = f"EN_B{number // 2 // 1000:05}_S{number // 2:07}_W000000"
+    row = manifest[key]
+    spent = time.perf_counter(), time.process_time()
+    assert len(manifest) == number and row["language"] == "en"
+    print(
+        json.dumps(
+            {
+                "form": form,
+                "rows": number,
+                "seconds": round(spent[0] - start, 1),
+                "processor_seconds": round(spent[1] - used, 1),
+                "own_mib": round(own_memory() - before),
+                "file_mib": round(path.stat().st_size / 2**20),
+            }
+        )
+    )
+
+
+def main():
+    """Write both and measure each."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--form", choices=READERS)
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    if given.form:
+        path = given.folder / f"pool.{given.form}"
+        return measure(given.form, path, given.rows)
+    with tempfile.TemporaryDirectory() as folder:
+        write_arrow_manifest(rows_of(given.rows), Path(folder) / "pool.arrow")
+        write_manifest(dict(rows_of(given.rows)), Path(folder) / "pool.json")
+        for form in ("json", "arrow", "json", "arrow"):
+            words = [sys.executable, __file__, "--form", form]
+            words += ["--folder", folder, "--rows", str(given.rows)]
+            done = subprocess.run(
+                words, check=True, capture_output=True, text=True
+            )
+            print(done.stdout.strip().splitlines()[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()
