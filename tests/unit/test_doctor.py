@@ -9,7 +9,7 @@ from email.message import Message
 
 import pytest
 
-from speechbrain_c2ser.cli import doctor, main
+from speechbrain_c2ser.cli import examination, main
 
 VERSIONS = {"json": "2.0", "shlex": "1.0", "broken-one": "1.0"}
 
@@ -19,28 +19,28 @@ def installed(monkeypatch, tmp_path):
     """installed(*requirements): what we were installed with, as metadata."""
     (tmp_path / "broken_one.py").write_text("raise OSError('no libfoo.so')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(doctor, "_trial", lambda: ("ok", "heard"))
+    monkeypatch.setattr(examination, "_trial", lambda: ("ok", "heard"))
 
     def version(name):
-        if name not in VERSIONS and name != doctor.OURS:
-            raise doctor.metadata.PackageNotFoundError(name)
+        if name not in VERSIONS and name != examination.OURS:
+            raise examination.metadata.PackageNotFoundError(name)
         return VERSIONS.get(name, "0.1.0")
 
     def build(*requirements):
         head = Message()
         for extra in ("more", "dev"):
             head["Provides-Extra"] = extra
-        monkeypatch.setattr(doctor.metadata, "version", version)
-        monkeypatch.setattr(doctor.metadata, "metadata", lambda _: head)
+        monkeypatch.setattr(examination.metadata, "version", version)
+        monkeypatch.setattr(examination.metadata, "metadata", lambda _: head)
         monkeypatch.setattr(
-            doctor.metadata, "requires", lambda _: list(requirements)
+            examination.metadata, "requires", lambda _: list(requirements)
         )
 
     return build
 
 
 def look():
-    return {(check.about, check.name): check for check in doctor.examine()}
+    return {(check.about, check.name): check for check in examination.examine()}
 
 
 def pip(*words):
@@ -96,15 +96,15 @@ def test_the_exit_code_is_whether_classify_can_run(
     installed("json", "not-there")  # some training's
     assert main(["doctor"]) == 0
     assert "classify can run; 1 wrong" in capsys.readouterr().out
-    monkeypatch.setattr(doctor, "CLASSIFY", ("not-there",))
+    monkeypatch.setattr(examination, "CLASSIFY", ("not-there",))
     assert main(["doctor"]) == 1
     monkeypatch.undo()
 
     def trial():
         raise OSError("no library\nsndfile")
 
-    monkeypatch.setattr(doctor, "_wanted", lambda: [])
-    monkeypatch.setattr(doctor, "_trial", trial)
+    monkeypatch.setattr(examination, "_wanted", lambda: [])
+    monkeypatch.setattr(examination, "_trial", trial)
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "OSError: no library sndfile" in out
@@ -112,7 +112,7 @@ def test_the_exit_code_is_whether_classify_can_run(
 
 
 def test_json_and_a_real_trial(monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "_wanted", lambda: [])
+    monkeypatch.setattr(examination, "_wanted", lambda: [])
     assert main(["doctor", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["can_classify"] is True and told["executable"]
@@ -128,14 +128,14 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "a" / "b"))
-    assert doctor._cache()[0] == "ok"
+    assert examination._cache()[0] == "ok"
     assert not list(tmp_path.iterdir())
 
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
-    state, told, mend = doctor._cache()
+    monkeypatch.setattr(examination.tempfile, "TemporaryFile", refuse)
+    state, told, mend = examination._cache()
     assert (
         state == "wrong" and "Permission denied" in told and "HF_HOME" in mend
     )
