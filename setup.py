@@ -1,9 +1,10 @@
 """Packaging of speechbrain_c2ser.
 
-Bounds: the lower ones (tools/lowest.txt, `make test-lowest`) and the upper
-ones were both run by the test suite; the upper ones stop below the first
-release that was not. Older ones: torch before 2.6 unpickles what it should
-not; transformers before 4.57 gives no decoder of some language models.
+Bounds: the lower ones are the set of tools/lowest.txt (`make test-lowest`),
+which says how it was run; the upper ones were run by the test suite and stop
+below the first release that was not. Older ones: torch before 2.6 unpickles
+what it should not; transformers before 4.57 gives no decoder of some language
+models.
 """
 
 import re
