@@ -143,7 +143,7 @@ def build(size, device, dtype):
     }
     precision = {"float32": "fp32", "bfloat16": "bf16"}[dtype]
     run_opts = {"device": device, "precision": precision}
-    return C2SER({"model": model.eval()}, hparams, run_opts)
+    return C2SER(model.eval(), hparams, run_opts)
 
 
 def published(c2ser, paths, tokens):

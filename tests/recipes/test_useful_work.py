@@ -1,0 +1,75 @@
+"""benchmarks/useful_work.py: what counts as useful, and what as worse."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def script():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        patch.setattr(sys, "path", list(sys.path))
+        yield importlib.import_module("useful_work")
+
+
+@pytest.fixture(scope="module")
+def inference(script, tmp_path_factory):
+    """inference(name, seconds) -> share of useful operations."""
+    folder = tmp_path_factory.mktemp("clips")
+    c2ser = script.c2ser_speed.build("tiny", "cpu", "float32")
+
+    def share(name, seconds):
+        rows = script.c2ser_training.write_corpus(folder, seconds)
+        workload = script.Inference(name, c2ser)
+        paths = [row["wav"] for row in rows.values()]
+        return script.measure(workload, paths, repeats=0)["useful_share"]
+
+    return share
+
+
+@pytest.mark.parametrize("name", ["features", "classify"])
+def test_equal_clips_leave_nothing_useless(inference, name):
+    assert inference(name, [0.8] * 3) == pytest.approx(1, abs=1e-6)
+
+
+def test_what_is_read_again_is_not_useful(script, inference, monkeypatch):
+    monkeypatch.setattr(script, "NEW_TOKENS", 4)
+    assert 0.2 < inference("describe", [0.8] * 2) < 0.9
+
+
+@pytest.mark.parametrize("name", ["stage_0", "stage_1", "classifier"])
+def test_padding_in_training_is_not_useful(script, tmp_path, name):
+    folder = tmp_path / name
+    workload = script.Training(name, "tiny", folder).open([0.4, 1.6])
+
+    def share():
+        return script.measure(workload, repeats=0)["useful_share"]
+
+    if name != "classifier":  # each clip is a batch, by its length
+        # masks are drawn anew: stage 0 does not do the very same again
+        assert share() == pytest.approx(1, abs=0.02)
+        workload.loader = {**workload.loader, "batch_sampler": [[0, 1]]}
+    assert share() < 0.9
+
+
+def test_a_lower_ratio_is_told(script, tmp_path):
+    old = {"tiny/classify/short/32": {"useful_share": 0.9}}
+    old["tiny/classify/short/32"]["machine_share"] = 0.5
+    now = json.loads(json.dumps(old))
+    assert script.regressions(now, old) == []
+    now["tiny/classify/short/32"] = {"useful_share": 0.8, "machine_share": 0.3}
+    useful, machine = script.regressions(now, old)
+    assert useful == "tiny/classify/short/32: useful_share 0.800, was 0.900"
+    assert "machine_share 0.300" in machine
+    with pytest.raises(ValueError, match="No workload"):
+        script.regressions(now, {})
+    path = tmp_path / "stored.json"
+    script.store(old, path)
+    script.store({"other": {}}, path)
+    assert set(json.loads(path.read_text())["workloads"]) == {*old, "other"}
