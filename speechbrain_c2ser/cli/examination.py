@@ -146,7 +146,8 @@ def _wanted() -> Iterator[tuple[str, str, str | None]]:
                 break
 
 
-def version_of(name):
+def version_of(name: str) -> str | None:
+    """Version of an installed distribution; None where there is none."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

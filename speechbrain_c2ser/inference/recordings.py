@@ -161,8 +161,9 @@ def _results(audios, run, join, batch_size, progress, items):
             for number, name in enumerate(names):
                 error = errors.get(number)
                 parts = run.restored(answers.pop(number, None))
-                yield _joined(name, error, parts, join)
+                # Before it: whoever has the last result may ask no more.
                 bar.move(first + number, 1.0)
+                yield _joined(name, error, parts, join)
 
 
 class _Run:
