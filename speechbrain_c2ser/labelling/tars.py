@@ -62,7 +62,8 @@ def read_tar(path: str | Path) -> Iterator[Item]:
             folder, _, base = member.name.rpartition("/")
             stem, _, suffix = base.partition(".")
             own = f"{folder}/{stem}" if folder else stem
-            if own != key:
+            # The same name once more is a copy of the item, not a part of it.
+            if own != key or any(m.name == member.name for _, m, _ in group):
                 yield from _close(path, key, group)
                 key, group = own, []
             group.append((suffix.lower(), member, _json_of(file, member)))

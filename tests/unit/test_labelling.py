@@ -576,3 +576,17 @@ def test_a_damaged_header_ends_a_tar_aloud(archive, tmp_path):
     source.write_bytes(b"no tar at all" * 100)
     (alone,) = read_shard(plan_shards(source)[0])
     assert alone.outcome == "failed" and "is no tar" in alone.reason
+
+
+def test_a_copy_right_behind_its_item_costs_the_item_nothing(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in ("k.mp3", "k.json", "k.mp3", "k.json", "l.mp3", "l.json"):
+            content = b"{}" if name.endswith("json") else b"sound"
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    (shard,) = plan_shards(tmp_path)
+    told = [(i.id, i.outcome, i.reason) for i in read_shard(shard)]
+    assert [key for key, *_ in told] == ["k", "k", "l"]
+    assert [bool(outcome) for _, outcome, _ in told] == [False, True, False]
+    assert told[1][2] == "the key 'k' is there twice"
