@@ -142,10 +142,12 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
 
 
 def test_an_environment_without_any_package(root, tmp_path):
+    # The package alone: beside it an installation may have left metadata.
+    (tmp_path / "speechbrain_c2ser").symlink_to(root / "speechbrain_c2ser")
     done = subprocess.run(
         [sys.executable, "-S", "-m", "speechbrain_c2ser.cli", "doctor"],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(root)},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
     )
