@@ -40,7 +40,8 @@ def load_fresh(folder: str | Path, timeout: float = 1800) -> dict:
     -------
     dict
         kind (class of the model), labels, parameters, and answer: a label,
-        or the size of an encoder's vector.
+        the heads where none decides on one, or the size of an encoder's
+        vector.
 
     Raises
     ------
@@ -94,6 +95,9 @@ def answer(folder: str | Path, allow: Sequence[str] = ()) -> dict:
         told = int(encoder.encode_batch(noise).shape[-1])
         return _facts(kind, [], encoder, told)
     classifier = open_classifier(folder, allow=allow)
+    if not classifier.labels:  # of frames, of dimensions alone
+        told = ", ".join(classifier.predict_batch(noise))
+        return _facts(kind, [], classifier, told)
     *_, labels = classifier.classify_batch(noise)
     return _facts(kind, list(classifier.labels), classifier, labels[0])
 

@@ -40,8 +40,10 @@ from speechbrain_c2ser.inference import fresh
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes import (
     CategoryHead,
+    DimensionHead,
     EmotionClassifier,
     LogMel,
+    MaskedMean,
     MeanAndDeviation,
     MultiHead,
 )
@@ -269,6 +271,16 @@ def test_an_encoder_answers_with_a_vector(build_emotion2vec, tmp_path):
     save_emotion2vec(build_emotion2vec(), tmp_path / "encoder")
     found = fresh.answer(tmp_path / "encoder")
     assert found["kind"] == "Emotion2VecS" and found["answer"] == 16
+
+
+def test_a_model_without_a_label_answers_with_its_heads(tmp_path):
+    head = DimensionHead(16)
+    model = EmotionClassifier(
+        LogMel(n_mels=16), MultiHead({"vad": head}), MaskedMean(16)
+    )
+    save_classifier(model.eval(), tmp_path / "model")
+    answered = fresh.answer(tmp_path / "model")
+    assert answered["labels"] == [] and answered["answer"] == "vad"
 
 
 # --- the licence --------------------------------------------------------
