@@ -7,6 +7,7 @@ several times; later ones win, and command-line overrides (``--lr=0.001``) win
 over all. An overlay that fits one yaml may be given in its place.
 """
 
+import atexit
 import io
 import json
 import os
@@ -96,6 +97,8 @@ def load_experiment(argv: list[str] | None = None):
         )
     hparams_file, overlays = find_base(hparams_file, overlays)
     sb.utils.distributed.ddp_init_group(run_opts)
+    if torch.distributed.is_initialized():
+        atexit.register(_leave_group)
     text = merge_yaml(hparams_file, overlays, overrides)
     for file in files:
         load_user_module(file)
@@ -308,6 +311,17 @@ def precision_of(hparams: dict, run_opts) -> str:
 
 def _on_cpu(run_opts):
     return run_opts.device == "cpu" or not torch.cuda.is_available()
+
+
+def _leave_group():
+    """Close gloo's connections while Python still runs.
+
+    Its threads may end a rank by SIGABRT otherwise, when the other one goes
+    first. NCCL's group is left: one rank that failed would wait for others.
+    """
+    group = torch.distributed
+    if group.is_initialized() and group.get_backend() == "gloo":
+        group.destroy_process_group()
 
 
 def _take(argv, option, what):
