@@ -14,7 +14,6 @@ predictions and computed once.
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from tqdm import tqdm
 
+from speechbrain_c2ser.data.atomic import written_beside
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.evaluation.predictions import (
     prediction_of,
@@ -74,11 +74,8 @@ def extract(items, feature_set, cache=None):
             known[states[key]] = descriptors.to_numpy(np.float64)[0]
     vectors = np.stack([known[states[key]] for key in items])
     if cache is not None:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        part = cache.with_name(f"{cache.name}.part")
-        with open(part, "wb") as file:
+        with written_beside(cache) as part, open(part, "wb") as file:
             np.savez(file, states=list(states.values()), vectors=vectors)
-        os.replace(part, cache)
     # Not a number where a voice has no voiced frame.
     return np.nan_to_num(vectors)
 

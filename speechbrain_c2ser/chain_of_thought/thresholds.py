@@ -2,8 +2,9 @@
 
 import json
 import math
-import os
 from pathlib import Path
+
+from speechbrain_c2ser.data.atomic import write_atomic
 
 MEASURES = {"speed": "rate", "pitch": "f0", "volume": "loudness"}
 ALL = "all"
@@ -156,14 +157,7 @@ class StyleThresholds:
 
     def save(self, path):
         """Write to a JSON file, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            part.write_text(json.dumps(self.cuts, indent=2) + "\n")
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomic(json.dumps(self.cuts, indent=2) + "\n", path)
 
     @classmethod
     def load(cls, path):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechbrain_c2ser.data.atomic import written_beside
 from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
 
 if TYPE_CHECKING:
@@ -297,18 +298,13 @@ def write_batches(batches: Iterable, schema: Any, path: str | Path) -> int:
         Rows.
     """
     pyarrow = arrow()
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part, count = path.with_name(f"{path.name}.{os.getpid()}.part"), 0
-    try:
+    count = 0
+    with written_beside(path) as part:
         with pyarrow.OSFile(str(part), "wb") as sink:
             with pyarrow.ipc.new_file(sink, schema) as writer:
                 for batch in batches:
                     writer.write_batch(batch)
                     count += batch.num_rows
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return count
 
 

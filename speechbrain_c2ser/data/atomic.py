@@ -20,7 +20,7 @@ def write_atomic(text: str, path: str | Path) -> None:
     path : str | Path
         Replaced if it exists; its folder is made.
     """
-    with _beside(path) as part:
+    with written_beside(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
@@ -38,13 +38,32 @@ def write_recording(wave: "np.ndarray", path: str | Path, rate: int) -> None:
     """
     import soundfile
 
-    with _beside(path) as part:
+    with written_beside(path) as part:
         soundfile.write(part, wave, rate, "PCM_16", format="WAV")
 
 
 @contextmanager
-def _beside(path: str | Path) -> Iterator[Path]:
-    """Where to write what then takes a file's place."""
+def written_beside(path: str | Path) -> Iterator[Path]:
+    """Where to write what takes a file's place when all of it is there.
+
+    Arguments
+    ---------
+    path : str | Path
+        Replaced if it exists; its folder is made. Left as it is on an error.
+
+    Yields
+    ------
+    Path
+        Beside it, gone afterwards.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "a.txt"
+    >>> with written_beside(path) as part:
+    ...     _ = part.write_text("all")
+    >>> path.read_text(), [file.name for file in path.parent.iterdir()]
+    ('all', ['a.txt'])
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")

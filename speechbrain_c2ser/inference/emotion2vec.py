@@ -1,6 +1,5 @@
 """Emotion2Vec-S for users: features of any recording, or of a corpus."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.checkpoints.kinds import check_kind
+from speechbrain_c2ser.data.atomic import written_beside
 from speechbrain_c2ser.data.tables import read_list
 from speechbrain_c2ser.inference.options import check_batch
 from speechbrain_c2ser.inference.pretrained import PretrainedModel
@@ -260,8 +260,5 @@ def _target(folder, key):
 
 def _save(array, path):
     """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
+    with written_beside(path) as part, open(part, "wb") as file:
         np.save(file, array)
-    os.replace(part, path)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import torch
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.checkpoints.kinds import check_kind, kind_of
 from speechbrain_c2ser.checkpoints.licences import licence_of
+from speechbrain_c2ser.data.atomic import written_beside
 from speechbrain_c2ser.inference.classifier import EmotionClassifier
 from speechbrain_c2ser.inference.emotion2vec import Emotion2VecSEncoder
 from speechbrain_c2ser.inference.recordings import least_samples
@@ -95,15 +95,9 @@ def export_onnx(
     least, most = _check_parts(model)
     facts |= {"least_samples": least, "most_samples": most}
     exported = _Exported(model, function).eval()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with written_beside(path) as part:
         _write(exported, outputs, facts, part)
-        differences = _compare(exported, outputs, facts, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return differences
+        return _compare(exported, outputs, facts, part)
 
 
 def _open(folder):

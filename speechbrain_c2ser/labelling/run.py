@@ -5,7 +5,6 @@ result; an item is labelled once, however often a run was begun.
 """
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +19,7 @@ from speechbrain_c2ser.data.arrow_manifest import (
     manifest_schema,
     write_batches,
 )
-from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.atomic import write_atomic, written_beside
 from speechbrain_c2ser.labelling.items import FAILED, LABELLED, LEFT_OUT
 from speechbrain_c2ser.labelling.shards import (
     RESULTS,
@@ -163,7 +162,6 @@ def _finish(folder, paths):
     outcomes: Counter = Counter()
     reasons: dict[str, Counter] = {LEFT_OUT: Counter(), FAILED: Counter()}
     labels: Counter = Counter()
-    failures = folder / f"{FAILURES}.{os.getpid()}.part"
     first: dict[str, str] = {}
 
     def batches(file):
@@ -193,12 +191,9 @@ def _finish(folder, paths):
             places = numpy.array(kept, numpy.int64)
             yield from table.take(places).select(names).to_batches()
 
-    try:
+    with written_beside(folder / FAILURES) as failures:
         with open(failures, "w", encoding="utf-8") as file:
             write_batches(batches(file), manifest_schema(), folder / MANIFEST)
-        os.replace(failures, folder / FAILURES)
-    finally:
-        failures.unlink(missing_ok=True)
     return {
         "items": sum(outcomes.values()),
         **{name: outcomes[name] for name in (LABELLED, LEFT_OUT, FAILED)},

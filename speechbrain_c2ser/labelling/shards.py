@@ -13,6 +13,7 @@ from speechbrain_c2ser.data.arrow_manifest import (
     as_columns,
     manifest_schema,
 )
+from speechbrain_c2ser.data.atomic import written_beside
 from speechbrain_c2ser.data.importers.arrow_tables import save_audio
 from speechbrain_c2ser.labelling.items import FAILED, LABELLED, Item
 from speechbrain_c2ser.labelling.sources import Shard, read_shard
@@ -206,18 +207,14 @@ def write_result(rows: Iterable[dict], path: Path, state: str) -> None:
     pyarrow = arrow()
     schema = result_schema().with_metadata({"source_state": state})
     table = pyarrow.Table.from_pylist(list(rows), schema=schema)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        pyarrow.parquet.write_table(table, part)
-        os.replace(part, path)
+        with written_beside(path) as part:
+            pyarrow.parquet.write_table(table, part)
     except OSError as error:
         raise OSError(
             f"The result {path} cannot be written ({error}): nothing of it is "
             "kept; make room and start again."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def is_done(folder: Path, shard: Shard) -> bool:

@@ -1,7 +1,6 @@
 """Running means of a stage and the log of epochs."""
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -13,6 +12,8 @@ from speechbrain.utils.checkpoints import (
 from speechbrain.utils.distributed import (
     main_process_only,
 )
+
+from speechbrain_c2ser.data.atomic import write_atomic
 
 
 @register_checkpoint_hooks
@@ -90,9 +91,5 @@ class EpochLog:
         """Add an epoch; lines of this or a later epoch are replaced."""
         lines = [line for line in self.read() if line["epoch"] < epoch]
         lines.append({"epoch": epoch, **numbers})
-        temporary = self.path.with_name(self.path.name + ".partial")
-        temporary.write_text(
-            "".join(json.dumps(line) + "\n" for line in lines),
-            encoding="utf-8",
-        )
-        os.replace(temporary, self.path)
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        write_atomic(text, self.path)

@@ -110,7 +110,7 @@ def test_metrics_and_report(output, run_script):
     ):
         assert f"({picture})" in words
         assert (report / picture).read_bytes().startswith(b"\x89PNG")
-    assert not list(report.glob("*.tmp"))
+    assert not list(report.glob("*.tmp")) + list(report.glob("*.part"))
 
 
 def test_every_table_says_synthetic(output):

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from speechbrain_c2ser.data.arrow_manifest import arrow
+from speechbrain_c2ser.data.atomic import written_beside
 from speechbrain_c2ser.data.manifest import ManifestError
 
 BATCH = 64
@@ -88,10 +89,8 @@ def save_audio(audio, folder, name):
     plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
     path = Path(folder) / f"{plain}{suffix}"
     if not path.is_file() or path.stat().st_size != len(content):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        part.write_bytes(content)
-        part.replace(path)
+        with written_beside(path) as part:
+            part.write_bytes(content)
     return path
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.evaluation.report.html import as_html
 from speechbrain_c2ser.evaluation.report.model_card import model_card_block
 from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
@@ -81,16 +82,18 @@ def write_evaluation(
     text = json.dumps(
         {"schema": SCHEMA, **result}, ensure_ascii=False, indent=1
     )
-    _write(folder / "result.json", text + "\n")
-    _write(folder / "scores.csv", _csv(score_rows(result)))
-    _write(folder / "classes.csv", _csv(class_rows(result)))
-    _write(folder / "report.md", as_markdown(result, title, pictures, sections))
+    write_atomic(text + "\n", folder / "result.json")
+    write_atomic(_csv(score_rows(result)), folder / "scores.csv")
+    write_atomic(_csv(class_rows(result)), folder / "classes.csv")
+    write_atomic(
+        as_markdown(result, title, pictures, sections), folder / "report.md"
+    )
     card = model_card_block(result, title, items)
-    _write(folder / "model_card.md", card)
+    write_atomic(card, folder / "model_card.md")
     if find_spec("markdown") is not None:
         words = as_markdown(result, title, (), sections)
         paths = [folder / name for name in pictures]
-        _write(folder / "report.html", as_html(words, title, paths))
+        write_atomic(as_html(words, title, paths), folder / "report.html")
     return pictures
 
 
@@ -318,10 +321,3 @@ def _csv(rows):
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _write(path, text):
-    """Write in one piece."""
-    part = path.with_name(path.name + ".tmp")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -1,6 +1,5 @@
 """The pictures of a report, drawn by matplotlib without a screen."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+
+from speechbrain_c2ser.data.atomic import written_beside
 
 # Distinct also for the colour-blind; more than ten labels repeat a
 # colour with another marker.
@@ -211,6 +212,5 @@ def canvas(panels, width, height):
 
 def save(figure, path) -> None:
     """Write the PNG in one piece."""
-    temporary = Path(f"{path}.tmp")
-    figure.savefig(temporary, dpi=110, format="png")
-    os.replace(temporary, path)
+    with written_beside(path) as part:
+        figure.savefig(part, dpi=110, format="png")

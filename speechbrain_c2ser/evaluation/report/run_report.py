@@ -1,9 +1,9 @@
 """Write the report of a run: table, pictures, examples, metrics.json."""
 
 import json
-import os
 from pathlib import Path
 
+from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.evaluation.report import numbers as measured
 from speechbrain_c2ser.evaluation.report import text
 
@@ -80,7 +80,7 @@ def write_report(
             },
             target / "embeddings.png",
         )
-    write(target / "metrics.json", json.dumps(figures, indent=2) + "\n")
+    write_atomic(json.dumps(figures, indent=2) + "\n", target / "metrics.json")
     sections = [
         text.heading(run, figures),
         text.table(figures),
@@ -92,7 +92,7 @@ def write_report(
         text.settings_text(run, figures),
     ]
     words = "\n\n".join(section for section in sections if section)
-    write(target / "report.md", words + "\n")
+    write_atomic(words + "\n", target / "report.md")
     return figures
 
 
@@ -101,10 +101,3 @@ def print_report(figures, report_folder) -> None:
     print(f"\n{figures['kind']}, {figures['split']} split\n")
     print(text.table(figures))
     print(f"\nReport: {Path(report_folder) / 'report.md'}")
-
-
-def write(path, text) -> None:
-    """Write the text in one piece."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
