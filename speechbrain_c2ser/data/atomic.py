@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, by names that any disk takes."""
 
 import os
 from collections.abc import Iterator
@@ -72,3 +72,14 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def file_name(name: str) -> str:
+    """A name without the characters that some disk or shell would not take.
+
+    Example
+    -------
+    >>> file_name("a/b: c.wav")
+    'a_b__c.wav'
+    """
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)

@@ -15,7 +15,7 @@ from pathlib import Path
 import soundfile
 
 from speechbrain_c2ser.audio import AudioError
-from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.atomic import file_name, write_atomic
 from speechbrain_c2ser.data.corpora.emo_emilia import LANGUAGES, LIST
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.data.manifest import (
@@ -24,6 +24,7 @@ from speechbrain_c2ser.data.manifest import (
     write_manifest,
 )
 from speechbrain_c2ser.data.tables import read_table
+from speechbrain_c2ser.labelling.sampling import label_of
 from speechbrain_c2ser.labels import LabelSpace
 
 SAMPLE = "sample.json"
@@ -197,8 +198,6 @@ def agreement_of(
     ValueError
         Where the library is not installed.
     """
-    from speechbrain_c2ser.labelling.sampling import label_of
-
     columns = list(zip(*answers, strict=True))
     agreed = [_unanimous(column) for column in columns]
     weak = [label_of(row) for row in items.values()]
@@ -259,7 +258,7 @@ def write_test_set(
             continue
         prefix = PREFIX.get(row.get("language", ""), "")
         index = key if key.startswith(prefix) else prefix + key
-        name = "".join(c if c.isalnum() or c in "-_." else "_" for c in index)
+        name = file_name(index)
         shutil.copyfile(row["wav"], folder / "wav" / f"{name}.wav")
         line = {"index": index, "emotion": emotion, "wav": f"wav/{name}.wav"}
         line["text"] = row.get("transcript") or "-"

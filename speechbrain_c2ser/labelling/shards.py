@@ -92,8 +92,7 @@ class ShardLabeller:
         """What is only in a table's cell gets a file, where it is wanted."""
         if item.outcome == LABELLED and "wav" not in item.row:
             folder = self.folder / AUDIO / shard.name
-            name = item.id.replace(os.sep, "_")
-            item.row["wav"] = str(save_audio(item.audio, folder, name))
+            item.row["wav"] = str(save_audio(item.audio, folder, item.id))
 
     def __getstate__(self):
         return {**self.__dict__, "_is_open": False}

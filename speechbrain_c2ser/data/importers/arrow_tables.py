@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from speechbrain_c2ser.data.arrow_manifest import arrow
-from speechbrain_c2ser.data.atomic import written_beside
+from speechbrain_c2ser.data.atomic import file_name, written_beside
 from speechbrain_c2ser.data.manifest import ManifestError
 
 BATCH = 64
@@ -86,8 +86,7 @@ def save_audio(audio, folder, name):
         raise ManifestError(f"Item {name!r} holds no audio.")
     given = Path((audio or {}).get("path") or "").suffix
     suffix = MAGIC.get(content[:4], given or ".mp3")
-    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-    path = Path(folder) / f"{plain}{suffix}"
+    path = Path(folder) / f"{file_name(name)}{suffix}"
     if not path.is_file() or path.stat().st_size != len(content):
         with written_beside(path) as part:
             part.write_bytes(content)

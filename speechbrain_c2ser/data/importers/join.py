@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from speechbrain_c2ser.audio import AudioError
 from speechbrain_c2ser.audio.trimming import trim_silence
-from speechbrain_c2ser.data.atomic import write_recording
+from speechbrain_c2ser.data.atomic import file_name, write_recording
 from speechbrain_c2ser.data.chance import rng_of
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.data.importers.writing import write_corpus
@@ -154,7 +154,7 @@ def _join(plan, rows, folder, skipped):
         waves = _same_level(waves)
         ends = (np.cumsum([len(wave) for wave in waves]) / RATE).tolist()
         starts = [0.0, *ends[:-1]]
-        name = f"{number:05d}_{_plain(key)}"
+        name = f"{number:05d}_{file_name(key)}"
         path = folder / f"{name}.wav"
         write_recording(torch.cat(waves).numpy(), path, RATE)
         items[name] = {
@@ -180,7 +180,3 @@ def _same_level(waves):
     ]
     peak = max(float(wave.abs().max()) for wave in waves)
     return [wave * min(1.0, LOUDEST / max(peak, LOUDEST)) for wave in waves]
-
-
-def _plain(name):
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
