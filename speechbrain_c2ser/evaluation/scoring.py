@@ -262,7 +262,7 @@ def _targets(references, space):
     targets, mapped = [], {}
     for key, item in references.items():
         raw = item["emotion"]
-        name = raw if raw in space else space.map(raw)
+        name = space.map(raw)
         if name is None:
             raise PredictionError(
                 f"Item {key!r}: its true emotion {raw!r} is none of "

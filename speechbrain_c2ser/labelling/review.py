@@ -152,7 +152,7 @@ def read_answers(
                 )
             answer = row.get("emotion")
             if answer is not None:
-                known = answer if answer in space else space.map(answer)
+                known = space.map(answer)
                 if known is None:
                     raise ManifestError(
                         f"Line {number} of {sheet}: {answer!r} is none of "

@@ -312,8 +312,9 @@ class LabelSpace:
     def map(self, raw: str | None) -> str | None:
         """The label that a corpus's own label means.
 
-        Names, words of any language, corpus codes such as "exc", and pairs
-        such as "生气/angry" are known; a narrower emotion maps to its parent.
+        Its own names, words of any language, corpus codes such as "exc", and
+        pairs such as "生气/angry" are known; a narrower emotion maps to its
+        parent.
 
         Arguments
         ---------
@@ -331,8 +332,8 @@ class LabelSpace:
         >>> space.map("exc"), space.map("生气/angry"), space.map("fear")
         ('happy', 'angry', None)
         """
-        if raw is None:
-            return None
+        if raw is None or raw in self:
+            return raw
         raw = unicodedata.normalize("NFKC", str(raw)).translate(PLAIN)
         if concept_of(raw) is None:
             # Marks that stand around a label: "**Angry**.", "<|sad|>".

@@ -203,3 +203,8 @@ def test_broader_places():
     assert emov["amused"] == "happy" and emov["sleepy"] is None
     asvp = LabelSpace.from_name("asvp_esd").mapping_to(seven)
     assert asvp["pleased"] == "happy" and asvp["pained"] is None
+
+
+def test_an_own_name_is_itself_whatever_marks_it_holds():
+    space = LabelSpace(["angry/sad", "(calm)", "happy"])
+    assert [space.map(name) for name in space] == space.names

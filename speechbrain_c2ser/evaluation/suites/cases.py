@@ -234,7 +234,7 @@ def _probabilities(rows, space, notes):
         any_given = True
         meant = {}
         for label, value in given.items():
-            name = label if label in places else space.map(label)
+            name = space.map(label)
             number_given = isinstance(value, (int, float))
             if not number_given or not 0 <= value <= 1 + SUM_TOLERANCE:
                 meant = {}
