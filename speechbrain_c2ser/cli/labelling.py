@@ -75,7 +75,7 @@ def _check(options):
     """Refuse what cannot be before anything is loaded."""
     from speechbrain_c2ser.inference.options import check_number
     from speechbrain_c2ser.inference.pretrained import find_device
-    from speechbrain_c2ser.labelling.weak_labels import same_folder
+    from speechbrain_c2ser.labelling.weak_labels import source_names
 
     check_number("--batch-size", options.batch_size, 1, whole=True)
     check_number("--least", options.least, 0, 1)
@@ -85,9 +85,7 @@ def _check(options):
         raise ValueError("There is nothing to label with: give --model FOLDER.")
     if options.llm and not options.model and not options.labels:
         raise ValueError("--llm alone knows no labels: give --labels.")
-    sources = [same_folder(folder) for folder in folders]
-    if len(set(sources)) < len(sources):
-        sources = [str(folder) for folder in folders]
+    sources = source_names(folders)
     if len(set(sources)) < len(sources):
         raise ValueError("--model names a folder twice: name each once.")
     return sources

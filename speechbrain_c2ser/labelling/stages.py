@@ -174,8 +174,50 @@ def level_of(wave: torch.Tensor) -> float:
     return -math.inf if power == 0 else 10 * math.log10(power)
 
 
+class ModelStage(Stage):
+    """Base of what asks a model, told by its name and size, wherever it lies.
+
+    Arguments
+    ---------
+    source : str
+        Its folder.
+    name : str | None
+        In the answers; None = the folder's name.
+    device : str | None
+        "cpu", "cuda:0" ...; None takes a GPU where there is one.
+    """
+
+    asks_model = True
+
+    def __init__(
+        self, source: str, name: str | None = None, device: str | None = None
+    ):
+        self.source, self.device = str(source), device
+        self.name = name or same_folder(source)
+        self.model: Any = None
+
+    def open(self):
+        """Load the model."""
+        if self.model is None:
+            if self.device:
+                find_device(self.device)
+            self.model = self.load()
+
+    def load(self) -> Any:
+        """The model."""
+        raise NotImplementedError
+
+    def describe(self):
+        """Its name and the bytes of its folder."""
+        return {
+            "stage": type(self).__name__,
+            "name": self.name,
+            "bytes": bytes_of(self.source),
+        }
+
+
 @remember_arguments
-class SpeechEmotion(Stage):
+class SpeechEmotion(ModelStage):
     """What a classifier, an emotion2vec+ or C2SER hears.
 
     Arguments
@@ -190,8 +232,6 @@ class SpeechEmotion(Stage):
         Recordings, alike in length, that are run together.
     """
 
-    asks_model = True
-
     def __init__(
         self,
         source: str,
@@ -199,19 +239,14 @@ class SpeechEmotion(Stage):
         device: str | None = None,
         batch_size: int = 16,
     ):
+        super().__init__(source, name, device)
         check_number("batch_size", batch_size, 1, whole=True)
-        self.source, self.device = str(source), device
-        self.name = name or same_folder(source)
         self.batch_size = batch_size
-        self.model: Any = None
 
-    def open(self):
-        """Load the model; its labels are known from then on."""
-        if self.model is None:
-            if self.device:
-                find_device(self.device)
-            options = {"device": self.device} if self.device else None
-            self.model = open_classifier(self.source, run_opts=options)
+    def load(self):
+        """The classifier; its labels are known from then on."""
+        options = {"device": self.device} if self.device else None
+        return open_classifier(self.source, run_opts=options)
 
     @property
     def labels(self) -> list[str]:
@@ -240,21 +275,13 @@ class SpeechEmotion(Stage):
             else:
                 item.answers[self.name] = answer
 
-    def describe(self):
-        """The model is told by its name and size, wherever it lies."""
-        return {
-            "stage": "SpeechEmotion",
-            "name": self.name,
-            "bytes": bytes_of(self.source),
-        }
-
 
 # A row's bounds are those in its file; the waveform is the stretch itself.
 BOUNDS = ("wav", "start", "stop", "channel", "audio", "file", "bytes", "raw")
 
 
 @remember_arguments
-class WordEmotion(Stage):
+class WordEmotion(ModelStage):
     """What a language model reads in the transcript, scored over a closed set.
 
     An item without transcript has no answer of it.
@@ -271,8 +298,6 @@ class WordEmotion(Stage):
         As of :class:`SpeechEmotion`.
     """
 
-    asks_model = True
-
     def __init__(
         self,
         source: str,
@@ -280,19 +305,14 @@ class WordEmotion(Stage):
         name: str | None = None,
         device: str | None = None,
     ):
-        self.source, self.device = str(source), device
-        self.name = name or same_folder(source)
+        super().__init__(source, name, device)
         self.space = LabelSpace(list(labels))
-        self.model: Any = None
 
-    def open(self):
-        """Load the language model."""
+    def load(self):
+        """The language model."""
         from speechbrain_c2ser.inference.text_llm import TextLLM
 
-        if self.model is None:
-            if self.device:
-                find_device(self.device)
-            self.model = TextLLM(self.source, self.device, progress=False)
+        return TextLLM(self.source, self.device, progress=False)
 
     def __call__(self, items):
         """Let the model read them; one that it cannot read fails."""
@@ -310,13 +330,8 @@ class WordEmotion(Stage):
                 readable[key].answers[self.name] = answer
 
     def describe(self):
-        """The model is told by its name and size, wherever it lies."""
-        return {
-            "stage": "WordEmotion",
-            "name": self.name,
-            "bytes": bytes_of(self.source),
-            "labels": self.space.names,
-        }
+        """As of the base, and the set."""
+        return {**super().describe(), "labels": self.space.names}
 
 
 @remember_arguments

@@ -24,7 +24,11 @@ from speechbrain_c2ser.labelling.stages import (
     WordEmotion,
 )
 from speechbrain_c2ser.labelling.thresholds import fit_thresholds
-from speechbrain_c2ser.labelling.weak_labels import sureness, top_label
+from speechbrain_c2ser.labelling.weak_labels import (
+    source_names,
+    sureness,
+    top_label,
+)
 from speechbrain_c2ser.labels import LabelSpace
 
 THRESHOLDS = "thresholds.json"
@@ -70,12 +74,9 @@ def standard_stages(
     ValueError
         If no labels are known.
     """
-    # Two folders of one name would be one source in the answers.
-    names = [Path(folder).name for folder in models]
-    given = models if len(set(names)) < len(names) else [None] * len(models)
     hearing = [
         SpeechEmotion(folder, name, device, batch_size)
-        for folder, name in zip(models, given, strict=True)
+        for folder, name in zip(models, source_names(models), strict=True)
     ]
     if labels is None and hearing:
         labels = hearing[0].labels
@@ -195,18 +196,15 @@ def _examples(stages, validation, folder):
     shards = plan_shards(validation)
     label_shards(shards, stages, folder)
     space: LabelSpace = stages[-1].space
-    examples, unknown = [], set()
+    examples = []
     for _, table in read_results(result_of(folder, s) for s in shards):
         for row in table.to_pylist():
             if row["outcome"] != LABELLED:
                 continue
             truth = row["emotion"]
-            mapped = truth if truth in space else space.map(truth)
-            if mapped is None:
-                unknown.add(truth)
             label = top_label(json.loads(row["more"])["weak"])
             sure = sureness(json.loads(row["answers"]), space, label)
-            examples.append((label, sure, mapped or truth))
+            examples.append((label, sure, space.map(truth) or truth))
     if not examples:
         raise ManifestError(f"No item of {validation} got a label.")
     return examples

@@ -116,7 +116,7 @@ def place_shares(shares: dict, space: LabelSpace) -> dict[str, float]:
     """
     placed: dict[str, float] = {}
     for label, share in shares.items():
-        own = label if label in space else space.map(label)
+        own = space.map(label)
         if own is not None:
             placed[own] = placed.get(own, 0.0) + share
     total = sum(placed.values())
@@ -322,3 +322,17 @@ def label_rows(
 def same_folder(path: str | Path) -> str:
     """A model's name in a manifest: its folder's, or its hub name."""
     return os.path.basename(os.path.normpath(path)) or str(path)
+
+
+def source_names(folders: Sequence[str | Path]) -> list[str]:
+    """Names of several models: two folders of one name go by their paths.
+
+    Example
+    -------
+    >>> source_names(["x/probe", "y/c2ser"]), source_names(["x/m", "y/m"])
+    (['probe', 'c2ser'], ['x/m', 'y/m'])
+    """
+    names = [same_folder(folder) for folder in folders]
+    if len(set(names)) < len(names):
+        return [str(folder) for folder in folders]
+    return names
