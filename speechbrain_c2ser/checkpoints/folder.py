@@ -12,7 +12,6 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -40,6 +39,7 @@ from speechbrain_c2ser.checkpoints.user_modules import (
     loaded_modules,
     write_user_modules,
 )
+from speechbrain_c2ser.versions import versions_of
 
 FORMAT = 1
 SETTINGS = "hyperparams.yaml"
@@ -233,7 +233,7 @@ def write_model(folder, settings, model, adapt=None, elsewhere=None) -> None:
     settings = {
         "format": FORMAT,
         "folder": ".",  # the reader puts the real place here
-        "versions": _versions(),
+        "versions": versions_of(PACKAGES),
         **settings,
         FIELD: licence,
         PARTS: parts,
@@ -307,13 +307,3 @@ def with_configs(folder: Path) -> Callable[[str, object, dict], dict]:
         return arguments
 
     return adapt
-
-
-def _versions():
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions

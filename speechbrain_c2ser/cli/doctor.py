@@ -34,8 +34,8 @@ def _doctor(options):
         OURS,
         can_classify,
         examine,
-        version_of,
     )
+    from speechbrain_c2ser.versions import version_of
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module, metadata
 
+from speechbrain_c2ser.versions import version_of
+
 OURS = "speechbrain_c2ser"
 # Distributions whose module has another name.
 MODULES = {"pyyaml": "yaml", "scikit-learn": "sklearn"}
@@ -144,14 +146,6 @@ def _wanted() -> Iterator[tuple[str, str, str | None]]:
                 yield wanted.name, str(wanted.specifier), extra
             if there and extra is None:
                 break
-
-
-def version_of(name: str) -> str | None:
-    """Version of an installed distribution; None where there is none."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _ourselves():

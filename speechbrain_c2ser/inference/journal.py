@@ -122,19 +122,37 @@ class Journal:
         before = head.get("settings") if isinstance(head, dict) else None
         if not isinstance(before, dict):
             raise ValueError(f"{self.path} is no journal of a run: remove it.")
-        names = sorted(
-            name
-            for name in {*before, *settings}
-            if before.get(name) != settings.get(name)
-        )
-        if names:
-            changes = ", ".join(
-                f"{n} was {before.get(n)}, is {settings.get(n)}" for n in names
-            )
+        changes = changed_settings(before, settings)
+        if changes:
             raise ValueError(
-                f"{self.path} is of a run with other settings ({changes}): "
+                f"{self.path} is of a run with other settings "
+                f"({', '.join(changes)}): "
                 "give those, or leave out --resume to begin anew."
             )
+
+
+def changed_settings(before: dict, settings: dict) -> list[str]:
+    """What is not as it was, in words.
+
+    Arguments
+    ---------
+    before, settings : dict
+        Name -> value; of a run before, and of this one.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> changed_settings({"hop": 1, "model": "a"}, {"hop": 2, "model": "a"})
+    ['hop was 1, is 2']
+    """
+    return [
+        f"{name} was {before.get(name)}, is {settings.get(name)}"
+        for name in sorted({*before, *settings})
+        if before.get(name) != settings.get(name)
+    ]
 
 
 def key_of(audio: object, name: str) -> str:

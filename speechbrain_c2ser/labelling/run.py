@@ -20,18 +20,20 @@ from speechbrain_c2ser.data.arrow_manifest import (
     write_batches,
 )
 from speechbrain_c2ser.data.atomic import write_atomic, written_beside
+from speechbrain_c2ser.inference.journal import changed_settings
 from speechbrain_c2ser.labelling.items import FAILED, LABELLED, LEFT_OUT
 from speechbrain_c2ser.labelling.shards import (
+    PACKAGES,
     RESULTS,
     ShardLabeller,
     is_done,
     read_results,
     result_of,
-    versions,
 )
 from speechbrain_c2ser.labelling.sources import Shard
 from speechbrain_c2ser.labelling.stages import Stage
 from speechbrain_c2ser.labelling.weak_labels import top_label
+from speechbrain_c2ser.versions import versions_of
 
 RUN = "run.json"
 MANIFEST = "labelled.arrow"
@@ -84,7 +86,7 @@ def label_shards(
             "them a name."
         )
     shards = sorted(shards, key=lambda shard: shard.name)
-    here = versions()
+    here = versions_of(PACKAGES)
     _begin(folder, {"stages": [s.describe() for s in stages], **here}, about)
     todo = [shard for shard in shards if not is_done(folder, shard)]
     labeller = ShardLabeller(stages, folder, here)
@@ -128,18 +130,11 @@ def _begin(folder, settings, about):
     path = folder / RUN
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        other = sorted(
-            name
-            for name in {*before, *settings}
-            if before.get(name) != settings.get(name)
-        )
-        if other:
-            told = "; ".join(
-                f"{n} was {before.get(n)}, is {settings.get(n)}" for n in other
-            )
+        changes = changed_settings(before, settings)
+        if changes:
             raise ValueError(
-                f"{folder} holds a run with other settings ({told}): give "
-                "those, or another folder."
+                f"{folder} holds a run with other settings "
+                f"({'; '.join(changes)}): give those, or another folder."
             )
         return
     if (folder / RESULTS).exists():

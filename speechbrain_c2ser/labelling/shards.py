@@ -18,11 +18,14 @@ from speechbrain_c2ser.data.importers.arrow_tables import save_audio
 from speechbrain_c2ser.labelling.items import FAILED, LABELLED, Item
 from speechbrain_c2ser.labelling.sources import Shard, read_shard
 from speechbrain_c2ser.labelling.stages import Stage
+from speechbrain_c2ser.versions import versions_of
 
 CHUNK = 128  # items whose waveforms are in memory
 # So many items of a chunk, all failed by one model: it is the machine.
 SUSPICIOUS = 16
 RESULTS = "shards"
+# What an answer depends on.
+PACKAGES = ("speechbrain_c2ser", "speechbrain", "torch", "transformers")
 AUDIO = "audio"
 
 
@@ -285,7 +288,7 @@ def check_versions(wanted: dict | None) -> None:
     RuntimeError
         Names them, and the machine.
     """
-    here = versions() if wanted else {}
+    here = versions_of(PACKAGES) if wanted else {}
     other = [
         f"{name} {here.get(name)} (the run has {version})"
         for name, version in (wanted or {}).items()
@@ -296,16 +299,3 @@ def check_versions(wanted: dict | None) -> None:
             f"{os.uname().nodename} has {', '.join(other)}: labels of one run "
             "come from one set of versions."
         )
-
-
-def versions() -> dict[str, str]:
-    """Package -> version, of those that an answer depends on.
-
-    Returns
-    -------
-    dict
-    """
-    from importlib.metadata import version
-
-    names = ("speechbrain_c2ser", "speechbrain", "torch", "transformers")
-    return {name: version(name) for name in names}

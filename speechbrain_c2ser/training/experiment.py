@@ -16,7 +16,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 import ruamel.yaml
@@ -34,6 +33,7 @@ from speechbrain_c2ser.checkpoints.user_modules import (
 )
 from speechbrain_c2ser.processor import processor_has
 from speechbrain_c2ser.training.memory import keep_freed_memory
+from speechbrain_c2ser.versions import version_of
 
 logger = get_logger(__name__)
 
@@ -386,18 +386,11 @@ def _write_record(folder, stream, argv, overlays, hparams):
         "user_modules": hashes(),
         "seed": hparams.get("seed"),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in RECORDED_PACKAGES},
+        "versions": {name: version_of(name) for name in RECORDED_PACKAGES},
         "git": _git_state(),
     }
     with open(Path(folder) / "run.json", "w", encoding="utf-8") as f:
         json.dump(record, f, indent=1)
-
-
-def _version(package):
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _git_state():

@@ -105,7 +105,7 @@ def test_what_ends_a_run_is_told_without_rays_frames(pool, tmp_path, started):
     from speechbrain_c2ser.labelling import run
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "versions", lambda: {"torch": "0.1"})
+        patch.setattr(run, "versions_of", lambda names: {"torch": "0.1"})
         with pytest.raises(RuntimeError, match=r"^\S+ has torch .* 0\.1\)"):
             label(pool, tmp_path / "v", tmp_path / "no", "die", on_ray(2))
     assert not (tmp_path / "v" / "shards").exists()

@@ -23,6 +23,7 @@ OURS = "speechbrain_c2ser."
 FLOORS = {
     "arguments": 0,
     "processor": 0,
+    "versions": 0,
     "labels": 1,
     "audio": 1,
     "losses": 1,
