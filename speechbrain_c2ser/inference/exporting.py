@@ -19,12 +19,7 @@ from speechbrain_c2ser.data.atomic import written_beside
 from speechbrain_c2ser.inference.classifier import EmotionClassifier
 from speechbrain_c2ser.inference.emotion2vec import Emotion2VecSEncoder
 from speechbrain_c2ser.inference.recordings import least_samples
-from speechbrain_c2ser.lobes import (
-    Block,
-    SelfSupervisedEncoder,
-    SpeechFunctionals,
-    WhisperEncoder,
-)
+from speechbrain_c2ser.lobes import WhisperEncoder
 from speechbrain_c2ser.lobes.encoders.whisper import HOP_LENGTH
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
@@ -159,7 +154,7 @@ def _check_parts(model):
         )
     most = None
     for module in model.modules():
-        if reason := _hindrance(module):
+        if reason := getattr(module, "not_exported", None):
             raise ValueError(
                 f"A {type(module).__name__} cannot be exported: {reason}."
             )
@@ -167,24 +162,6 @@ def _check_parts(model):
             positions = module.encoder.config.max_source_positions
             most = positions * 2 * HOP_LENGTH
     return max(least_samples(model), FEWEST), most
-
-
-def _hindrance(module):
-    """Why a lobe cannot be exported; None where nothing is known of it."""
-    if isinstance(module, Block):
-        return (
-            "its module runs over one item at a time; take LogMelCNN, "
-            "FrameProjection or no network over frames"
-        )
-    if isinstance(module, SpeechFunctionals):
-        return "its functionals are computed item by item"
-    if isinstance(module, SelfSupervisedEncoder) and module.one_by_one:
-        return (
-            "its first convolution normalizes over all time steps, padding "
-            "included, so that it encodes item by item; take a checkpoint with "
-            "feat_extract_norm: layer (the large ones)"
-        )
-    return None
 
 
 @contextmanager

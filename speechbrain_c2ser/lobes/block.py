@@ -71,6 +71,11 @@ class Block(nn.Module):
     (torch.Size([2, 5, 8]), tensor([5, 3]))
     """
 
+    not_exported = (
+        "its module runs over one item at a time; take LogMelCNN, "
+        "FrameProjection or no network over frames"
+    )
+
     def __init__(
         self,
         of: str,

@@ -59,6 +59,8 @@ class SpeechFunctionals(SpeechEncoder):
     (torch.Size([2, 1, 2046]), 2046)
     """
 
+    not_exported = "its functionals are computed item by item"
+
     def __init__(self, n_mels: int = 64, n_cepstra: int = 24):
         super().__init__()
         self.log_mel = LogMel(n_mels)

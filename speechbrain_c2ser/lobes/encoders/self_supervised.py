@@ -120,6 +120,12 @@ class SelfSupervisedEncoder(SpeechEncoder):
         self.num_layers = config.num_hidden_layers + 1
         self.frame_rate = 16000 / math.prod(config.conv_stride)
         self.one_by_one = config.feat_extract_norm == "group"
+        if self.one_by_one:
+            self.not_exported = (
+                "its first convolution normalizes over all time steps, padding "
+                "included, so that it encodes item by item; take a checkpoint "
+                "with feat_extract_norm: layer (the large ones)"
+            )
         self.freeze = freeze
         if freeze_feature_extractor:
             self.model.feature_extractor.requires_grad_(False)
