@@ -6,6 +6,7 @@ from speechbrain_c2ser.inference.classifier import EmotionClassifier
 from speechbrain_c2ser.inference.recordings import value_of
 from speechbrain_c2ser.inference.results import Classification, Window
 from speechbrain_c2ser.lobes import FrameHead
+from speechbrain_c2ser.lobes.heads.base import mean_over_time
 
 
 class EmotionDiarizer(EmotionClassifier):
@@ -113,9 +114,9 @@ class EmotionDiarizer(EmotionClassifier):
             for start, end, index, mean in stretches
             if start < stop
         ]
-        seconds = torch.tensor([w.stop - w.start for w in windows])
-        means = torch.stack([w.probabilities for w in windows])
-        mean = (means * seconds[:, None]).sum(0) / seconds.sum()
+        mean = mean_over_time(
+            [(w.start, w.stop, w.probabilities) for w in windows]
+        )
         score, index = mean.max(-1)
         records = super().join(parts).heads
         label = self.labels[index]

@@ -5,7 +5,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.classifier.fusion import WordsAlone
 from speechbrain_c2ser.lobes.classifier.poolings import (
     MaskedMean,
     UtteranceTokens,
@@ -335,11 +334,8 @@ def _check_fusion(text_encoder, fusion, pooling, heads):
             "with words has no effect: pool frames, as with MaskedMean."
         )
     if not getattr(fusion, "keeps_time", True) and heads.needs_frames:
-        remedy = (
-            "take another one"
-            if isinstance(fusion, WordsAlone)
-            else ("set queries to null")
-        )
+        has_queries = getattr(fusion, "queries", None) is not None
+        remedy = "set queries to null" if has_queries else "take another one"
         raise ValueError(
             f"A fusion such as this {type(fusion).__name__} keeps no frames in "
             f"time, and a head takes frames: {remedy}."
