@@ -114,7 +114,7 @@ def measure_items(items, workers=None, progress=True):
     200
     """
     todo = [key for key, item in items.items() if "prosody" not in item]
-    texts = [_text_of(items[key]) for key in todo]
+    texts = [spoken_text(items[key]) for key in todo]
     # Here and not in the workers: corpora repeat their sentences.
     counts = {
         text: count_phonemes(*text)
@@ -182,7 +182,24 @@ def annotate(items, thresholds=None, workers=None, progress=True):
     return thresholds
 
 
-def _text_of(item):
+def spoken_text(item):
+    """A row's transcript and its language, for its phonemes.
+
+    Arguments
+    ---------
+    item : dict
+        A manifest row.
+
+    Returns
+    -------
+    tuple | None
+        None without transcript, and of a row that is marked ``truncated``.
+
+    Example
+    -------
+    >>> spoken_text({"transcript": "Oh no."}), spoken_text({})
+    (('Oh no.', 'en'), None)
+    """
     if not item.get("transcript") or item.get("truncated"):
         return None
     return item["transcript"], item.get("language") or "en"

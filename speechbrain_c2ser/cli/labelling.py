@@ -1,16 +1,12 @@
-"""``c2ser label``: weak labels by models, for rows that have none."""
+"""``c2ser label``: weak labels of speech that has none, by trained models."""
 
 import argparse
 from pathlib import Path
 
-from speechbrain_c2ser.cli.shards import (
-    add_shard_options,
-    label_in_shards,
-    wants_shards,
-)
-from speechbrain_c2ser.cli.terminal import tell
-
 SHOWN = 5  # failures that are told one by one
+# What a path as OUTPUT would be taken for by everything else.
+TABLES = (".arrow", ".csv", ".jsonl", ".parquet", ".tar", ".tsv")
+LIMITS = ("shortest", "longest", "quietest")
 
 
 def add_label(commands: argparse._SubParsersAction) -> None:
@@ -26,7 +22,7 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     )
     label.set_defaults(run=_label)
     label.add_argument(
-        "manifest",
+        "source",
         metavar="SOURCE",
         help="manifest; or a table, a tar, a Parquet file or a folder of tars, "
         "Parquet files or recordings. Rows need no emotion",
@@ -34,8 +30,8 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     label.add_argument(
         "output",
         metavar="OUTPUT",
-        help="NAME.json: the manifest with `weak` in its rows; or a folder: "
-        "labelled in shards",
+        help="NAME.json: a manifest of all rows, with `weak` where there is a "
+        "label; or a folder, for what is too large for that",
     )
     label.add_argument(
         "--model",
@@ -57,7 +53,8 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     label.add_argument(
         "--agree",
         action="store_true",
-        help="no label where the models' most probable ones differ",
+        help="no label where the models' most probable ones differ, or one "
+        "has no answer",
     )
     label.add_argument(
         "--least",
@@ -68,7 +65,61 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     )
     label.add_argument("--device", help="cpu, cuda, cuda:1 ...")
     label.add_argument("--batch-size", type=int, default=8)
-    add_shard_options(label)
+    label.add_argument(
+        "--style",
+        metavar="THRESHOLDS",
+        help="measured style of what is labelled, in words (file of "
+        "recipes/C2SER/annotate_style.py)",
+    )
+    label.add_argument(
+        "--validation",
+        metavar="MANIFEST",
+        help="recordings with their emotion: fits thresholds",
+    )
+    label.add_argument(
+        "--precision",
+        type=float,
+        help="wanted share of right labels (default: 0.9)",
+    )
+    _add_limits(label)
+    _add_work(label)
+
+
+def _add_limits(label):
+    group = label.add_argument_group(
+        "what is left out (defaults of a folder; NAME.json has none)"
+    )
+    group.add_argument("--shortest", type=float, help="seconds (1)")
+    group.add_argument("--longest", type=float, help="seconds (30)")
+    group.add_argument("--quietest", type=float, metavar="DB", help="rms (-60)")
+    group.add_argument(
+        "--languages", metavar="NAMES", help="with commas between (all)"
+    )
+
+
+def _add_work(label):
+    group = label.add_argument_group("how it is done")
+    group.add_argument(
+        "--stages", metavar="YAML", help="your own, in place of --model"
+    )
+    group.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        help="of the yaml of --stages",
+    )
+    group.add_argument(
+        "--rows",
+        type=int,
+        help="of a shard of a table (default: 1000; of NAME.json 100)",
+    )
+    group.add_argument(
+        "--workers", type=int, help="of Ray (extra scale); else this process"
+    )
+    group.add_argument("--address", help="of a Ray cluster, such as auto")
+    group.add_argument(
+        "--gpus", type=float, help="of each worker, such as 0.5 (default: 0)"
+    )
 
 
 def _check(options):
@@ -77,6 +128,25 @@ def _check(options):
     from speechbrain_c2ser.inference.pretrained import find_device
     from speechbrain_c2ser.labelling.weak_labels import source_names
 
+    suffix = Path(options.output).suffix.lower()
+    if suffix in TABLES:
+        raise ValueError(
+            f"{options.output} is neither NAME.json nor a folder: labels are "
+            "written into one of these."
+        )
+    if suffix == ".json" and Path(options.output).is_dir():
+        raise ValueError(f"{options.output} is a folder.")
+    if options.precision is not None and not options.validation:
+        raise ValueError("--precision needs --validation MANIFEST.")
+    if options.rows is not None:
+        check_number("--rows", options.rows, 1, whole=True)
+    if options.stages:
+        if options.model or options.llm or options.style:
+            raise ValueError(
+                "--stages names its own models and thresholds: leave out "
+                "--model, --llm and --style."
+            )
+        return
     check_number("--batch-size", options.batch_size, 1, whole=True)
     check_number("--least", options.least, 0, 1)
     find_device(options.device)
@@ -88,106 +158,128 @@ def _check(options):
     sources = source_names(folders)
     if len(set(sources)) < len(sources):
         raise ValueError("--model names a folder twice: name each once.")
-    return sources
 
 
 def _label(options):
-    from speechbrain_c2ser.data.manifest import check_manifest, read_manifest
-    from speechbrain_c2ser.inference.journal import Journal
-    from speechbrain_c2ser.labelling.weak_labels import settings_of
-
-    if wants_shards(options):
-        return label_in_shards(options, _check)
-    sources = _check(options)
-    items = read_manifest(options.manifest)
-    check_manifest(items, (), check_audio=False)
-    settings = settings_of(
-        items, models=options.model, llm=options.llm, labels=options.labels
+    from speechbrain_c2ser.labelling.items import FAILED
+    from speechbrain_c2ser.labelling.run import (
+        FAILURES,
+        MANIFEST,
+        as_json_manifest,
+        label_shards,
+        summary_of,
     )
-    part = Path(f"{options.output}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
+    from speechbrain_c2ser.labelling.sources import plan_shards
+    from speechbrain_c2ser.labelling.standard import (
+        thresholds_table,
+        with_thresholds,
+    )
+
+    _check(options)
+    engine = _engine(options)
+    is_json = Path(options.output).suffix.lower() == ".json"
     # Always gone on with: what was asked need not be asked again.
-    with Journal(part, settings, resume=True) as journal:
-        return _run(options, items, journal, sources)
+    folder = Path(f"{options.output}.part" if is_json else options.output)
+    rows = options.rows or (100 if is_json else 1000)
+    shards = plan_shards(options.source, rows)
+    stages = _stages(options, folder, limited=not is_json)
+    about: dict = {"source": str(options.source)}
+    if options.validation:
+        precision = 0.9 if options.precision is None else options.precision
+        stages, fitted = with_thresholds(
+            stages, options.validation, precision, folder
+        )
+        about |= {"validation": options.validation, "precision": precision}
+        print(thresholds_table(fitted))
+    counts = label_shards(shards, stages, folder, engine, about)
+    manifest, failures = folder / MANIFEST, folder / FAILURES
+    if is_json:
+        manifest = Path(options.output)
+        failures = as_json_manifest(shards, folder, manifest)
+    print(summary_of(counts, manifest, failures))
+    if counts[FAILED]:
+        _tell_first(failures)
+    return int(counts[FAILED] > 0)
 
 
-def _run(options, items, journal, sources):
-    from speechbrain_c2ser.data.manifest import write_manifest
-    from speechbrain_c2ser.labelling.weak_labels import label_rows
+def _tell_first(path):
+    import json
+    from itertools import islice
 
-    space = _ask(options, items, journal, sources)
-    rows, reasons, errors = label_rows(
-        items, journal, sources, space, options.agree, options.least
-    )
-    _compare_words(rows)
-    write_manifest(rows, options.output)
-    journal.remove()
-    done = len(rows) - sum(reasons.values())
-    print(f"{done} of {len(rows)} rows labelled: {options.output}")
-    for reason, number in reasons.items():
-        print(f"{number} without: {reason}")
-    for error in errors[:SHOWN]:
-        tell(error)
-    if len(errors) > SHOWN:
-        tell(f"and {len(errors) - SHOWN} more")
-    return int(bool(errors))
+    from speechbrain_c2ser.cli.terminal import tell
+
+    with open(path, encoding="utf-8") as file:
+        for line in islice(file, SHOWN):
+            failure = json.loads(line)
+            tell(f"{failure['id']}: {failure['reason']}")
 
 
-def _ask(options, items, journal, sources):
-    """Let each model speak of the rows that it has not yet; the label set."""
+def _engine(options):
+    """None without workers: this process labels."""
+    from speechbrain_c2ser.inference.options import check_number
+
+    if options.workers is None:
+        if options.address or options.gpus:
+            raise ValueError("--address and --gpus need --workers N.")
+        return None
+    check_number("--workers", options.workers, 1, whole=True)
+    from speechbrain_c2ser.labelling.ray_engine import find_ray, on_ray
+
+    find_ray()
+    gpus = options.gpus or 0
+    return on_ray(options.workers, gpus=gpus, address=options.address)
+
+
+def _stages(options, folder, limited):
     from transformers.utils import logging
 
     from speechbrain_c2ser.evaluation.references import find_space
-    from speechbrain_c2ser.inference.opening import open_classifier
-    from speechbrain_c2ser.labelling.weak_labels import (
-        answer_of,
-        ask_words,
-        note,
-        told,
+    from speechbrain_c2ser.labelling.standard import (
+        read_stages,
+        standard_stages,
     )
-    from speechbrain_c2ser.labels import LabelSpace
 
     logging.disable_progress_bar()
-    run_opts = {"device": options.device} if options.device else None
+    if options.stages:
+        values = {"output_folder": str(folder)}
+        for pair in options.set or ():
+            key, equals, value = pair.partition("=")
+            if not equals:
+                raise ValueError(f"--set {pair} is not of the form KEY=VALUE.")
+            values[key] = _value(value)
+        return read_stages(options.stages, values)
     space = find_space(options.labels, {}) if options.labels else None
-    for source, folder in zip(sources, options.model, strict=False):
-        missing = [k for k in items if told(journal, source, k) is None]
-        if not missing and space is not None:
-            continue
-        model = open_classifier(folder, run_opts=run_opts)
-        if space is None:
-            if not model.labels:
-                raise ValueError(f"{folder} has no labels: give --labels.")
-            space = LabelSpace(list(model.labels))
-        rows = [{**items[key], "id": key} for key in missing]
-        results = model.iter_files(
-            rows, options.batch_size, progress=len(rows) > 100
+    return standard_stages(
+        options.model,
+        options.llm,
+        None if space is None else space.names,
+        options.agree,
+        options.least,
+        _limits(options, limited),
+        options.device,
+        options.batch_size,
+        options.style,
+    )
+
+
+def _limits(options, limited):
+    """Arguments of the limits; None takes everything."""
+    limits = {
+        name: getattr(options, name)
+        for name in LIMITS
+        if getattr(options, name) is not None
+    }
+    if options.languages:
+        limits["languages"] = sorted(
+            name.strip() for name in options.languages.split(",")
         )
-        for key, row in zip(missing, results, strict=True):
-            note(journal, source, key, answer_of(row, model.labels))
-        del model
-    missing = [k for k in items if told(journal, sources[-1], k) is None]
-    if options.llm and missing:
-        from speechbrain_c2ser.inference.text_llm import TextLLM
-
-        llm = TextLLM(options.llm, options.device, progress=False)
-        rows = ({**items[key], "id": key} for key in missing)
-        for key, answer in ask_words(rows, llm, space):
-            note(journal, sources[-1], key, answer)
-    return space
+    if limited:
+        return limits
+    # What is not asked for limits nothing.
+    return {**dict.fromkeys(LIMITS), **limits} if limits else None
 
 
-def _compare_words(rows):
-    """Error rate of the recognised words, where the said ones are known."""
-    from speechbrain_c2ser.evaluation.metrics import edit_rate
+def _value(text):
+    import yaml
 
-    for row in rows.values():
-        if row.get("transcript") and row.get("transcript_asr"):
-            row["wer"] = round(
-                edit_rate(
-                    [row["transcript"]],
-                    [row["transcript_asr"]],
-                    row.get("language"),
-                ),
-                4,
-            )
+    return yaml.safe_load(text)

@@ -5,24 +5,28 @@ result; an item is labelled once, however often a run was begun.
 """
 
 import json
+import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy
 
 from speechbrain_c2ser.data.arrow_manifest import (
     arrow,
+    as_row,
     hash_of,
     manifest_schema,
     write_batches,
 )
 from speechbrain_c2ser.data.atomic import write_atomic, written_beside
+from speechbrain_c2ser.data.manifest import write_manifest
 from speechbrain_c2ser.inference.journal import changed_settings
 from speechbrain_c2ser.labelling.items import FAILED, LABELLED, LEFT_OUT
 from speechbrain_c2ser.labelling.shards import (
+    AUDIO,
     PACKAGES,
     RESULTS,
     ShardLabeller,
@@ -78,6 +82,7 @@ def label_shards(
     OSError
         If there is no room on the disk. What is done stays.
     """
+    arrow()  # or the first result could not be written
     folder = Path(folder)
     names = [stage.name for stage in stages if stage.asks_model]
     if len(set(names)) < len(names):
@@ -85,7 +90,7 @@ def label_shards(
             f"Two models are called alike ({', '.join(names)}): give one of "
             "them a name."
         )
-    shards = sorted(shards, key=lambda shard: shard.name)
+    shards = sorted(shards, key=_by_name)
     here = versions_of(PACKAGES)
     _begin(folder, {"stages": [s.describe() for s in stages], **here}, about)
     todo = [shard for shard in shards if not is_done(folder, shard)]
@@ -226,28 +231,83 @@ def _repeated(paths) -> set[int]:
     return set(values[counts > 1].tolist())
 
 
-def summary_of(counts: dict, folder: Any) -> str:
+def as_json_manifest(
+    shards: Sequence[Shard], folder: str | Path, path: str | Path
+) -> Path | None:
+    """A finished run as one JSON manifest, in its place; its folder goes.
+
+    Arguments
+    ---------
+    shards : sequence of Shard
+        Of the run.
+    folder : str | Path
+        Of the run.
+    path : str | Path
+        Gets every item that names a recording, in the source's order, those
+        that are labelled with ``weak``.
+
+    Returns
+    -------
+    Path | None
+        Table of failures beside it; None where nothing failed.
+    """
+    folder, path = Path(folder), Path(path)
+    rows: dict[str, dict] = {}
+    paths = [result_of(folder, s) for s in sorted(shards, key=_by_name)]
+    for _, table in read_results(paths):
+        for columns in table.to_pylist():
+            key, row = columns["id"], as_row(columns, str(folder))
+            is_first = "weak" in row and "weak" not in rows.get(key, {})
+            if "wav" in row and (key not in rows or is_first):
+                rows[key] = row
+    # What was in a table's cells lies in the folder, which is to go.
+    cells, beside = folder / AUDIO, path.with_name(f"{path.stem}_{AUDIO}")
+    if cells.is_dir():
+        shutil.copytree(
+            cells, beside, copy_function=os.replace, dirs_exist_ok=True
+        )
+    for row in rows.values():
+        if row["wav"].startswith(f"{cells}{os.sep}"):
+            row["wav"] = str(beside / os.path.relpath(row["wav"], cells))
+    failures = None
+    if (folder / FAILURES).stat().st_size:
+        failures = path.with_suffix(".failures.jsonl")
+        with written_beside(failures) as part:
+            shutil.copy(folder / FAILURES, part)
+    write_manifest(rows, path)
+    shutil.rmtree(folder)
+    return failures
+
+
+def summary_of(
+    counts: dict, manifest: str | Path, failures: str | Path | None
+) -> str:
     """A run's counts in a few lines.
 
     Arguments
     ---------
     counts : dict
         Of :func:`label_shards`.
-    folder : str | Path
-        Of the run.
+    manifest : str | Path
+        Where the labels are.
+    failures : str | Path | None
+        Where the failures are.
 
     Returns
     -------
     str
     """
     lines = [
-        f"{counts[LABELLED]} of {counts['items']} items labelled: "
-        f"{Path(folder) / MANIFEST}",
+        f"{counts[LABELLED]} of {counts['items']} items labelled: {manifest}",
         "  " + ", ".join(f"{k} {v}" for k, v in counts["labels"].items()),
     ]
     for outcome in (LEFT_OUT, FAILED):
         lines.append(f"{counts[outcome]} {outcome}")
         lines += [f"  {v}: {k}" for k, v in counts["reasons"][outcome].items()]
     if counts[FAILED]:
-        lines.append(f"Failures, one by one: {Path(folder) / FAILURES}")
+        lines.append(f"Failures, one by one: {failures}")
     return "\n".join(lines)
+
+
+def _by_name(shard):
+    return shard.name

@@ -113,9 +113,9 @@ class Limits(Stage):
 
     Arguments
     ---------
-    shortest, longest : float
-        Seconds.
-    quietest : float
+    shortest, longest : float | None
+        Seconds; None does not limit, here and below.
+    quietest : float | None
         Least level over the whole recording, in dB below full scale (rms).
     languages : sequence of str | None
         Those that are taken, as the rows name them; None takes all.
@@ -130,9 +130,9 @@ class Limits(Stage):
 
     def __init__(
         self,
-        shortest: float = 1.0,
-        longest: float = 30.0,
-        quietest: float = -60.0,
+        shortest: float | None = 1.0,
+        longest: float | None = 30.0,
+        quietest: float | None = -60.0,
         languages: Sequence[str] | None = None,
     ):
         self.shortest, self.longest = shortest, longest
@@ -153,10 +153,13 @@ class Limits(Stage):
                 return "its language is not told"
             if language not in self.languages:
                 return f"in {language}"
-        if item.row["duration"] < self.shortest:
-            return f"shorter than {self.shortest} s"
-        if item.row["duration"] > self.longest:
-            return f"longer than {self.longest} s"
+        shortest, longest = self.shortest, self.longest
+        if shortest is not None and item.row["duration"] < shortest:
+            return f"shorter than {shortest} s"
+        if longest is not None and item.row["duration"] > longest:
+            return f"longer than {longest} s"
+        if self.quietest is None:
+            return None
         if is_silent(item.wave) or level_of(item.wave) < self.quietest:
             return f"quieter than {self.quietest} dB"
         return None
@@ -317,17 +320,13 @@ class WordEmotion(ModelStage):
     def __call__(self, items):
         """Let the model read them; one that it cannot read fails."""
         self.open()
-        readable = {
-            item.id: item
-            for item in items
-            if item.row.get("transcript") or item.row.get("transcript_asr")
-        }
-        rows = ({**item.row, "id": key} for key, item in readable.items())
+        by_id = {item.id: item for item in items}
+        rows = ({**item.row, "id": key} for key, item in by_id.items())
         for key, answer in ask_words(rows, self.model, self.space):
             if "error" in answer:
-                readable[key].fail(f"{self.name}: {answer['error']}")
+                by_id[key].fail(f"{self.name}: {answer['error']}")
             else:
-                readable[key].answers[self.name] = answer
+                by_id[key].answers[self.name] = answer
 
     def describe(self):
         """As of the base, and the set."""

@@ -12,6 +12,7 @@ from speechbrain_c2ser.data.manifest import (
     read_manifest,
 )
 from speechbrain_c2ser.labelling.items import LABELLED
+from speechbrain_c2ser.labelling.measures import Style, WordErrors
 from speechbrain_c2ser.labelling.run import label_shards
 from speechbrain_c2ser.labelling.shards import read_results, result_of
 from speechbrain_c2ser.labelling.sources import plan_shards
@@ -43,8 +44,9 @@ def standard_stages(
     limits: dict | None = None,
     device: str | None = None,
     batch_size: int = 8,
+    style: str | None = None,
 ) -> list[Stage]:
-    """Decode, limit, ask every model, compare.
+    """Compare the words, decode, limit, ask every model, compare.
 
     Arguments
     ---------
@@ -59,11 +61,15 @@ def standard_stages(
     least : float
         Share that the label must have.
     limits : dict | None
-        Arguments of :class:`~speechbrain_c2ser.labelling.stages.Limits`.
+        Arguments of :class:`~speechbrain_c2ser.labelling.stages.Limits`; None
+        takes every recording, and does not decode what nobody hears.
     device : str | None
         Of the models.
     batch_size : int
         Of the classifiers.
+    style : str | None
+        Thresholds of :class:`~speechbrain_c2ser.labelling.measures.Style`,
+        for what is labelled.
 
     Returns
     -------
@@ -74,6 +80,7 @@ def standard_stages(
     ValueError
         If no labels are known.
     """
+    styling = [Style(style)] if style else []
     hearing = [
         SpeechEmotion(folder, name, device, batch_size)
         for folder, name in zip(models, source_names(models), strict=True)
@@ -84,12 +91,17 @@ def standard_stages(
         raise ValueError("The first model has no labels: give --labels.")
     reading = [WordEmotion(llm, labels, device=device)] if llm else []
     number = len(hearing) + len(reading) if agree else 1
+    is_heard = hearing or styling or limits is not None
+    decoding = [Decode()] if is_heard else []
+    limiting = [] if limits is None else [Limits(**limits)]
     return [
-        Decode(),
-        Limits(**(limits or {})),
+        WordErrors(),
+        *decoding,
+        *limiting,
         *hearing,
         *reading,
         Agreement(labels, agree, least, number),
+        *styling,
     ]
 
 
@@ -133,7 +145,7 @@ def with_thresholds(
     precision: float,
     folder: str | Path,
 ) -> tuple[list[Stage], dict]:
-    """Stages whose last agreement has thresholds of a wanted precision.
+    """Stages whose last Agreement has thresholds of a wanted precision.
 
     They are fitted once: on what the same stages say of a validation set. A
     run that goes on takes them from its folder.
@@ -141,7 +153,7 @@ def with_thresholds(
     Arguments
     ---------
     stages : sequence of Stage
-        With an Agreement in the end.
+        With an Agreement; those behind the last are for what it labels.
     validation : str | Path
         Manifest of recordings whose emotion is known.
     precision : float
@@ -159,11 +171,12 @@ def with_thresholds(
     Raises
     ------
     ValueError
-        If the last stage is no Agreement, or nothing can be fitted.
+        If there is no Agreement, or nothing can be fitted.
     """
-    last = stages[-1]
-    if not isinstance(last, Agreement):
-        raise ValueError("Thresholds need an Agreement as the last stage.")
+    places = [n for n, s in enumerate(stages) if isinstance(s, Agreement)]
+    if not places:
+        raise ValueError("Thresholds need an Agreement among the stages.")
+    last = places[-1]
     check_manifest(read_manifest(validation), check_audio=False)
     path = Path(folder) / THRESHOLDS
     asked = {"validation": str(validation), "precision": precision}
@@ -176,7 +189,9 @@ def with_thresholds(
             )
         fitted = kept["labels"]
     else:
-        examples = _examples(stages, validation, Path(folder) / "validation")
+        examples = _examples(
+            stages[: last + 1], validation, Path(folder) / "validation"
+        )
         fitted = fit_thresholds(examples, precision)
         text = json.dumps({**asked, "labels": fitted}, indent=1)
         write_atomic(text + "\n", path)
@@ -187,7 +202,8 @@ def with_thresholds(
             f"(see {path})."
         )
     copies = copy.deepcopy(list(stages))
-    copies[-1].thresholds = {k: v["threshold"] for k, v in fitted.items()}
+    given = {label: row["threshold"] for label, row in fitted.items()}
+    copies[last].thresholds = given
     return copies, fitted
 
 

@@ -1,14 +1,10 @@
-"""Weak labels for a manifest: what one or several models say of each row."""
+"""A weak label out of what one or several models say of a recording."""
 
-import hashlib
-import json
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechbrain_c2ser.inference.journal import Journal
 from speechbrain_c2ser.labels import LabelSpace
 
 QUESTION = (
@@ -18,52 +14,8 @@ QUESTION = (
 WORDS = ("transcript", "transcript_asr")
 
 
-def told(journal: Journal, source: str, key: str) -> dict | None:
-    """What a source said of a row; None where it was not asked yet.
-
-    Arguments
-    ---------
-    journal : Journal
-        Of the run.
-    source : str
-        Name of the model.
-    key : str
-        Id of the row.
-
-    Returns
-    -------
-    dict | None
-    """
-    answer = journal.find(f"{source}|{key}", 0.0, 0.0)
-    return None if answer is None else answer[0]
-
-
-def note(journal: Journal, source: str, key: str, answer: dict) -> None:
-    """Keep what a source says of a row; as :func:`told`."""
-    journal.add(f"{source}|{key}", 0.0, 0.0, answer)
-
-
-def settings_of(items: dict, **options: Any) -> dict:
-    """What a journal must have in common with the run that goes on.
-
-    Arguments
-    ---------
-    items : dict
-        Manifest rows (id → row).
-    **options : object
-        Models and whatever changes an answer.
-
-    Returns
-    -------
-    dict
-    """
-    text = json.dumps({k: row["wav"] for k, row in items.items()})
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return {"rows": digest, **options}
-
-
 def answer_of(row: Any, labels: Sequence[str]) -> dict:
-    """A result of ``iter_files`` as a line of a journal.
+    """A result of ``iter_files`` as plain as JSON.
 
     Arguments
     ---------
@@ -243,7 +195,7 @@ def ask_words(
     ---------
     rows : iterable of dict
         Manifest rows with their ids; "transcript" or else "transcript_asr"
-        is read.
+        is read, and a row without either is passed over.
     llm : TextLLM
         Scores the labels.
     space : LabelSpace
@@ -259,7 +211,6 @@ def ask_words(
     for row in rows:
         words = next((row[key] for key in WORDS if row.get(key)), None)
         if words is None:
-            yield row["id"], {"error": f"{row['id']} has no transcript."}
             continue
         question = QUESTION.format(transcript=words, labels=labels)
         try:
@@ -268,55 +219,6 @@ def ask_words(
             yield row["id"], {"error": f"{row['id']}: {error}"}
             continue
         yield row["id"], {"labels": {k: float(v) for k, v in shares.items()}}
-
-
-def label_rows(
-    items: dict,
-    journal: Journal,
-    sources: Sequence[str],
-    space: LabelSpace,
-    agree: bool = False,
-    least: float = 0.0,
-) -> tuple[dict, Counter, list[str]]:
-    """Rows with ``weak``, out of a journal in which every source has spoken.
-
-    Arguments
-    ---------
-    items : dict
-        Manifest rows (id → row).
-    journal : Journal
-        Answers of the sources.
-    sources : sequence of str
-        Names of the models.
-    space : LabelSpace
-        The labels.
-    agree, least
-        As of :func:`weak_of`.
-
-    Returns
-    -------
-    rows : dict
-        All rows; those without a weak label as they were.
-    reasons : Counter
-        Why some have none.
-    errors : list of str
-        A sentence for each row that a model failed on.
-    """
-    rows, reasons, errors = {}, Counter(), []
-    for key, row in items.items():
-        rows[key] = {k: v for k, v in row.items() if k != "weak"}
-        answers = {name: told(journal, name, key) or {} for name in sources}
-        failed = [a["error"] for a in answers.values() if "error" in a]
-        if failed:
-            reasons["a model failed"] += 1
-            errors.append(f"{key}: {failed[0]}")
-            continue
-        weak, reason = weak_of(answers, space, agree, least)
-        if weak is None:
-            reasons[reason] += 1
-        else:
-            rows[key]["weak"] = weak
-    return rows, reasons, errors
 
 
 def same_folder(path: str | Path) -> str:

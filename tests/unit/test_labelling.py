@@ -19,6 +19,7 @@ pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
 from speechbrain_c2ser.audio import AudioError, load_audio
 from speechbrain_c2ser.audio.stored import stored_of
+from speechbrain_c2ser.chain_of_thought.thresholds import StyleThresholds
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
@@ -361,15 +362,16 @@ def test_what_cannot_be_is_one_line_before_anything_is_loaded(
 ):
     (tmp_path / "a.tar.gz").write_bytes(b"")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "d.json").mkdir()
     out = tmp_path / "out"
     for words, message in (
         (["nowhere", out, "--model", model_folder], "no nowhere to be"),
         ([tmp_path / "a.tar.gz", out, "--model", "x"], "is compressed"),
         ([tmp_path / "empty", out, "--model", "x"], "holds no tar"),
-        ([archive, "x.json", "--model", "x"], "into a folder"),
+        ([archive, "x.arrow", "--model", "x"], "neither NAME.json nor"),
         ([archive, out, "--model", "x", "--precision", "0.9"], "--validation"),
         ([archive, out], "nothing to label with"),
-        ([archive, "x.json", "--rows", "9"], "--rows goes with a folder"),
+        ([archive, tmp_path / "d.json", "--model", "x"], "is a folder"),
         ([archive, out, "--model", "x", "--rows", "0"], "--rows must"),
         ([archive, out, "--model", "x", "--device", "cuda:7"], "cuda"),
         (
@@ -505,9 +507,11 @@ def test_thresholds_are_fitted_on_a_validation_set_and_kept(
         is_sure = score >= np.quantile(alike, 0.25)
         rows[key] = {**row, "emotion": label if is_sure else wrong}
     write_manifest(rows, tmp_path / "valid.json")
-    out = tmp_path / "out"
+    out, style = tmp_path / "out", tmp_path / "style.json"
+    cuts = dict.fromkeys(("speed", "pitch", "volume"), {"all": [0.0, 1.0]})
+    StyleThresholds(cuts).save(style)
     words = words_of(
-        archive, out, model_folder, "--validation",
+        archive, out, model_folder, "--style", str(style), "--validation",
         str(tmp_path / "valid.json"), "--precision", "0.8",
     )  # fmt: skip
     assert main(words) == 1
@@ -522,6 +526,12 @@ def test_thresholds_are_fitted_on_a_validation_set_and_kept(
         if given[label] is not None and score >= given[label]
     }
     assert set(found) == expected and 20 <= len(expected) < len(scores)
+    assert all(row["style"]["volume"] == "low" for row in found.values())
+    # What only a labelled item needs is measured there alone.
+    assert not any("style" in str(row["more"]) for row in results(out)[0]
+                   if row["outcome"] != "labelled")  # fmt: skip
+    (valid,) = (out / "validation" / "shards").iterdir()
+    assert not any("style" in str(row["more"]) for row in read_rows(valid))
     right = [
         rows[key]["emotion"] == top_label(row["weak"])
         for key, row in found.items()
