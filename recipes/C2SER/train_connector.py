@@ -20,17 +20,19 @@ from train_explicit import prepare_data
 from speechbrain_c2ser.checkpoints.c2ser_folder import save_c2ser
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.dataset import loader_options
+from speechbrain_c2ser.evaluation.metrics import edit_rate
 from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.schedules import WarmupCosine
 from speechbrain_c2ser.training.word_teaching import (
     FrameTeacher,
     check_speakers,
     teach_heads,
 )
 
-# Of the frames' projection: seconds, and the best epoch is kept.
+# Of the frames' projection: a minute or two, and the last epoch is kept.
 EPOCHS = 20
 BATCH_SIZE = 16
-LEARNING_RATE = 0.002
+SCHEDULE = WarmupCosine(peak=0.002, warmup=0.1)
 MAX_GRAD_NORM = 5.0
 
 
@@ -53,19 +55,24 @@ def listen(perception, dataset, batching):
 
 
 def teach_frames(teacher, train_heard, valid_heard):
-    """The frames' projection by CTC; keeps the epoch best on valid speakers.
+    """The frames' projection by CTC, along a cosine to the last epoch.
 
-    Returns one dict of losses for each epoch.
+    Returns one dict of figures for each epoch: losses, and the content error
+    of what the frames alone spell.
     """
     trained = [p for p in teacher.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE)
+    optimizer = torch.optim.AdamW(trained, lr=SCHEDULE.peak)
     items, frames = train_heard
-    curve, best = [], None
+    updates = EPOCHS * -(-len(items) // BATCH_SIZE)
+    curve, update = [], 0
     for _ in range(EPOCHS):
         teacher.train()
         order = torch.randperm(len(items)).split(BATCH_SIZE)
         losses = []
         for indices in order:
+            update += 1
+            for group in optimizer.param_groups:
+                group["lr"] = SCHEDULE(update, updates)
             loss = _loss(teacher, items, frames, indices)
             optimizer.zero_grad()
             loss.backward()
@@ -75,22 +82,33 @@ def teach_frames(teacher, train_heard, valid_heard):
         teacher.eval()
         with torch.no_grad():
             held = _loss(teacher, *valid_heard, range(len(valid_heard[0])))
-        mean = sum(losses) / len(losses)
-        curve.append({"train_loss": mean, "valid_loss": held.item()})
-        if best is None or held < best[0]:
-            state = teacher.state_dict()
-            best = held, {k: v.clone() for k, v in state.items()}
-    teacher.load_state_dict(best[1])
+            error = _content_error(teacher, *valid_heard)
+        curve.append(
+            {
+                "train_loss": sum(losses) / len(losses),
+                "valid_loss": held.item(),
+                "valid_content_error": error,
+            }
+        )
     return curve
 
 
 def _loss(teacher, items, frames, indices):
-    chosen = [frames[i] for i in indices]
-    return teacher(
-        pad_sequence(chosen, batch_first=True),
-        torch.tensor([len(x) for x in chosen]),
-        [items[i]["transcript"] for i in indices],
+    texts = [items[i]["transcript"] for i in indices]
+    return teacher(*_padded([frames[i] for i in indices]), texts)
+
+
+def _content_error(teacher, items, frames):
+    return edit_rate(
+        [item["transcript"] for item in items],
+        teacher.spell(*_padded(frames)),
+        [item.get("language", "en") for item in items],
     )
+
+
+def _padded(frames):
+    lengths = torch.tensor([len(x) for x in frames])
+    return pad_sequence(frames, batch_first=True), lengths
 
 
 def train(hparams):

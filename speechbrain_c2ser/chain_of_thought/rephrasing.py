@@ -4,19 +4,29 @@ The model is told the template's answer and the true emotion; what it writes is
 read back, and kept only if it says the same: else the template's answer stays.
 """
 
+import re
 import unicodedata
 from collections import Counter
 
-from speechbrain_c2ser.chain_of_thought.answer_parsing import parse_answer
+from speechbrain_c2ser.chain_of_thought.answer_parsing import (
+    STYLE_EN,
+    parse_answer,
+)
 from speechbrain_c2ser.chain_of_thought.answers import explicit_answer
 
 INSTRUCTIONS = {
     "en": (
-        "Rephrase this description of a speech recording in one or two "
+        "Rewrite the last description of a speech recording in one or two "
         "English sentences. First the speaking style, then the quoted words "
         "exactly as they are, in double quotation marks, last the emotion, "
         'which is "{emotion}". Use that word, name no other emotion, and '
-        "write nothing else.\n{answer}"
+        "write nothing else.\n\n"
+        # small models leave the quotation out unless they are shown one
+        "Description: Spoken with a slow pace, low pitch and normal volume, "
+        'the words "It is late." sound {emotion}.\n'
+        "Rewritten: At a slow pace, in a low pitch and with normal volume, "
+        'someone says "It is late.", and the voice is {emotion}.\n\n'
+        "Description: {answer}\nRewritten:"
     ),
     "zh": (
         "请用一两句中文改写下面这段对语音的描述：先说说话风格，再用引号原样引用"
@@ -24,6 +34,15 @@ INSTRUCTIONS = {
         "也不要写别的。\n{answer}"
     ),
 }
+
+# Slow, slowly, slower ... of any attribute, in English.
+STYLE_WORD = re.compile(
+    r"\b("
+    + "|".join(
+        words for _, ways in STYLE_EN.values() for words in ways.values()
+    )
+    + r")(?:ly|er)?\b"
+)
 
 
 class Rephraser:
@@ -43,8 +62,9 @@ class Rephraser:
     counts : collections.Counter
         "kept", and why the others were refused: "empty", "emotion" (it names
         another one, none or several), "content" (not quoted as it is),
-        "language", "style" (a word was turned round) or "order" (the emotion
-        is named before its reasons).
+        "language", "style" (a word was turned round, or is true of no
+        attribute: "a low voice" where neither pitch nor volume is low) or
+        "order" (the emotion is named before its reasons).
 
     Example
     -------
@@ -141,6 +161,8 @@ class Rephraser:
         for attribute, value in (parsed.style or {}).items():
             if value not in (None, expected.style[attribute]):
                 return "style"
+        if _untrue_words(text.replace(parsed.content or "", ""), expected):
+            return "style"
         # Content stands between the reasons and the emotion.
         before = text[: text.find(parsed.content)] if parsed.content else ""
         if parse_answer(before, self.label_space).emotion is not None:
@@ -153,6 +175,25 @@ class Rephraser:
             emotion=self.label_space.surface(item["emotion"], language),
             answer=template,
         )
+
+
+def _untrue_words(text, expected):
+    """English style words that hold for no attribute of the true style.
+
+    "A slow voice" has no noun that :func:`parse_answer` reads a style by.
+    """
+    if expected.language != "en":
+        return []
+    true = {
+        word
+        for attribute, value in (expected.style or {}).items()
+        for word in _style_words(attribute, value)
+    }
+    return [w for w in STYLE_WORD.findall(text.lower()) if w not in true]
+
+
+def _style_words(attribute, value):
+    return STYLE_EN[attribute][1][value].split("|") if value else []
 
 
 def _words(text):

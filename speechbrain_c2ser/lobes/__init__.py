@@ -57,6 +57,7 @@ PUBLIC = {
     "SpeechEmotionLLM": "speech_llm.speech_emotion_llm",
     "SpeechEncoder": "encoders.features",
     "SpeechFunctionals": "encoders.functionals",
+    "TimeStretch": "augmentation",
     "TrackHead": "heads.track",
     "TextEncoder": "encoders.text",
     "TwoWayDilated": "classifier.two_way",

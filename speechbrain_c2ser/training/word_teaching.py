@@ -6,6 +6,7 @@ recordings, for the language model itself is not run.
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 from torch.nn.functional import ctc_loss, normalize
@@ -179,6 +180,7 @@ class FrameTeacher(torch.nn.Module):
         super().__init__()
         self.connector = connector
         self.tokenize = language_model.tokenize
+        self.to_text = language_model.tokenizer.batch_decode
         tokens = sorted({t for text in texts for t in self.tokenize(text)})
         self.places = {token: n for n, token in enumerate(tokens, 1)}
         embeddings = language_model.embed([tokens])[0].detach().float()
@@ -188,19 +190,37 @@ class FrameTeacher(torch.nn.Module):
 
     def forward(self, frames, lengths, texts):
         """Mean loss of a batch of frames [B, T, C] and its B texts."""
-        word_frames, lengths = self.connector.read_frames(frames, lengths)
-        rows = torch.cat([normalize(self.blank, dim=1), self.embeddings])
-        scores = normalize(word_frames.float(), dim=2) @ rows.t()
-        scores = scores * self.sharpness.exp()
+        log_probs, lengths = self._log_probs(frames, lengths)
         # a token that training never had cannot be taught
         targets = [
             torch.tensor([self.places[t] for t in ids if t in self.places])
             for ids in map(self.tokenize, texts)
         ]
         return ctc_loss(
-            scores.log_softmax(2).transpose(0, 1),
+            log_probs.transpose(0, 1),
             torch.cat(targets),
             lengths.cpu(),
             torch.tensor([len(target) for target in targets]),
             zero_infinity=True,
         )
+
+    @torch.no_grad()
+    def spell(self, frames, lengths) -> list[str]:
+        """The B texts of each frame's likeliest token, repeats merged."""
+        log_probs, lengths = self._log_probs(frames, lengths)
+        tokens = list(self.places)  # the n-th has place n + 1
+        return self.to_text(
+            [
+                [tokens[p - 1] for p, _ in groupby(row[:length]) if p]
+                for row, length in zip(
+                    log_probs.argmax(2).tolist(), lengths.tolist(), strict=True
+                )
+            ]
+        )
+
+    def _log_probs(self, frames, lengths):
+        """[B, shorter T, 1 + tokens] of blank and tokens, and lengths [B]."""
+        word_frames, lengths = self.connector.read_frames(frames, lengths)
+        rows = torch.cat([normalize(self.blank, dim=1), self.embeddings])
+        scores = normalize(word_frames.float(), dim=2) @ rows.t()
+        return (scores * self.sharpness.exp()).log_softmax(2), lengths

@@ -10,8 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from speechbrain_c2ser.data.synthetic import corpus as synthetic
+from speechbrain_c2ser.evaluation.metrics import edit_rate
 from speechbrain_c2ser.inference.c2ser import C2SER
+from speechbrain_c2ser.lobes import LanguageModel, WordConnector
 from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.word_teaching import FrameTeacher
 
 ROOT = Path(__file__).parents[2]
 FULL = str(ROOT / "hparams" / "c2ser" / "full.yaml")
@@ -56,6 +59,8 @@ def test_the_connector_is_taught(connector):
     assert figures["heads"].keys() == {"emotion", "speed", "pitch", "volume"}
     losses = [epoch["train_loss"] for epoch in figures["frames"]]
     assert losses[-1] < losses[0]
+    errors = [epoch["valid_content_error"] for epoch in figures["frames"]]
+    assert all(0 < error < 3 for error in errors)
     tensors = load_file(connector / "c2ser" / "model.safetensors")
     head = tensors["perception.connector.heads.emotion.weight"]
     assert head.abs().sum(1).min() > 0
@@ -202,3 +207,68 @@ def test_the_connector_is_not_taught_by_one_speaker(
     )
     with pytest.raises(ValueError, match="are of one speaker"):
         stage.train(load_experiment(argv)[0])
+
+
+@pytest.mark.parametrize(
+    "overlay",
+    sorted((ROOT / "hparams/c2ser/ablations/small_data").glob("*.yaml")),
+    ids=lambda path: path.stem,
+)
+def test_ablations_of_this_size_run(recipe, arguments, overlay, tmp_path):
+    name = overlay.stem
+
+    def command(output, **changes):
+        argv = [*arguments(output, **changes), f"--overlay={overlay}"]
+        if name in ("last_layer", "no_acoustic"):
+            # the miniature's own layers would win over the overlay
+            argv = [a for a in argv if not a.startswith("--acoustic_encoder")]
+        return argv
+
+    argv = command(tmp_path / "connector", number_of_epochs=None)
+    figures = recipe("train_connector").train(load_experiment(argv)[0])
+    assert ("heads" in figures) == (name != "no_acoustic")
+    assert ("frames" in figures) == (name != "no_semantic")
+    stage = recipe("train_mixed")
+    start = tmp_path / "connector" / "c2ser"
+    argv = command(tmp_path / "model", number_of_epochs=1, start_from=start)
+    hparams, run_opts = load_experiment([*argv, "--debug"])
+    brain = stage.train(stage.MixedBrain, hparams, run_opts)
+    perception = brain.hparams.model.perception
+    if name == "explicit_only":
+        assert hparams["curriculum"].modes(["a"], 0.9) == ["explicit"]
+    elif name == "last_layer":
+        assert perception.acoustic_encoder.layers == [-1]
+    elif name == "no_acoustic":
+        assert perception.acoustic_encoder is None
+    else:
+        assert perception.semantic_encoder is None
+    assert (tmp_path / "model" / "c2ser" / "model.safetensors").is_file()
+
+
+def test_the_rates_of_the_frames_training_are_the_schedules(
+    recipe, tiny_llm, monkeypatch
+):
+    stage = recipe("train_connector")
+    asked = []
+
+    class Still:
+        peak = 1.0
+
+        def __call__(self, update, updates):
+            asked.append((update, updates))
+            return 0.0
+
+    monkeypatch.setattr(stage, "SCHEDULE", Still())
+    lm = LanguageModel(tiny_llm)
+    connector = WordConnector(8, lm.hidden_size, None, None, {})
+    before = connector.projection.weight.clone()
+    items = [{"transcript": "a b", "language": "en"}] * 17
+    frames = [torch.randn(60, 8) for _ in items]
+    teacher = FrameTeacher(connector, lm, ["a b"])
+    valid = items[:2], frames[:2]
+    curve = stage.teach_frames(teacher, (items, frames), valid)
+    texts = teacher.spell(torch.stack(frames[:2]), torch.tensor([60, 60]))
+    error = edit_rate(["a b"] * 2, texts, ["en"] * 2)
+    assert [e["valid_content_error"] for e in curve] == [error] * 20
+    assert asked == [(n, 40) for n in range(1, 41)]
+    assert torch.equal(connector.projection.weight, before)

@@ -8,6 +8,7 @@ from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes import (
     LanguageModel,
     SpecAugment,
+    TimeStretch,
     UtteranceStatistics,
     WhisperEncoder,
     WordConnector,
@@ -46,6 +47,18 @@ def test_either_input_alone(connector):
     assert embeddings.shape == (2, 2, 24) and counts.tolist() == [2, 2]
     with pytest.raises(ValueError, match="frames, utterance vectors or both"):
         connector()
+
+
+def test_without_an_input_nothing_is_built_for_it():
+    vectors_alone = WordConnector(None, 24, 6, 2, WORDS)
+    assert vectors_alone(None, None, torch.randn(2, 2, 6))[0].shape[1] == 2
+    frames_alone = WordConnector(8, 24, None, None, WORDS)
+    frames, lengths = torch.randn(2, 8, 8), torch.tensor([8, 8])
+    assert frames_alone(frames, lengths)[0].shape == (2, 2, 24)
+    names = {n.split(".")[0] for n, _ in vectors_alone.named_parameters()}
+    assert names == {"heads"}
+    names = {n.split(".")[0] for n, _ in frames_alone.named_parameters()}
+    assert names == {"projection", "norm"}
 
 
 def test_wrong_widths_are_named(connector):
@@ -93,6 +106,52 @@ def test_noise_reaches_the_frames_in_training_alone():
     noisy.dropout.p = 0.0  # what is left: the masks
     actual, _ = noisy(frames, lengths, vectors)
     assert (actual != expected).any()
+
+
+def test_frames_are_stretched_each_by_its_own_factor():
+    torch.manual_seed(0)
+    stretch = TimeStretch(0.5)
+    ramp = torch.arange(40.0)[None, :, None].repeat(8, 1, 2)
+    lengths = torch.tensor([40, 40, 40, 40, 20, 20, 2, 1])
+    x, longer = stretch(ramp, lengths)
+    assert x.shape == (8, longer.max(), 2) and len(set(longer[:4])) > 1
+    assert ((longer - lengths).abs() <= 0.5 * lengths + 1).all()
+    assert (longer >= 1).all()
+    for row, before, after in zip(x, lengths, longer, strict=True):
+        ends = row[0], row[after - 1]
+        assert ends[0].eq(0).all() and not row[after:].any()
+        if after > 1:
+            torch.testing.assert_close(ends[1], ramp[0, before - 1])
+            steps = row[1:after] - row[: after - 1]  # a ramp stays one
+            torch.testing.assert_close(steps, steps[:1].expand_as(steps))
+    _, longer = TimeStretch(0.9)(
+        ramp[:, :1].repeat(9, 1, 1), torch.ones(72).long()
+    )
+    assert (longer >= 1).all()  # never nothing
+    same, kept = stretch.eval()(ramp, lengths)
+    assert same is ramp and kept is lengths
+    with pytest.raises(ValueError, match="amount must lie in"):
+        TimeStretch(1.0)
+
+
+def test_a_connector_stretches_in_training_alone():
+    connector = WordConnector(8, 24, 6, 2, WORDS, stretch=TimeStretch(0.5))
+    frames, lengths = torch.randn(16, 40, 8), torch.full((16,), 40)
+    torch.manual_seed(0)
+    assert len(set(connector.read_frames(frames, lengths)[1].tolist())) > 1
+    _, kept = connector.eval().read_frames(frames, lengths)
+    assert kept.tolist() == [10] * 16
+
+
+def test_a_projection_with_a_hidden_layer_alone_as_in_a_batch():
+    connector = WordConnector(8, 24, 6, 2, WORDS, dropout=0.5, hidden_size=5)
+    connector.eval()
+    frames, lengths = torch.randn(2, 12, 8), torch.tensor([12, 6])
+    together, _ = connector.read_frames(frames, lengths)
+    alone, _ = connector.read_frames(frames[1:, :6], lengths[1:])
+    torch.testing.assert_close(together[1, :2], alone[0], atol=1e-6, rtol=0)
+    shapes = [p.shape[0] for n, p in connector.projection.named_parameters()]
+    assert shapes == [5, 5, 24, 24]
 
 
 def test_heads_stay_frozen_unless_told(connector):
@@ -163,8 +222,26 @@ def test_frames_are_taught_words(language_model):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]
+    assert teacher.spell(frames, lengths) == texts
     rows = language_model.embed([[0]])[0]
     assert not rows.requires_grad or rows.grad is None
+
+
+class AsTheyAre(torch.nn.Module):
+    """A connector whose frames are embeddings already."""
+
+    def read_frames(self, frames, lengths):
+        return frames, lengths
+
+
+def test_frames_spell_tokens_without_blanks_and_repeats(language_model):
+    teacher = FrameTeacher(AsTheyAre(), language_model, ["a b"])
+    first, *_, last = language_model.tokenize("a b")
+    a, b = language_model.embed([[first], [last]])
+    frames = torch.cat([a, a, teacher.blank, a, b, b])[None].repeat(2, 1, 1)
+    spelled = teacher.spell(frames, torch.tensor([6, 2]))
+    decode = language_model.tokenizer.decode
+    assert spelled == [decode([first, first, last]), decode([first])]
 
 
 def test_statistics_are_those_of_the_valid_frames():

@@ -28,13 +28,13 @@ class WordConnector(nn.Module):
 
     Arguments
     ---------
-    input_size : int
-        Width of the semantic frames.
+    input_size : int | None
+        Width of the semantic frames; None = there are none.
     output_size : int
         Width of the language model's embeddings.
-    utterance_size : int
-        Width of the utterance vectors.
-    num_vectors : int
+    utterance_size : int | None
+        Width of the utterance vectors; None = there are none, and no groups.
+    num_vectors : int | None
         Utterance vectors of an item.
     words : dict[str, list[str]]
         Group -> its words.
@@ -56,6 +56,12 @@ class WordConnector(nn.Module):
     augment : torch.nn.Module | None
         ``(frames, lengths) -> frames``, applied in training mode, such as
         :class:`SpecAugment`.
+    stretch : torch.nn.Module | None
+        ``(frames, lengths) -> (frames, lengths)``, before ``augment``, such
+        as :class:`TimeStretch`.
+    hidden_size : int | None
+        Width of a hidden layer in the projection, with GELU and the same
+        dropout; None = a linear projection.
 
     Example
     -------
@@ -83,18 +89,22 @@ class WordConnector(nn.Module):
         sharpness=1.0,
         dropout=0.0,
         augment=None,
+        stretch=None,
+        hidden_size=None,
     ):
         super().__init__()
         self.input_size = input_size
         self.output_size = output_size
         self.utterance_size = utterance_size
         self.num_vectors = num_vectors
-        self.words = {group: list(names) for group, names in words.items()}
+        groups = {} if utterance_size is None else words
+        self.words = {group: list(names) for group, names in groups.items()}
         self.downsample_rate = downsample_rate
         self.sharpness = sharpness
         self.dropout = nn.Dropout(dropout)
         self.augment = augment
-        flat = num_vectors * utterance_size
+        self.stretch = stretch
+        flat = (num_vectors or 0) * (utterance_size or 0)
         self.register_buffer("mean", torch.zeros(flat))
         self.register_buffer("deviation", torch.ones(flat))
         self.heads = nn.ModuleDict(
@@ -103,9 +113,12 @@ class WordConnector(nn.Module):
                 for group, names in self.words.items()
             }
         ).requires_grad_(not freeze_heads)
-        self.projection = nn.Linear(downsample_rate * input_size, output_size)
-        self.norm = nn.LayerNorm(output_size)
-        nn.init.constant_(self.norm.weight, scale)
+        if input_size is not None:
+            self.projection = _projection(
+                downsample_rate * input_size, output_size, hidden_size, dropout
+            )
+            self.norm = nn.LayerNorm(output_size)
+            nn.init.constant_(self.norm.weight, scale)
         for group, names in self.words.items():
             embeddings = scale * torch.randn(len(names), output_size)
             self.register_buffer(f"words_{group}", embeddings)
@@ -176,8 +189,21 @@ class WordConnector(nn.Module):
     def read_frames(self, frames, lengths):
         """Frames as embeddings [B, shorter T, output_size], and lengths."""
         check_width(frames, self.input_size, "Semantic frames")
+        if self.stretch is not None and self.training:
+            frames, lengths = self.stretch(frames, lengths)
         if self.augment is not None and self.training:
             frames = self.augment(frames, lengths)
         frames = self.dropout(frames)
         stacked, lengths = stack_frames(frames, lengths, self.downsample_rate)
         return self.norm(self.projection(stacked)), lengths
+
+
+def _projection(size, output_size, hidden_size, dropout):
+    if hidden_size is None:
+        return nn.Linear(size, output_size)
+    return nn.Sequential(
+        nn.Linear(size, hidden_size),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden_size, output_size),
+    )
