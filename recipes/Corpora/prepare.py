@@ -28,6 +28,7 @@ CORPORA = (
     "asvp_esd",
     "cameo",
     "casia",
+    "cped",
     "cremad",
     "datasets_folder",
     "emo_emilia",

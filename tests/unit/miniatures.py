@@ -330,12 +330,47 @@ def cameo(folder, put):
         path.write_bytes(sink.getvalue())
 
 
+def cped(folder, put):
+    emotions = (
+        "anger astonished depress disgust fear grateful happy negative-other "
+        "neutral positive-other relaxed sadness worried"
+    ).split()
+    header = {
+        "Speaker": "戴娜", "Gender": "female", "Age": "young",
+        "Neuroticism": "low", "Extraversion": "high", "Openness": "high",
+        "Agreeableness": "low", "Conscientiousness": "unknown",
+        "Scene": "car", "FacePosition_LU": "0_0", "FacePosition_RD": "0_0",
+        "Sentiment": "negative",
+    }  # fmt: skip
+    unknown = dict.fromkeys(list(header)[1:8], "unknown")
+    for play, split in (("01", "train"), ("32", "valid"), ("40", "test")):
+        rows = []
+        for turn, emotion in enumerate(emotions):
+            key = f"{play}_000_{turn:03}"
+            put(f"audio/{f'{play}/' if turn else ''}{key}.wav")
+            other = {"Speaker": "其他", **unknown} if turn == 1 else {}
+            rows.append(
+                {
+                    "TV_ID": play,
+                    "Dialogue_ID": f"{play}_000",
+                    "Utterance_ID": key,
+                    **header,
+                    **other,
+                    "Emotion": emotion,
+                    "DA": "question",
+                    "Utterance": "怎么了",
+                }
+            )
+        write_csv(folder, f"data/CPED/{split}_split.csv", rows)
+
+
 MINIATURES = {
     build.__name__: build
     for build in (
         asvp_esd,
         cameo,
         casia,
+        cped,
         cremad,
         emodb,
         emotion_talk,
