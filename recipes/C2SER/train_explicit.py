@@ -218,7 +218,8 @@ def prepare_data(hparams):
     items, valid_items = with_turns(items), with_turns(valid_items)
     for rows in (items, valid_items):
         hparams["answers"].check(
-            [{**row, "id": key} for key, row in rows.items()]
+            [{**row, "id": key} for key, row in rows.items()],
+            training=rows is items,
         )
     items, _ = within_limits(
         items,
@@ -246,6 +247,10 @@ def train(brain_class, hparams, run_opts):
     Returns the Brain, as it is after the last epoch's best checkpoint.
     """
     train_set, valid_set = prepare_data(hparams)
+    # now: rows that have no order are told before long work
+    loading = loader_options(
+        train_set, **hparams["batching"], seed=hparams["seed"]
+    )
     brain = brain_class(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
@@ -262,9 +267,7 @@ def train(brain_class, hparams, run_opts):
         hparams["epoch_counter"],
         train_set,
         valid_set,
-        train_loader_kwargs=loader_options(
-            train_set, **hparams["batching"], seed=hparams["seed"]
-        ),
+        train_loader_kwargs=loading,
         valid_loader_kwargs=loader_options(
             valid_set, **hparams["batching"], shuffle=False
         ),

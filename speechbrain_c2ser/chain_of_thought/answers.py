@@ -34,6 +34,9 @@ from speechbrain_c2ser.chain_of_thought.languages import (
     has_texts,
     language_code,
 )
+from speechbrain_c2ser.chain_of_thought.side_questions import (
+    check_side_questions,
+)
 from speechbrain_c2ser.chain_of_thought.slots import check_slots, fill
 
 __all__ = [
@@ -76,6 +79,10 @@ class AnswerBuilder:
     explicit : dict | None
         Explicit answers of another form, as :class:`.forms.AnswerForm` takes
         them; then items need no style.
+    side_questions : sequence of .side_questions.SideQuestion
+        Other questions that training mixes in, where a row can answer them.
+    side_share : float
+        Share of the draws that ask one of them.
 
     Attributes
     ----------
@@ -85,7 +92,7 @@ class AnswerBuilder:
     Raises
     ------
     ValueError
-        For an unknown value of ``prompts``.
+        For an unknown value of ``prompts`` or a share outside of 0 to 1.
 
     Example
     -------
@@ -107,7 +114,11 @@ class AnswerBuilder:
         seed=0,
         slots=(),
         explicit=None,
+        side_questions=(),
+        side_share=0.5,
     ):
+        if not 0 <= side_share <= 1:
+            raise ValueError(f"side_share is from 0 to 1, not {side_share}.")
         if prompts not in ("published", "varied"):
             raise ValueError(
                 f"prompts is 'published' or 'varied', not {prompts!r}."
@@ -120,6 +131,8 @@ class AnswerBuilder:
         self.seed = seed
         self.slots = list(slots)
         self.form = None if explicit is None else AnswerForm(explicit)
+        self.side_questions = list(side_questions)
+        self.side_share = side_share
         self.fallbacks = Counter()
 
     def __call__(self, items, modes, moment=None):
@@ -134,7 +147,7 @@ class AnswerBuilder:
         moment : object
             Names this moment of the training, such as the epoch. The same
             seed, moment and item draw the same texts, in any batch and after
-            any restart. None takes the canonical texts.
+            any restart. None takes the canonical texts and no side question.
 
         Returns
         -------
@@ -143,33 +156,38 @@ class AnswerBuilder:
         """
         prompts, answers = [], []
         for item, mode in zip(items, modes, strict=True):
-            rng = None
+            rng, aside = None, None
             if moment is not None:
-                rng = Random(f"{self.seed}|{moment}|{name_of(item)}")
-            question, answer = self._texts(item, mode, rng)
+                key = f"{self.seed}|{moment}|{name_of(item)}"
+                rng, aside = Random(key), self._aside(item, key)
+            question, answer = aside or self._texts(item, mode, rng)
             prompts.append(question)
             answers.append(answer)
             if not has_texts(item.get("language")):
                 self.fallbacks[language_code(item.get("language"))] += 1
         return prompts, answers
 
-    def check(self, items: Sequence[dict]) -> None:
+    def check(self, items: Sequence[dict], training: bool = False) -> None:
         """Refuse items of which no prompt can be made, before training.
 
         Arguments
         ---------
         items : sequence of dict
             Manifest rows with their id.
+        training : bool
+            Whether they are those that the side questions are asked of.
 
         Raises
         ------
         ValueError
             One line: the slot, the field, how many rows lack it; or what
-            the form of the answers lacks.
+            the form of the answers or a side question lacks.
         """
         check_slots(self.slots, items)
         if self.form is not None:
             self.form.check(items)
+        if training:
+            check_side_questions(self.side_questions, items)
 
     def answer_phrasings(self, item: dict, mode: str) -> list[str]:
         """Every answer of a mode that may be drawn for an item.
@@ -220,15 +238,34 @@ class AnswerBuilder:
         Returns
         -------
         list[str]
-            Explicit answers, then implicit ones, each once.
+            Explicit answers, then implicit ones, then those of side
+            questions, each once.
         """
-        return list(
-            dict.fromkeys(
-                answer
-                for mode in MODES
-                for answer in self.answer_phrasings(item, mode)
-            )
-        )
+        answers = [
+            answer
+            for mode in MODES
+            for answer in self.answer_phrasings(item, mode)
+        ]
+        language = answer_language(item.get("language"))
+        answers += [
+            ask.texts(item, language)[1] for ask in self._answerable(item)
+        ]
+        return list(dict.fromkeys(answers))
+
+    def _answerable(self, item):
+        return [a for a in self.side_questions if a.missing(item) is None]
+
+    def _aside(self, item, key):
+        """A side question with its answer, or None for that of the emotion.
+
+        Drawn apart, so that the other draws are those of a run without.
+        """
+        rng, able = Random(f"{key}|aside"), self._answerable(item)
+        if not able or rng.random() >= self.side_share:
+            return None
+        language = answer_language(item.get("language"))
+        question, answer = rng.choice(able).texts(item, language)
+        return fill(question, self.slots, item, language), answer
 
     def _texts(self, item, mode, rng):
         """The question and the answer, drawn in this order from ``rng``."""

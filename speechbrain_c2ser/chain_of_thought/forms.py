@@ -1,6 +1,6 @@
 """Explicit answers of one's own form: captions, causes, numbers in words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from string import Formatter
 
 from speechbrain_c2ser.chain_of_thought.languages import FALLBACK
@@ -9,6 +9,9 @@ from speechbrain_c2ser.chain_of_thought.slots.base import (
     in_words,
 )
 from speechbrain_c2ser.chain_of_thought.templates import STYLE_WORDS
+
+# Of a row's `vad`, in its order.
+DIMENSIONS = ("valence", "arousal", "dominance")
 
 
 class AnswerForm:
@@ -42,7 +45,7 @@ class AnswerForm:
             raise ValueError("An answer's form needs at least one text.")
         self.texts = texts
         for text in sum(map(list, texts.values()), []):
-            if "emotion" not in _names(text):
+            if "emotion" not in names_in(text):
                 raise ValueError(
                     f"The answer {text!r} does not name the {{emotion}}."
                 )
@@ -59,13 +62,8 @@ class AnswerForm:
         -------
         str | None
         """
-        fields = _fields(item, FALLBACK)
-        for texts in self.texts.values():
-            for text in texts:
-                for name in _names(text):
-                    if name != "emotion" and fields.get(name) in (None, ""):
-                        return name
-        return None
+        texts = sum(map(list, self.texts.values()), [])
+        return lacking({**item, "emotion": "any"}, texts)
 
     def answers(self, item: dict, emotion: str, language: str) -> list[str]:
         """The answer in every text of a language.
@@ -85,10 +83,12 @@ class AnswerForm:
         """
         first = next(iter(self.texts.values()))
         texts = self.texts.get(language, self.texts.get(FALLBACK, first))
-        fields = _fields(item, language)
+        fields = fields_of(item, language)
         answers = []
         for text in texts:
-            named = {n: in_words(fields[n]) for n in _names(text) - {"emotion"}}
+            named = {
+                n: in_words(fields[n]) for n in names_in(text) - {"emotion"}
+            }
             answers.append(text.format(emotion=emotion, **named))
         return answers
 
@@ -108,15 +108,65 @@ class AnswerForm:
         check_fields("The explicit answer", self.missing, items)
 
 
-def _names(text):
+def names_in(text: str) -> set[str]:
+    """The names in braces.
+
+    Example
+    -------
+    >>> names_in("It is {arousal}.")
+    {'arousal'}
+    """
     return {name for _, name, _, _ in Formatter().parse(text) if name}
 
 
-def _fields(item, language):
+def lacking(item: dict, texts: Iterable[str]) -> str | None:
+    """The first field of some texts that an item lacks, or None.
+
+    Example
+    -------
+    >>> lacking({"emotion": "sad"}, ["{emotion}", "because {cause}"])
+    'cause'
+    """
+    fields = fields_of(item, FALLBACK)
+    for text in texts:
+        for name in sorted(names_in(text)):
+            if fields.get(name) in (None, ""):
+                return name
+    return None
+
+
+def fields_of(item: dict, language: str) -> dict:
+    """What a row's texts may name: its fields, style words, dimensions.
+
+    Arguments
+    ---------
+    item : dict
+        Manifest row. ``vad`` is valence, arousal and dominance in this order,
+        or by name; with ``vad_scale`` they become 0 to 1.
+    language : str
+        Of the style's words.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> row = {"vad": [1, 4, None], "vad_scale": [1, 7]}
+    >>> fields_of(row, "en")["arousal"]
+    0.5
+    """
     style, vad = item.get("style"), item.get("vad")
     fields = dict(item)
+    if isinstance(vad, list | tuple):
+        vad = dict(zip(DIMENSIONS, vad, strict=False))
     if isinstance(vad, dict):
-        fields |= {n: round(v, 2) for n, v in vad.items() if v is not None}
+        low, high = item.get("vad_scale") or (0, 1)
+        fields |= {
+            name: round((value - low) / (high - low), 2)
+            for name, value in vad.items()
+            if value is not None
+        }
     if isinstance(style, dict):
         for attribute, words in STYLE_WORDS[language].items():
             fields[attribute] = words.get(style.get(attribute))

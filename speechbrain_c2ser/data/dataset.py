@@ -9,6 +9,7 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from speechbrain_c2ser.audio import read_audio
+from speechbrain_c2ser.data.difficulty import EasyFirst, EasyFirstSampler
 from speechbrain_c2ser.data.manifest import check_manifest
 from speechbrain_c2ser.data.pools import read_pool
 from speechbrain_c2ser.data.sampling import PairedBatchSampler
@@ -180,6 +181,7 @@ def loader_options(
     num_workers: int = 0,
     seed: int = 0,
     shuffle: bool = True,
+    easy_first: EasyFirst | None = None,
 ) -> dict:
     """What ``Brain.fit`` needs to load a dataset in batches of like length.
 
@@ -199,6 +201,9 @@ def loader_options(
         Of the shuffling.
     shuffle : bool
         Whether the order changes from epoch to epoch.
+    easy_first : EasyFirst | None
+        Whether easy rows come first for some epochs; of no effect without
+        ``shuffle``.
 
     Returns
     -------
@@ -218,14 +223,26 @@ def loader_options(
     if not shuffle:
         full = int(sum(durations) // batch_seconds)
         num_buckets = max(1, min(num_buckets, full))
-    sampler = PairedBatchSampler(
-        durations,
-        [-1] * len(durations),
-        max_batch_length=batch_seconds,
-        num_buckets=num_buckets,
-        shuffle=shuffle,
-        seed=seed,
-    )
+    sampler: PairedBatchSampler | EasyFirstSampler
+    if easy_first is not None and shuffle:
+        rows = [dataset.data[key]["row"] for key in dataset.data_ids]
+        sampler = EasyFirstSampler(
+            durations,
+            easy_first.divide(rows),
+            easy_first.epochs,
+            seed,
+            max_batch_length=batch_seconds,
+            num_buckets=num_buckets,
+        )
+    else:
+        sampler = PairedBatchSampler(
+            durations,
+            [-1] * len(durations),
+            max_batch_length=batch_seconds,
+            num_buckets=num_buckets,
+            shuffle=shuffle,
+            seed=seed,
+        )
     return {
         "batch_sampler": sampler,
         "num_workers": num_workers,

@@ -37,7 +37,8 @@ class EmotionDistillation:
     Raises
     ------
     ValueError
-        For other states.
+        For other states, or answers with side questions, which name no
+        emotion.
 
     Example
     -------
@@ -51,6 +52,11 @@ class EmotionDistillation:
     ):
         if states not in STATES:
             raise ValueError(f"states is one of {STATES}, not {states!r}.")
+        if getattr(answers, "side_questions", ()):
+            raise ValueError(
+                "A distillation term reads the emotion of every answer: take "
+                "the side questions out, or the term."
+            )
         self.answers = answers
         self.states = states
         self.loss = loss

@@ -2,13 +2,20 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
 from speechbrain_c2ser.cli import main
-from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
+from speechbrain_c2ser.data.dataset import speech_dataset
+from speechbrain_c2ser.data.difficulty import EasyFirst, emotion_shifts
+from speechbrain_c2ser.data.manifest import (
+    ManifestError,
+    read_manifest,
+    write_manifest,
+)
 from speechbrain_c2ser.inference import C2SER
 from speechbrain_c2ser.training.experiment import load_experiment
 
@@ -16,7 +23,9 @@ ROOT = Path(__file__).parents[2]
 HPARAMS = ROOT / "hparams" / "c2ser"
 TINY = str(HPARAMS / "sizes" / "tiny.yaml")
 PROMPTS = sorted(
-    [*HPARAMS.glob("prompts/*.yaml"), *HPARAMS.glob("answers/*.yaml")]
+    path
+    for folder in ("prompts", "answers", "orders")
+    for path in HPARAMS.glob(f"{folder}/*.yaml")
 )
 BATCHING = "{batch_seconds: 12.0, num_buckets: 2}"
 
@@ -39,7 +48,8 @@ def talk(corpus, tmp_path_factory):
                 "caption": "A quiet voice.",
                 "cause": "he left",
                 "clues": "the voice is quiet.",
-                "vad": {"valence": 0.2, "arousal": 0.4},
+                "vad": [1 + number % 7, 4, None],
+                "vad_scale": [1, 7],
                 "knowledge": f"This is number {number}.",
             }
         write_manifest(items, folder / f"{split}.json")
@@ -52,7 +62,8 @@ def arguments(talk, models, options):
     """arguments(output, overlay, *more) -> a command line at tiny size."""
 
     def build(output, overlay, *more, **changes):
-        given = options(talk, output, models, number_of_epochs=1, **changes)
+        changes = {"number_of_epochs": 1, **changes}
+        given = options(talk, output, models, **changes)
         (overlay,) = HPARAMS.glob(f"*/{overlay}.yaml")
         if overlay.stem == "retrieved_passages":
             more = (*more, f"--passages={talk / 'guide.txt'}")
@@ -197,3 +208,74 @@ def test_prompts_run(recipe, arguments, talk, tmp_path, overlay):
     assert [slot.text(item, "en") for slot in saved] == [
         slot.text(item, "en") for slot in trained
     ]
+
+
+def test_easy_dialogues_come_first(recipe, arguments, talk, tmp_path):
+    """In the first epoch alone; every row is met once in both."""
+    stage = recipe("train_explicit")
+    order = []
+
+    class Watching(stage.ExplicitBrain):
+        def compute_forward(self, batch, stage):
+            if self.modules.training:
+                order.append([emotion_shifts(item) for item in batch.item])
+            return super().compute_forward(batch, stage)
+
+    items = read_manifest(talk / "train.json")
+    for number, row in enumerate(items.values()):
+        if number // 4 < 4:
+            row["emotion"] = "sad"
+    manifest = tmp_path / "train.json"
+    write_manifest(items, manifest)
+    changes = {"number_of_epochs": 2, "train_manifest": manifest}
+    argv = arguments(tmp_path / "out", "easy_first", **changes)
+    stage.train(Watching, *load_experiment(argv))
+    first, second = order[: len(order) // 2], order[len(order) // 2 :]
+    assert sorted(sum(first, [])) == sorted(sum(second, []))
+    rows = speech_dataset(manifest)
+    rows = [rows.data[key]["row"] for key in rows.data_ids]
+    groups = EasyFirst(groups=3).divide(rows)
+    shifts = [[emotion_shifts(rows[i]) for i in group] for group in groups]
+    assert shifts[0][-1] < shifts[2][0]
+    seen = sum(first, [])
+    for group in shifts:
+        part, seen = seen[: len(group)], seen[len(group) :]
+        assert sorted(part) == sorted(group)
+    assert [x for batch in second for x in batch] != sum(first, [])
+
+
+def test_rows_without_an_order_are_told_before_training(
+    recipe, arguments, corpus, tmp_path
+):
+    stage = recipe("train_explicit")
+    changed = {
+        s + "_manifest": corpus / f"{s}.json" for s in ("train", "valid")
+    }
+    argv = arguments(tmp_path / "out", "easy_first", **changed)
+    with pytest.raises(ManifestError, match="give dialogue and turn"):
+        stage.train(stage.ExplicitBrain, *load_experiment(argv))
+    assert not (tmp_path / "out" / "train_log.jsonl").exists()
+
+
+def test_training_asks_side_questions_and_validation_does_not(
+    recipe, arguments, tmp_path
+):
+    stage = recipe("train_explicit")
+    asked = {True: Counter(), False: Counter()}
+
+    class Watching(stage.ExplicitBrain):
+        def compute_forward(self, batch, stage):
+            output = super().compute_forward(batch, stage)
+            asked[self.modules.training].update(batch.prompts)
+            for prompt, answer in zip(
+                batch.prompts, batch.answers, strict=True
+            ):
+                assert ("Valence" in answer) is ("pleasant" in prompt)
+            return output
+
+    argv = arguments(tmp_path, "several_questions")
+    stage.train(Watching, *load_experiment(argv))
+    (question,) = asked[False]
+    assert set(asked[True]) > {question} and len(asked[True]) == 4
+    share = 1 - asked[True][question] / asked[True].total()
+    assert 0.25 < share < 0.75

@@ -13,7 +13,9 @@ from speechbrain_c2ser.evaluation.metrics.neighbours import vector_metrics
 from speechbrain_c2ser.lobes import (
     AnchorHead,
     ContrastHead,
+    DimensionHead,
     EmotionClassifier,
+    EncoderPair,
     LogMel,
     MaskedMean,
     MultiHead,
@@ -22,6 +24,7 @@ from speechbrain_c2ser.lobes import (
     TextEncoder,
     ViewsHead,
 )
+from speechbrain_c2ser.lobes.speech_llm.merging import Speech
 from speechbrain_c2ser.losses import (
     anchor_loss,
     info_nce,
@@ -29,6 +32,7 @@ from speechbrain_c2ser.losses import (
     rank_contrast_loss,
     supervised_contrast,
 )
+from speechbrain_c2ser.training.connector_terms import HeadTerm
 
 LABELS = ["angry", "happy", "sad"]
 ROWS = [
@@ -157,14 +161,33 @@ def work(rank, world, path, folder):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{path}", rank=rank, world_size=world
     )
-    model = heads()
+    own = heads()
+    model = torch.nn.ModuleDict(
+        {
+            "heads": own,
+            "views": ViewsHead(4, 2, output_size=4),
+            "term": HeadTerm(ContrastHead(6, LABELS, output_size=4)),
+            "vad": HeadTerm(DimensionHead(6)),
+        }
+    )
     torch.manual_seed(2)
     vectors, words = torch.randn(8, 6), torch.randn(8, 3)
+    frames, lengths = (
+        torch.randn(8, 3, 6),
+        torch.tensor([3, 1, 2, 3, 3, 2, 1, 3]),
+    )
     mine = slice(0, 5) if rank == 0 else slice(5, 8)
     if world == 1:
         mine = slice(0, 8)
-    total, parts = run(model, vectors[mine], words[mine], ROWS[mine])
-    total.backward()
+    rows = ROWS[mine]
+    total, parts = run(own, vectors[mine], words[mine], rows)
+    parts = dict(parts)
+    views = model["views"]
+    parts["views"] = views.loss(views(vectors[mine]), views.targets(rows))
+    speech = Speech(frames[mine], lengths[mine])
+    for name in ("term", "vad"):
+        parts[name] = model[name].loss(speech, rows)
+    (total + parts["views"] + parts["term"] + parts["vad"]).backward()
     for parameter in model.parameters():
         torch.distributed.all_reduce(parameter.grad)
         parameter.grad /= world
@@ -176,6 +199,7 @@ def work(rank, world, path, folder):
 
 
 def test_two_ranks_are_as_one(tmp_path):
+    """Heads of a classifier, of two views, and as terms of C2SER."""
     context = torch.multiprocessing.get_context("fork")
     for world in (1, 2):
         place = str(tmp_path / f"store{world}")
@@ -306,3 +330,20 @@ def test_two_views_of_an_utterance_by_hand():
     assert figures["second_found"] == pytest.approx(found)
     with pytest.raises(ValueError, match="of 4 and 3 channels .* of 8: pool"):
         head(torch.randn(2, 8))
+
+
+@torch.no_grad()
+def test_two_views_alone_as_in_a_batch():
+    model = EmotionClassifier(
+        EncoderPair(LogMel(n_mels=20), LogMel(n_mels=8, hop=0.02)),
+        MultiHead({"views": ViewsHead(20, 8, output_size=4)}),
+        MaskedMean(28),
+    ).eval()
+    wavs, lens = torch.randn(3, 9600) * 0.1, torch.tensor([1.0, 0.4, 0.7])
+    together = model.predict(wavs, lens)["views"]
+    for number, share in enumerate(lens.tolist()):
+        wav = wavs[number : number + 1, : round(9600 * share)]
+        single = model.predict(wav)["views"][0]
+        assert (together[number] - single).abs().max() <= 1e-5
+    # they are told apart
+    assert (together[0] - together[1]).abs().max() > 1e-3

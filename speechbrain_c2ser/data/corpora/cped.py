@@ -1,9 +1,9 @@
 """CPED: Mandarin of 40 television plays, 13 emotions (Chen et al., 2022).
 
 Layout: ``train_split.csv``, ``valid_split.csv`` and ``test_split.csv`` as
-published (also below ``data/CPED``, as in a clone), and ``audio/32_000_000.wav``
-or ``audio/32/32_000_000.wav``: play and utterance. Only features of the audio are
-published, so the clips are to be cut from the plays by those who hold them. The
+published (also below ``data/CPED``, as in a clone), and the clips as
+``audio/32_000_000.wav``, or below ``audio/32``: play and utterance. Only
+features of the audio are published: who holds the plays cuts the clips. The
 official split, by play. Source: arXiv 2205.14727.
 """
 
@@ -124,9 +124,7 @@ def traits_in_words(row: dict) -> str:
     '说话人的性格未知'
     """
     words = [
-        WORDS[row[name]]
-        for name in ("Gender", "Age")
-        if row.get(name) in WORDS
+        WORDS[row[name]] for name in ("Gender", "Age") if row.get(name) in WORDS
     ]
     words += [
         f"{word}{WORDS[row[name]]}"

@@ -1,0 +1,202 @@
+"""Easy first: what is easy in a dialogue, and batches in that order."""
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+import numpy as np
+
+from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.sampling import PairedBatchSampler
+
+SHIFTS = "emotion_shifts"
+# Of a change of emotion between two turns, by whether one speaks both.
+SAME, OTHER = 2.0, 1.0
+
+
+class EasyFirst:
+    """Which rows are easy, and for how long they come first.
+
+    Arguments
+    ---------
+    groups : int
+        The rows are divided into so many of about the same size.
+    epochs : int
+        In the first so many the groups come from easy to hard; later their
+        batches are mixed.
+    by : str
+        "emotion_shifts" of a row's dialogue (:func:`emotion_shifts`), or a
+        field with a number, the easy rows the smallest.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two groups or one epoch.
+
+    Example
+    -------
+    >>> rows = [{"id": "a", "noise": 2}, {"id": "b", "noise": 1}]
+    >>> EasyFirst(groups=2, by="noise").divide(rows)
+    [[1], [0]]
+    """
+
+    def __init__(self, groups: int = 3, epochs: int = 1, by: str = SHIFTS):
+        if groups < 2 or epochs < 1:
+            raise ValueError(
+                "Easy first takes at least 2 groups and 1 epoch, not "
+                f"{groups} and {epochs}."
+            )
+        self.groups = groups
+        self.epochs = epochs
+        self.by = by
+
+    def divide(self, rows: Sequence[dict]) -> list[list[int]]:
+        """Indices of rows in groups, the easiest first.
+
+        Arguments
+        ---------
+        rows : sequence of dict
+            Manifest rows with their id and turns.
+
+        Returns
+        -------
+        list of list of int
+
+        Raises
+        ------
+        ManifestError
+            If rows do not tell how hard they are, or are too few.
+        """
+        if len(rows) < self.groups:
+            raise ManifestError(
+                f"{len(rows)} rows cannot be divided into {self.groups} "
+                "groups, easy first."
+            )
+        order = np.argsort(self._difficulties(rows), kind="stable")
+        return [part.tolist() for part in np.array_split(order, self.groups)]
+
+    def _difficulties(self, rows):
+        if self.by == SHIFTS:
+            if not any(row.get("before") or row.get("after") for row in rows):
+                raise ManifestError(
+                    "No row has turns before or after it, of which emotion "
+                    "shifts could be counted: give dialogue and turn, or "
+                    "order by a field (EasyFirst(by=...))."
+                )
+            return [emotion_shifts(row) for row in rows]
+        without = [
+            row["id"]
+            for row in rows
+            if not isinstance(row.get(self.by), int | float)
+        ]
+        if without:
+            raise ManifestError(
+                f"Easy first needs a number in the field {self.by!r}, which "
+                f"{len(without)} of {len(rows)} rows lack, such as "
+                f"{without[0]!r}."
+            )
+        return [row[self.by] for row in rows]
+
+
+class EasyFirstSampler:
+    """Batches of easy rows before those of harder ones, for some epochs.
+
+    Arguments
+    ---------
+    lengths : sequence of float
+        Duration of each item, in seconds.
+    groups : sequence of sequence of int
+        Of :meth:`EasyFirst.divide`.
+    epochs : int
+        How many epochs keep the groups' order.
+    seed : int
+        Of the shuffling.
+    options
+        More of
+        :class:`~speechbrain_c2ser.data.sampling.PairedBatchSampler`.
+
+    Example
+    -------
+    >>> sampler = EasyFirstSampler(
+    ...     [1.0] * 4, [[3, 1], [0, 2]], 1, max_batch_length=1.0, num_buckets=1
+    ... )
+    >>> sampler.set_epoch(1)
+    >>> [set(sum(part, [])) for part in (list(sampler)[:2], list(sampler)[2:])]
+    [{1, 3}, {0, 2}]
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[float],
+        groups: Sequence[Sequence[int]],
+        epochs: int,
+        seed: int = 0,
+        **options,
+    ):
+        self.groups = groups
+        self.epochs = epochs
+        self.seed = seed
+        self.samplers = [
+            PairedBatchSampler(
+                [lengths[i] for i in group],
+                [-1] * len(group),
+                seed=seed,
+                **options,
+            )
+            for group in groups
+        ]
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch, counted from 1 as SpeechBrain does.
+
+        Arguments
+        ---------
+        epoch : int
+        """
+        for sampler in self.samplers:
+            sampler.set_epoch(epoch)
+        self._batches = [
+            [group[i] for i in batch]
+            for group, sampler in zip(self.groups, self.samplers, strict=True)
+            for batch in sampler
+        ]
+        if epoch > self.epochs:
+            Random(f"{self.seed}|{epoch}").shuffle(self._batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        yield from self._batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+
+def emotion_shifts(row: dict) -> float:
+    """How often the emotion changes in the dialogue of a row, per turn.
+
+    A change within what one speaker says counts twice, as it is harder to
+    follow. Source: the weighted shifts of PRC-Emo.
+
+    Arguments
+    ---------
+    row : dict
+        With ``before`` and ``after`` of
+        :func:`~speechbrain_c2ser.data.turns.with_turns`.
+
+    Returns
+    -------
+    float
+        0 for a row that stands alone.
+
+    Example
+    -------
+    >>> first = {"speaker": "A", "emotion": "sad"}
+    >>> emotion_shifts({"speaker": "A", "emotion": "happy", "before": [first]})
+    1.0
+    """
+    turns = [*row.get("before", ()), row, *row.get("after", ())]
+    weight = 0.0
+    for one, two in zip(turns, turns[1:], strict=False):
+        if one.get("emotion") != two.get("emotion"):
+            same = one.get("speaker") == two.get("speaker")
+            weight += SAME if same else OTHER
+    return weight / len(turns)
