@@ -27,9 +27,11 @@ def dialogue(emotions, speakers, name="d"):
 
 
 def test_shifts_of_one_speaker_weigh_twice_and_all_turns_share_them():
-    # A: a→b within A (2), b→c to B (1), c→c (0) : 3 over 4 turns
-    rows = with_turns(dialogue("abcc", "AABB"))
-    assert {emotion_shifts(row) for row in rows.values()} == {0.75}
+    # a→b and b→a within A (2 each), a→c to B (1), c→c (0): 5 over 5 turns
+    rows = with_turns(dialogue("abacc", "AAABB"))
+    assert {emotion_shifts(row) for row in rows.values()} == {1.0}
+    rows = with_turns(dialogue("abbc", "ABBA"))
+    assert {emotion_shifts(row) for row in rows.values()} == {0.5}
     assert emotion_shifts({"emotion": "a"}) == 0
 
 
