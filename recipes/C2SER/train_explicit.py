@@ -275,9 +275,12 @@ def train(brain_class, hparams, run_opts):
     figures = brain.checkpointer.recover_if_possible(**brain.best).meta
     if if_main_process():
         print(calibration_sentence(figures))
+    model = hparams["model"]
+    if brain.sharding is not None:
+        model = brain.sharding.whole()
     run_on_main(
         save_c2ser,
-        args=[hparams["model"], hparams["c2ser_folder"]],
+        args=[model, hparams["c2ser_folder"]],
         kwargs={
             "label_space": hparams["label_space"],
             "languages": hparams["languages"],

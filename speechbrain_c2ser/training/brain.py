@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from speechbrain_c2ser.training.optimizers import make_optimizers
 from speechbrain_c2ser.training.seeds import seed_from
+from speechbrain_c2ser.training.sharding import ShardedOptimizer
 
 
 class NonFiniteLossError(RuntimeError):
@@ -44,6 +45,8 @@ class TrainingBrain(sb.Brain):
       factor where ``lr_factors`` (name → factor) holds one.
     - Under DDP the training loss is the mean over all ranks, as one process
       with as many batches in an update would report it.
+    - Where hparams hold ``sharding`` (:class:`.sharding.FullySharded`), ranks
+      divide the model among them instead of holding a copy each.
     - A loss that is not finite ends the run and names the batch.
 
     hparams must hold ``seed``. Hand ``fit`` the dataset with
@@ -134,6 +137,18 @@ class TrainingBrain(sb.Brain):
         """Share of all updates that is done, in [0, 1]."""
         return min(1.0, self.optimizer_step / self.total_updates)
 
+    @property
+    def sharding(self):
+        """What divides the model among ranks, or None."""
+        sharding = getattr(self.hparams, "sharding", None)
+        return sharding if self.distributed_launch else None
+
+    def _wrap_distributed(self):
+        if self.sharding is None:
+            super()._wrap_distributed()
+        else:
+            self.sharding.shard(self.modules, self.device)
+
     def init_optimizers(self) -> None:
         """One optimiser, or one for each of the yaml's ``optimizer_parts``."""
         parts = getattr(self.hparams, "optimizer_parts", None)
@@ -147,7 +162,8 @@ class TrainingBrain(sb.Brain):
         if self.checkpointer is not None:
             for name, optimizer in self.optimizers_dict.items():
                 self.checkpointer.add_recoverable(
-                    f"optimizer_{name}", optimizer
+                    f"optimizer_{name}",
+                    ShardedOptimizer(optimizer) if self.sharding else optimizer,
                 )
 
     def fit_batch(self, batch):
@@ -190,7 +206,10 @@ class TrainingBrain(sb.Brain):
     def evaluate_batch(self, batch, stage):
         """One batch without gradient, the same draws at every evaluation."""
         self._seed(stage)
-        return super().evaluate_batch(batch, stage)
+        evaluate = super().evaluate_batch
+        if self.sharding is not None:
+            return self.sharding.run(evaluate, batch, stage)
+        return evaluate(batch, stage)
 
     def _seed(self, stage):
         rank = self.rank if self.distributed_launch else 0

@@ -28,6 +28,7 @@ TINY = HPARAMS / "sizes" / "tiny.yaml"
 ABLATIONS = sorted(
     [*HPARAMS.glob("ablations/*.yaml"), *HPARAMS.glob("terms/*.yaml")]
 )
+SHARDED = HPARAMS / "training" / "sharded.yaml"
 LINEAR = HPARAMS / "ablations" / "linear_connector.yaml"
 RECIPES = ROOT / "recipes" / "C2SER"
 DEBUG = ("--debug", "--debug_batches=1", "--debug_epochs=1")
@@ -296,46 +297,88 @@ def read_log(output):
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.slow
-def test_two_processes_train_as_one(train, corpus, models, options, tmp_path):
-    # without what each rank draws on its own: dropout and masks
-    same = ["--semantic_encoder={spec_augment: null}"]
-    plain = tmp_path / "plain.yaml"
-    plain.write_text("connector:\n    dropout: 0.0\n")
-    same.append(f"--overlay={plain}")
-    features = tmp_path / "features"
-    # four batches an epoch: as many for each rank
-    changes = {"batching": "{batch_seconds: 16.0, num_buckets: 1}"}
-    accumulate = "--grad_accumulation_factor=2"
-    train("implicit", tmp_path / "one", TINY, *same, accumulate, **changes)
-    ranks = subprocess.run(
+# without what each rank draws on its own: dropout and masks
+SAME = ["--semantic_encoder={spec_augment: null}", "--connector={dropout: 0.0}"]
+
+
+def launch(argv, ranks=2):
+    """train_implicit.py under torchrun on this machine's processor."""
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone")
+    done = subprocess.run(
         [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            "--nproc_per_node=2",
+            *launcher,
+            f"--nproc_per_node={ranks}",
             str(RECIPES / "train_implicit.py"),
             str(TINY),
-            *options(
-                corpus,
-                tmp_path / "two",
-                models,
-                feature_folder=features,
-                **changes,
-            ),
-            *same,
+            *argv,
+            *SAME,
             "--distributed_backend=gloo",
         ],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
-    assert ranks.returncode == 0, ranks.stderr[-3000:]
-    one, two = (read_log(tmp_path / name) for name in ("one", "two"))
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def one_process(corpus, models, options, recipe, tmp_path_factory):
+    """Folder of a run in one process that two ranks have to repeat."""
+    output = tmp_path_factory.mktemp("one")
+    module = recipe("train_implicit")
+    argv = [str(TINY), *options(corpus, output, models, **BATCHES), *SAME]
+    argv += ["--grad_accumulation_factor=2"]
+    module.train(module.ImplicitBrain, *load_experiment(argv))
+    return output
+
+
+# four batches an epoch: as many for each rank
+BATCHES = {"batching": "{batch_seconds: 16.0, num_buckets: 1}"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])
+def test_two_processes_train_as_one(
+    one_process, sharded, corpus, models, options, tmp_path
+):
+    features, output = tmp_path / "features", tmp_path / "two"
+    argv = options(corpus, output, models, feature_folder=features, **BATCHES)
+    argv += [f"--overlay={SHARDED}"] * sharded
+    launch(argv)
+    one, two = read_log(one_process), read_log(output)
     assert [line["epoch"] for line in two] == [1, 2]
     for ours, theirs in zip(one, two, strict=True):
-        for name in ("train_loss", "valid_loss"):
+        for name in ("train_loss", "valid_loss", "valid_ua"):
             assert theirs[name] == pytest.approx(ours[name], rel=1e-4)
     # every rank computed a part of the features, and one run read them all
     assert len(list(features.rglob("*.safetensors"))) >= 2
+    if sharded:
+        check_whole_model(one_process, output)
+
+
+def check_whole_model(one, two):
+    """A sharded run's folder and checkpoint are those of one process."""
+    states = [load_c2ser(f / "c2ser")["model"].state_dict() for f in (one, two)]
+    for key, tensor in states[0].items():
+        torch.testing.assert_close(
+            states[1][key], tensor, atol=2e-4, rtol=1e-3, msg=key
+        )
+    for name in ("trained", "optimizer_rest"):
+        files = [next(f.glob(f"save/*/{name}.ckpt")) for f in (one, two)]
+        if name == "trained":
+            ours, theirs = map(load_file, files)
+        else:
+            ours, theirs = (
+                {
+                    (number, moment): value
+                    for number, values in torch.load(f)["state"].items()
+                    for moment, value in values.items()
+                }
+                for f in files
+            )
+        assert ours.keys() == theirs.keys()
+        for key, tensor in ours.items():
+            assert theirs[key].shape == tensor.shape, key
 
 
 def changed_corpus(corpus, folder, change):
