@@ -7,6 +7,7 @@ model is asked for both kinds of answers.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from speechbrain_c2ser.training.word_teaching import check_speakers
 
 FULL = "hparams/c2ser/full.yaml"
 EMOTION2VEC = "hparams/c2ser/encoders/acoustic_emotion2vec.yaml"
+FEWEST = 6  # recordings of an emotion; with fewer it was never tried
 PARTS = {"whisper": "Whisper", "llm": "language model"}
 
 
@@ -59,11 +61,20 @@ class PretrainedDemo:
 
     def check(self, corpus: Path) -> None:
         """Refuses a prepared corpus that the connector cannot learn from."""
-        items = read_manifest(corpus / "train.json")
+        items = list(read_manifest(corpus / "train.json").values())
         try:
-            check_speakers(list(items.values()))
+            check_speakers(items)
         except ValueError as error:
             raise StepFailed(str(error)) from error
+        counts = Counter(item["emotion"] for item in items)
+        emotion, number = min(counts.items(), key=lambda pair: pair[::-1])
+        if number < FEWEST:
+            raise StepFailed(
+                f"there are {number} recordings of {emotion!r} to train on, "
+                f"behind those to choose by and to test on; this size wants "
+                f"{FEWEST} of each emotion at least: record more, or leave "
+                "it out."
+            )
 
     def steps(
         self,

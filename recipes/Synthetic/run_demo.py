@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from pretrained_demo import PretrainedDemo
@@ -38,8 +39,15 @@ WARM_UP_SHARE = 14 / 6
 IMPLICIT_SHARE = 2 / 3  # of the epochs: the second stage starts from the first
 
 
-def corpus_steps(output: Path, data: Path | None) -> list[Step]:
-    """The corpus (synthetic, or a user's folder) and its speaking styles."""
+def corpus_steps(
+    output: Path,
+    data: Path | None,
+    check: Callable[[Path], None] | None = None,
+) -> list[Step]:
+    """The corpus (synthetic, or a user's folder) and its speaking styles.
+
+    What ``check`` refuses is refused before the corpus is told as done.
+    """
     if data is None:
         yaml, options, source = "hparams/synthetic/corpus.yaml", [], "synthetic"
         title = "synthesizes the voices"
@@ -54,7 +62,7 @@ def corpus_steps(output: Path, data: Path | None) -> list[Step]:
             corpus,
             [*prepare, f"--save_folder={corpus}", *options],
             title,
-            corpus_figure,
+            checked(check) if check else corpus_figure,
             source,
         ),
         Step(
@@ -244,6 +252,16 @@ def corpus_figure(folder: Path) -> str:
     )
 
 
+def checked(check: Callable[[Path], None]) -> Callable[[Path], str]:
+    """The figure of a corpus that a check lets pass."""
+
+    def figure(folder: Path) -> str:
+        check(folder)
+        return corpus_figure(folder)
+
+    return figure
+
+
 def last_epoch(key: str, name: str):
     """A figure of the last epoch in a training's log."""
 
@@ -279,14 +297,12 @@ def run(
     pretrained: PretrainedDemo | None = None,
 ) -> None:
     """Do what is not done yet, then write and print the report."""
-    sources = corpus_steps(output, data)
+    sources = corpus_steps(output, data, pretrained and pretrained.check)
     fresh = not output.exists()
     output.mkdir(parents=True, exist_ok=True)
     log = output / "log.txt"
     try:
         times, key = run_steps(sources[:1], log=log)
-        if pretrained is not None:
-            pretrained.check(output / "corpus")
     except StepFailed as error:
         if not fresh:
             raise

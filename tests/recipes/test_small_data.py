@@ -162,7 +162,8 @@ def test_demo_names_a_part_that_the_memory_cannot_hold(
     [
         ({"angry": "aa", "sad": "a"}, "are of one speaker .'a'."),
         ({"angry": "ab", "sad": "bb"}, "'sad' by one speaker only .'b'."),
-        ({"angry": "ab", "sad": "ba"}, None),
+        ({"angry": "ab" * 3, "sad": "ababa"}, "are 5 recordings of 'sad'"),
+        ({"angry": "ab" * 3, "sad": "ba" * 3}, None),
     ],
 )
 def test_speakers_too_few_are_refused_before_long_work(
@@ -185,6 +186,26 @@ def test_speakers_too_few_are_refused_before_long_work(
     else:
         with pytest.raises(demo.StepFailed, match=message):
             check(tmp_path)
+
+
+def test_a_corpus_is_told_as_done_only_if_it_is_not_refused(
+    demo, tmp_path, monkeypatch, capsys
+):
+    run_demo = __import__("run_demo")
+    seen = []
+
+    class Pretrained:
+        def check(self, corpus):
+            seen.append(corpus)
+            raise run_demo.StepFailed("refused")
+
+    monkeypatch.setattr(run_demo.Step, "run", lambda *arguments: 1.0)
+    output = tmp_path / "out"
+    with pytest.raises(run_demo.StepFailed, match="refused"):
+        run_demo.run(output, tmp_path, False, Pretrained())
+    assert seen == [output / "corpus"] and not output.exists()
+    assert capsys.readouterr().out == ""
+    sys.modules.pop("run_demo")
 
 
 def test_the_connector_is_not_taught_by_one_speaker(
