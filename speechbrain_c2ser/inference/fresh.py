@@ -18,10 +18,15 @@ import torch
 from speechbrain_c2ser.checkpoints.folder import SETTINGS
 from speechbrain_c2ser.checkpoints.kinds import kind_of
 from speechbrain_c2ser.checkpoints.user_modules import loaded_modules
+from speechbrain_c2ser.inference.c2ser import C2SER
+from speechbrain_c2ser.inference.classifier import EmotionClassifier
 from speechbrain_c2ser.inference.emotion2vec import Emotion2VecSEncoder
 from speechbrain_c2ser.inference.opening import open_classifier
 
 RATE = 16000
+# What a trial is told: an emotion, so that it may stand for a label too.
+WORD = "neutral"
+STYLE = {"speed": "normal", "pitch": "normal", "volume": "normal"}
 # A value of the yaml that is a place on this machine.
 PLACE = re.compile(r"""^\s*[\w-]+:\s+['"]?((?:/|~/|[A-Za-z]:\\)[^'"\s]+)""")
 
@@ -85,7 +90,11 @@ def load_fresh(folder: str | Path, timeout: float = 1800) -> dict:
 
 
 def answer(folder: str | Path, allow: Sequence[str] = ()) -> dict:
-    """Load a folder and ask it of a second of noise; see :func:`load_fresh`."""
+    """Load a folder and ask it of a second of noise; see :func:`load_fresh`.
+
+    A model that reads words, or whose prompt has slots, is told as well what
+    these need.
+    """
     noise = 0.01 * torch.randn(
         1, RATE, generator=torch.Generator().manual_seed(0)
     )
@@ -95,11 +104,71 @@ def answer(folder: str | Path, allow: Sequence[str] = ()) -> dict:
         told = int(encoder.encode_batch(noise).shape[-1])
         return _facts(kind, [], encoder, told)
     classifier = open_classifier(folder, allow=allow)
+    items = [trial_row(classifier)]
     if not classifier.labels:  # of frames, of dimensions alone
-        told = ", ".join(classifier.predict_batch(noise))
+        told = ", ".join(classifier.predict_batch(noise, items=items))
         return _facts(kind, [], classifier, told)
-    *_, labels = classifier.classify_batch(noise)
+    *_, labels = classifier.classify_batch(noise, items=items)
     return _facts(kind, list(classifier.labels), classifier, labels[0])
+
+
+def trial_row(interface: C2SER | EmotionClassifier) -> dict:
+    """A manifest row that has whatever a model needs beside the speech.
+
+    Arguments
+    ---------
+    interface : C2SER | EmotionClassifier
+        Its text encoder reads words, or its prompt has slots.
+
+    Returns
+    -------
+    dict
+        Empty for a model that only listens.
+
+    Raises
+    ------
+    ValueError
+        For a slot of one's own that no value tried is enough for.
+
+    Example
+    -------
+    >>> from speechbrain_c2ser.chain_of_thought.slots import Cues, History
+    >>> model = type("Model", (), {"slots": [History(turns=1), Cues()]})()
+    >>> row = trial_row(model)
+    >>> row["before"]
+    [{'transcript': 'neutral', 'speaker': 'neutral'}]
+    >>> History(turns=1).missing(row), Cues().missing(row)
+    (None, None)
+    """
+    if isinstance(interface, EmotionClassifier):
+        text_encoder = interface.mods.model.text_encoder
+        return {} if text_encoder is None else {text_encoder.key: WORD}
+    row: dict = {}
+    for slot in interface.slots:
+        tried = set()
+        while (field := slot.missing(row)) is not None:
+            if field in tried:
+                raise ValueError(
+                    f"The prompt's slot {type(slot).__name__} does not say "
+                    f"what {field!r} must be like: it takes neither a word, "
+                    "measured style, nor turns."
+                )
+            tried.add(field)
+            _give(slot, row, field)
+    return row
+
+
+def _give(slot, row, field):
+    """The first value that a slot takes in a field, such as before.speaker."""
+    side, _, inner = field.partition(".")
+    if inner and side in row:
+        for turn in row[side]:
+            turn[inner] = WORD
+        return
+    for value in (WORD, dict(STYLE), [{}]):
+        row[field] = value
+        if slot.missing(row) != field:
+            return
 
 
 def _facts(kind, labels, interface, told):

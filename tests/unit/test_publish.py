@@ -4,12 +4,22 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from huggingface_hub import HfApi, ModelCard
 from safetensors import safe_open
 
+from speechbrain_c2ser.chain_of_thought.slots import (
+    Cues,
+    Demonstrations,
+    Hint,
+    History,
+    Quoted,
+    Slot,
+    Transcript,
+)
 from speechbrain_c2ser.checkpoints.c2ser_folder import (
     load_c2ser,
     load_weights,
@@ -40,12 +50,14 @@ from speechbrain_c2ser.inference import fresh
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes import (
     CategoryHead,
+    ConcatFusion,
     DimensionHead,
     EmotionClassifier,
     LogMel,
     MaskedMean,
     MeanAndDeviation,
     MultiHead,
+    TextEncoder,
 )
 
 LABELS = ["angry", "sad"]
@@ -281,6 +293,45 @@ def test_a_model_without_a_label_answers_with_its_heads(tmp_path):
     save_classifier(model.eval(), tmp_path / "model")
     answered = fresh.answer(tmp_path / "model")
     assert answered["labels"] == [] and answered["answer"] == "vad"
+
+
+def test_a_model_that_reads_words_is_told_some(text_folder, tmp_path):
+    model = EmotionClassifier(
+        LogMel(n_mels=16),
+        MultiHead({"emotion": CategoryHead(8, LABELS)}),
+        MaskedMean(8),
+        text_encoder=TextEncoder(text_folder("bert"), 8, key="transcript_asr"),
+        fusion=ConcatFusion(16, 8, 8),
+    )
+    save_classifier(model.eval(), tmp_path / "model")
+    found = fresh.load_fresh(tmp_path / "model")
+    assert found["labels"] == LABELS and found["answer"] in LABELS
+
+
+def test_a_prompt_with_slots_is_filled(build_model, tmp_path):
+    space = LabelSpace(LABELS)
+    slots = [
+        History(1, after=1, emotions=True, same_speaker=True, nearest=True),
+        Transcript(key="transcript_asr"),
+        Hint(),
+        Cues("measured"),
+        Quoted("topic", "Of {value}."),
+        Demonstrations([{"transcript": "No!", "emotion": "sad"}], nearest=1),
+    ]
+    save_c2ser(
+        build_model(), tmp_path / "c2ser", space, slots=slots, include_llm=True
+    )
+    found = fresh.answer(tmp_path / "c2ser")
+    assert found["labels"] == LABELS and found["answer"] in LABELS
+
+
+def test_a_slot_that_takes_nothing_is_named():
+    class Odd(Slot):
+        def missing(self, item):
+            return "odd"
+
+    with pytest.raises(ValueError, match="slot Odd does not say .*'odd'"):
+        fresh.trial_row(SimpleNamespace(slots=[Odd()]))
 
 
 # --- the licence --------------------------------------------------------
