@@ -6,6 +6,7 @@ stays the same however often it was begun.
 """
 
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -105,6 +106,7 @@ class ShardActor:
 
 def _run(ray, shards, labeller, workers, cpus, gpus):
     ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     rows = [{"shard": json.dumps(asdict(shard))} for shard in shards]
     counted = ray.data.from_items(
         rows, override_num_blocks=len(rows)
