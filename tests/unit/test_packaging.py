@@ -407,8 +407,8 @@ INSTALLED_AS = {
     "pympi": "pympi-ling",
     "silero_vad": "silero-vad",
 }
-# Needed by an option only, with its own clear error: nf4 on CUDA.
-OPTIONAL = {"bitsandbytes"}
+# Needed by an option only, with its own clear error: nf4 on CUDA; a stage.
+OPTIONAL = {"bitsandbytes", "nemo_curator"}
 
 
 def test_every_import_is_a_listed_requirement():
