@@ -9,6 +9,11 @@ from speechbrain_c2ser.cli.channels import (
     name_of_record,
     with_errors,
 )
+from speechbrain_c2ser.cli.computation import (
+    add_computation,
+    check_computation,
+    run_opts_of,
+)
 from speechbrain_c2ser.cli.inputs import find_recordings
 from speechbrain_c2ser.cli.resuming import opened_journal
 from speechbrain_c2ser.cli.terminal import one_line, tell
@@ -146,13 +151,7 @@ def _add_output(command):
 
 def _add_model(command, what):
     command.add_argument("--model", required=True, help=what)
-    command.add_argument("--device", help="cpu, cuda, cuda:1 ...")
-    command.add_argument(
-        "--precision",
-        choices=("fp32", "bf16", "int8"),
-        default="fp32",
-        help="of the computation; int8 on a processor only (default: fp32)",
-    )
+    add_computation(command)
 
 
 def _load(interface, options):
@@ -160,25 +159,17 @@ def _load(interface, options):
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    run_opts = {"precision": options.precision}
-    if options.device:
-        run_opts["device"] = options.device
     load = getattr(interface, "from_hparams", interface)
-    return load(options.model, run_opts=run_opts)
+    return load(options.model, run_opts=run_opts_of(options))
 
 
 def _check(options):
     """Refuse options that cannot be before anything is loaded."""
     from speechbrain_c2ser.inference.options import check_language, check_number
-    from speechbrain_c2ser.inference.pretrained import (
-        check_precision,
-        find_device,
-    )
     from speechbrain_c2ser.inference.recordings import check_windows
 
     check_number("--batch-size", options.batch_size, 1, whole=True)
-    device = find_device(options.device)
-    check_precision(options.precision, device, quick=True)
+    check_computation(options)
     if hasattr(options, "window"):
         window = WHOLE if options.window is None else options.window
         check_windows(window, options.hop)

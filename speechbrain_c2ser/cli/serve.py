@@ -2,6 +2,12 @@
 
 import argparse
 
+from speechbrain_c2ser.cli.computation import (
+    add_computation,
+    check_computation,
+    run_opts_of,
+)
+
 
 def add_serve(commands: argparse._SubParsersAction) -> None:
     """Add the command that serves.
@@ -24,7 +30,7 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
         metavar="FOLDER",
         help="model folder or hub id; again for a second one beside it",
     )
-    serve.add_argument("--device", help="cpu, cuda, cuda:1 ...")
+    add_computation(serve)
     serve.add_argument(
         "--host",
         default="127.0.0.1",
@@ -62,6 +68,7 @@ def _serve(options):
     from speechbrain_c2ser.web.server import check_extra, serve
 
     check_extra()
+    check_computation(options)
     check_number("--port", options.port, 0, 65535, whole=True)
     check_number("--max-mb", options.max_mb, 0.001)
     check_number("--max-seconds", options.max_seconds, 0.1)
@@ -78,7 +85,7 @@ def _serve(options):
     from speechbrain_c2ser.web.listener import Listener, short_names
 
     logging.disable_progress_bar()
-    run_opts = {"device": options.device} if options.device else None
+    run_opts = run_opts_of(options)
     models = [open_classifier(m, run_opts=run_opts) for m in options.model]
     names = short_names(options.model)
     listener = Listener(dict(zip(names, models, strict=True)), limits)

@@ -16,6 +16,7 @@ import torch
 
 from speechbrain_c2ser.audio import AudioError
 from speechbrain_c2ser.cli import main
+from speechbrain_c2ser.inference import opening, pretrained
 from speechbrain_c2ser.inference.file_classifier import FileClassifier
 from speechbrain_c2ser.inference.results import (
     DescribedWindow,
@@ -422,6 +423,27 @@ def test_options_of_the_command(words, monkeypatch, capsys):
     monkeypatch.setattr(server, "find_spec", lambda _: True)
     assert main(["serve", "--model", "m", *words]) == 2
     assert words[0] in capsys.readouterr().err
+
+
+def test_every_model_is_loaded_in_the_precision_asked_for(monkeypatch, capsys):
+    loads = []
+
+    def loaded(source, run_opts):
+        loads.append((source, run_opts))
+        return Loudness()
+
+    monkeypatch.setattr(server, "find_spec", lambda _: True)
+    monkeypatch.setattr(server, "serve", lambda *_: None)
+    monkeypatch.setattr(opening, "open_classifier", loaded)
+    monkeypatch.setattr(pretrained, "processor_has", lambda _: True)
+    command = ["serve", "--model", "a", "--model", "b", "--device", "cpu"]
+    assert main([*command, "--precision", "int8"]) == 0
+    run_opts = {"device": "cpu", "precision": "int8"}
+    assert loads == [("a", run_opts), ("b", run_opts)]
+    monkeypatch.setattr(pretrained, "processor_has", lambda _: False)
+    assert main([*command, "--precision", "int8"]) == 2
+    assert "no instructions for int8" in capsys.readouterr().err
+    assert len(loads) == 2
 
 
 def test_a_place_that_is_taken(listener):
