@@ -11,7 +11,11 @@ predictions, and a report with tables and pictures.
 
 from speechbrain_c2ser.evaluation.answering import evaluate_c2ser
 from speechbrain_c2ser.inference.c2ser import C2SER
-from speechbrain_c2ser.training.experiment import load_experiment, precision_of
+from speechbrain_c2ser.training.experiment import (
+    errors_in_one_line,
+    load_experiment,
+    precision_of,
+)
 
 
 def main():
@@ -28,4 +32,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line(__file__):
+        main()

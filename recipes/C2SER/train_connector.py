@@ -21,7 +21,10 @@ from speechbrain_c2ser.checkpoints.c2ser_folder import save_c2ser
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.dataset import loader_options
 from speechbrain_c2ser.evaluation.metrics import edit_rate
-from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.experiment import (
+    errors_in_one_line,
+    load_experiment,
+)
 from speechbrain_c2ser.training.schedules import WarmupCosine
 from speechbrain_c2ser.training.word_teaching import (
     FrameTeacher,
@@ -144,4 +147,6 @@ def train(hparams):
 
 
 if __name__ == "__main__":
-    print(json.dumps(train(load_experiment()[0]).get("heads"), indent=1))
+    with errors_in_one_line(__file__):
+        figures = train(load_experiment()[0]).get("heads")
+        print(json.dumps(figures, indent=1))

@@ -40,7 +40,10 @@ from speechbrain_c2ser.evaluation.metrics.temperature import (
 )
 from speechbrain_c2ser.lobes.speech_llm.merging import Speech
 from speechbrain_c2ser.training.brain import TrainingBrain
-from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.experiment import (
+    errors_in_one_line,
+    load_experiment,
+)
 from speechbrain_c2ser.training.logs import RunningMeans
 from speechbrain_c2ser.training.rehearsal import rehearse
 
@@ -292,4 +295,5 @@ def train(brain_class, hparams, run_opts):
 
 
 if __name__ == "__main__":
-    train(ExplicitBrain, *load_experiment())
+    with errors_in_one_line(__file__):
+        train(ExplicitBrain, *load_experiment())

@@ -14,7 +14,10 @@ learned to write out, it learns to know at once (C2SER paper, section 3).
 
 from train_explicit import ExplicitBrain, train
 
-from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.experiment import (
+    errors_in_one_line,
+    load_experiment,
+)
 
 
 class ImplicitBrain(ExplicitBrain):
@@ -31,4 +34,5 @@ class ImplicitBrain(ExplicitBrain):
 
 
 if __name__ == "__main__":
-    train(ImplicitBrain, *load_experiment())
+    with errors_in_one_line(__file__):
+        train(ImplicitBrain, *load_experiment())

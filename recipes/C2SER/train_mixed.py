@@ -13,7 +13,10 @@ valid speaker's few dozen utterances say too little to choose one by.
 from train_explicit import train
 from train_implicit import ImplicitBrain
 
-from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.experiment import (
+    errors_in_one_line,
+    load_experiment,
+)
 
 
 class MixedBrain(ImplicitBrain):
@@ -23,4 +26,5 @@ class MixedBrain(ImplicitBrain):
 
 
 if __name__ == "__main__":
-    train(MixedBrain, *load_experiment())
+    with errors_in_one_line(__file__):
+        train(MixedBrain, *load_experiment())

@@ -23,7 +23,10 @@ from speechbrain.utils.metric_stats import ErrorRateStats
 from speechbrain_c2ser.chain_of_thought.espeak import Espeak, EspeakError
 from speechbrain_c2ser.data.dataset import loader_options, speech_dataset
 from speechbrain_c2ser.training.brain import TrainingBrain
-from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.experiment import (
+    errors_in_one_line,
+    load_experiment,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -147,4 +150,5 @@ def phonemes_of(dataset):
 
 
 if __name__ == "__main__":
-    train(*load_experiment())
+    with errors_in_one_line(__file__):
+        train(*load_experiment())

@@ -11,7 +11,10 @@ does.
 from speechbrain_c2ser.data.corpora import emo_emilia
 from speechbrain_c2ser.evaluation.answering import evaluate_c2ser
 from speechbrain_c2ser.inference.c2ser import C2SER
-from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.experiment import (
+    errors_in_one_line,
+    load_experiment,
+)
 
 
 def main():
@@ -27,4 +30,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line(__file__):
+        main()

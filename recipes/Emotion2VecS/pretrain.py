@@ -21,7 +21,10 @@ from speechbrain_c2ser.data.manifest import read_manifest
 from speechbrain_c2ser.data.sampling import PairedBatchSampler, hide_labels
 from speechbrain_c2ser.losses import data2vec_loss
 from speechbrain_c2ser.training.brain import TrainingBrain
-from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.experiment import (
+    errors_in_one_line,
+    load_experiment,
+)
 
 
 class PretrainingBrain(TrainingBrain):
@@ -187,4 +190,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line(__file__):
+        main()

@@ -14,7 +14,6 @@ there is a test manifest, its predictions are written for `c2ser evaluate`.
 """
 
 import os
-import sys
 
 import speechbrain as sb
 import torch
@@ -33,7 +32,10 @@ from speechbrain_c2ser.evaluation.metrics.temperature import (
 from speechbrain_c2ser.evaluation.predictions import write_predictions
 from speechbrain_c2ser.training.brain import TrainingBrain
 from speechbrain_c2ser.training.choosing import EpochChoice
-from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.experiment import (
+    errors_in_one_line,
+    load_experiment,
+)
 from speechbrain_c2ser.training.fixed import Fixed
 from speechbrain_c2ser.training.rehearsal import rehearse
 
@@ -233,7 +235,5 @@ def train(hparams, run_opts):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line(__file__):
         train(*load_experiment())
-    except ValueError as error:
-        sys.exit(f"train: {error}")

@@ -12,9 +12,11 @@ import io
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +90,12 @@ def load_experiment(argv: list[str] | None = None):
     argv = list(sys.argv[1:] if argv is None else argv)
     argv, overlays = _take(argv, "--overlay", "a yaml file")
     argv, files = _take(argv, "--user_modules", "a .py file")
+    for argument in argv:
+        if re.fullmatch(r"--modules(=[^{].*)?", argument):
+            raise ValueError(
+                f"{argument}: `modules` is what a yaml trains; a file of your "
+                "own blocks is given by --user_modules FILE.py."
+            )
     # yaml paths come before anything else touches the arguments, so that a
     # mistyped path is one clear line
     hparams_file, run_opts, overrides = sb.parse_arguments(argv)
@@ -114,6 +122,35 @@ def load_experiment(argv: list[str] | None = None):
         args=[folder, _stream(text, hparams_file), argv, overlays, hparams],
     )
     return hparams, run_opts
+
+
+@contextmanager
+def errors_in_one_line(script: str) -> Iterator[None]:
+    """End a recipe in one line where its user can mend what was given.
+
+    Arguments
+    ---------
+    script : str
+        The recipe's ``__file__``.
+
+    Raises
+    ------
+    SystemExit
+        For an error in what was given: a value, a file that is not there.
+
+    Example
+    -------
+    >>> with errors_in_one_line("recipes/C2SER/train_explicit.py"):
+    ...     raise ValueError("42 of 42 rows lack\\nthe field.")
+    Traceback (most recent call last):
+    ...
+    SystemExit: train_explicit: 42 of 42 rows lack the field.
+    """
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        told = " ".join(str(error).split())
+        raise SystemExit(f"{Path(script).stem}: {told}") from error
 
 
 def find_base(

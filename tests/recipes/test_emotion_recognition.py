@@ -388,7 +388,9 @@ def test_contrast(
     assert len(rows) == len(read_manifest(tmp_path / "test.json"))
 
 
-def test_a_student_learns_a_teachers_shares(recipe, corpus, tmp_path):
+def test_a_student_learns_a_teachers_shares(
+    recipe, corpus, tmp_path, monkeypatch, capsys
+):
     for split in ("train", "valid", "test"):
         rows = read_manifest(corpus / f"{split}.json")
         for row in rows.values():
@@ -410,6 +412,19 @@ def test_a_student_learns_a_teachers_shares(recipe, corpus, tmp_path):
     assert "valid_js" in found["valid"]  # how far from the teacher's shares
     rows = read_predictions(tmp_path / "out" / "predictions.jsonl")
     assert {row["emotion"] for row in rows} <= set(EMOTIONS)
+    # and how long it takes, beside itself
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import real_time_factor
+
+    capsys.readouterr()
+    folder = str(tmp_path / "out" / "classifier")
+    real_time_factor.main(
+        [str(tmp_path / "test.json"), folder, folder, "--repeats=1"]
+    )
+    figures = json.loads(capsys.readouterr().out.splitlines()[0])
+    size = sum(p.numel() for p in model.parameters())
+    assert figures["parameters"] == size and figures["n"] == len(rows)
+    assert figures["agrees_with_last"] == 1 and figures["real_time_factor"] > 0
 
 
 def test_several_manifests_are_one_training_set(recipe, corpus, tmp_path):
