@@ -146,6 +146,7 @@ setup(
     },
     package_data={
         "": ["*.yaml", "*.json", "*.safetensors", "README.md", "py.typed"],
+        "speechbrain_c2ser.labelling": ["*.html"],
         "speechbrain_c2ser.web": ["*.css", "*.js"],
     },
     install_requires=REQUIRED,

@@ -18,7 +18,9 @@ def add_reviewing(commands: argparse._SubParsersAction) -> None:
     )
     sample.set_defaults(run=_sample)
     sample.add_argument("manifest", help="of `c2ser label`")
-    sample.add_argument("folder", help="gets recordings and a sheet an expert")
+    sample.add_argument(
+        "folder", help="gets recordings, and a sheet and a page each"
+    )
     sample.add_argument(
         "--experts",
         nargs="+",
@@ -82,10 +84,10 @@ def _sample(options):
     for (label, language), number in counts.items():
         if number < options.number:
             print(f"only {number} of {options.number}: {label}, {language}")
-    print("Each expert fills one sheet, by what is in labels.txt, and sees no "
-          "other:")  # fmt: skip
+    print("Each expert fills one sheet, by what is in labels.txt, or downloads")
+    print("it filled from the page of that name; and sees no other:")
     for sheet in sheets:
-        print(f"  {sheet}")
+        print(f"  {sheet}, {sheet.with_suffix('.html').name}")
 
 
 def _verify(options):

@@ -24,6 +24,7 @@ from speechbrain_c2ser.data.manifest import (
     write_manifest,
 )
 from speechbrain_c2ser.data.tables import read_table
+from speechbrain_c2ser.labelling.review_page import write_page
 from speechbrain_c2ser.labelling.sampling import label_of
 from speechbrain_c2ser.labels import LabelSpace
 
@@ -39,7 +40,7 @@ def write_review(
     folder: str | Path,
     seed: int = 1,
 ) -> list[Path]:
-    """Write a folder to be listened to: recordings by number, a sheet each.
+    """Write a folder to be listened to: recordings, a sheet and a page each.
 
     Arguments
     ---------
@@ -51,9 +52,9 @@ def write_review(
     experts : sequence of str
         Two or more names.
     folder : str | Path
-        Gets ``wav/0001.wav`` ..., ``NAME.csv`` for each expert in an order of
-        its own, and ``sample.json``, which experts do not need: it alone
-        knows the labels.
+        Gets ``wav/0001.wav`` ..., ``NAME.csv`` and ``NAME.html`` for each
+        expert in an order of its own, and ``sample.json``, which experts do
+        not need: it alone knows the labels.
     seed : int
         Of the orders.
 
@@ -65,13 +66,17 @@ def write_review(
     Raises
     ------
     ValueError
-        For fewer than two experts, or a folder that holds a review.
+        For fewer than two experts, two whose files would have one name, or a
+        folder that holds a review.
     AudioError
         If a recording cannot be read.
     """
     folder = Path(folder)
-    if len(set(experts)) < 2:
-        raise ValueError("A review needs two experts or more: name them.")
+    names = sorted({file_name(expert) for expert in experts})
+    if len(names) < 2 or len(names) < len(set(experts)):
+        raise ValueError(
+            "A review needs two experts or more, of different names: name them."
+        )
     if (folder / SAMPLE).exists():
         raise ValueError(f"{folder} holds a review: give another folder.")
     if not sample:
@@ -87,17 +92,18 @@ def write_review(
         plain = {k: v for k, v in row.items() if k not in ("start", "stop")}
         rows[key] = {**plain, "source": row["wav"], "wav": str(wav.resolve())}
     sheets = []
-    for place, expert in enumerate(sorted(set(experts))):
+    for place, expert in enumerate(names):
         order = list(rows.values())
         random.Random(f"{seed} {place}").shuffle(order)
+        lines = [
+            (f"wav/{Path(row['wav']).name}", row.get("transcript") or "", "")
+            for row in order
+        ]
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in order:
-            name = f"wav/{Path(row['wav']).name}"
-            writer.writerow([name, row.get("transcript") or "", ""])
+        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *lines])
         sheets.append(folder / f"{expert}.csv")
         write_atomic(text.getvalue(), sheets[-1])
+        write_page(sheets[-1], COLUMNS, lines, labels)
     write_atomic(", ".join(labels) + "\n", folder / "labels.txt")
     # Last: a folder that has it is whole.
     write_manifest(rows, folder / SAMPLE)

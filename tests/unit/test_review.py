@@ -1,17 +1,24 @@
 """A test set out of weak labels: drawn, listened to blind, verified."""
 
 import csv
+import io
 import json
 import random
+import shutil
+import subprocess
 from collections import Counter
 
+import numpy as np
 import pytest
+import soundfile
 
 pytest.importorskip("krippendorff", reason="krippendorff is not installed")
 
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.data.corpora import emo_emilia
 from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
+from speechbrain_c2ser.labelling.review import write_review
+from speechbrain_c2ser.labelling.review_page import write_page
 from speechbrain_c2ser.labelling.sampling import Apart, draw_sample
 
 LABELS = "angry disgusted fearful happy neutral sad surprised".split()
@@ -54,6 +61,59 @@ def fill(sheet, truth, seed, wrong):
     return mistaken
 
 
+def page_of(page):
+    """What a page of an expert holds."""
+    start = '<script type="application/json" id="data">'
+    return json.loads(page.split(start)[1].split("</script>")[0])
+
+
+def test_a_page_asks_no_other_host_and_takes_no_markup(tmp_path):
+    columns = ("recording", "transcript", "emotion")
+    rows = [("wav/1.wav", 'a "</script><b>&', ""), ("wav/2.wav", "你好", "")]
+    page = write_page(tmp_path / "a<b>.csv", columns, rows, LABELS)
+    text = page.read_text("utf-8")
+    assert "default-src 'none'" in text and "//" not in text
+    assert page_of(text)["rows"] == [list(row[:2]) for row in rows]
+    assert "<b>" not in text and "Listening: a&lt;b&gt;" in text
+    assert "{{" not in text
+    other = write_page(tmp_path / "c.csv", columns, rows, LABELS)
+    assert page_of(text)["key"] != page_of(other.read_text("utf-8"))["key"]
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_what_a_page_gives_to_download_is_the_filled_sheet(tmp_path):
+    folder, rows = tmp_path / "review", {}
+    for number, text in enumerate(('a, "b"', "你好\nyou", "", "c")):
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, np.full(1600, 0.1), 16000)
+        rows[f"u{number}"] = {"wav": str(path), "transcript": text}
+    sheet, other = write_review(rows, ["sad", "well, fine"], "ab", folder)
+    page = sheet.with_suffix(".html").read_text("utf-8")
+    script = page.split("<script>")[1].split("</script>")[0]
+    data, answers = page_of(page), {"wav/0002.wav": "well, fine"}
+
+    def run(call):
+        told = f"const data = {json.dumps(data)}, kept = {json.dumps(answers)};"
+        script_of = f"{script}\n{told}\nconsole.log(JSON.stringify({call}))"
+        done = subprocess.run(
+            ["node", "-e", script_of], capture_output=True, check=True
+        )
+        return json.loads(done.stdout)
+
+    whole = sheet.read_bytes().decode()
+    assert run("asCsv(data, {})") == whole
+    sheet.write_text(run("asCsv(data, kept)"), encoding="utf-8")
+    filled = list(csv.DictReader(io.StringIO(sheet.read_bytes().decode())))
+    for row in filled:
+        assert row["emotion"] == answers.get(row["recording"], "")
+        key = f"u{int(row['recording'][4:8]) - 1}"
+        assert row["transcript"] == rows[key]["transcript"]
+    # The next that has no answer, round the end.
+    place = [row[0] for row in data["rows"]].index("wav/0002.wav")
+    assert run(f"openPlace(data.rows, kept, {(place - 1) % 4})") != place
+    assert run("openPlace(data.rows, kept, 3)") == (1 if place == 0 else 0)
+
+
 def test_drawn_verified_and_read_as_emo_emilia(pool, tmp_path, capsys):
     folder, out = tmp_path / "review", tmp_path / "set"
     words = ["sample", str(pool), str(folder), "--number", "5"]
@@ -69,6 +129,13 @@ def test_drawn_verified_and_read_as_emo_emilia(pool, tmp_path, capsys):
     assert not any(label in text for label in LABELS for text in texts)
     assert texts[0] != texts[1]
     assert sorted(texts[0].splitlines()) == sorted(texts[1].splitlines())
+    # The page has the sheet's rows, and it alone.
+    pages = [(s.with_suffix(".html")).read_text("utf-8") for s in sheets]
+    for text, page in zip(texts, pages, strict=True):
+        assert page_of(page)["rows"] == [
+            line[:2] for line in list(csv.reader(text.splitlines()))[1:]
+        ]
+        assert not any(key in page for key in sample)
     truth = {
         f"wav/{row['wav'][-8:]}": next(iter(row["weak"]["labels"]))
         for row in sample.values()
@@ -101,6 +168,7 @@ def test_drawn_verified_and_read_as_emo_emilia(pool, tmp_path, capsys):
         (["verify", str(folder), str(out)], "holds a test set"),
         ([*words, "--experts", "a", "b"], "holds a review"),
         (["sample", str(pool), str(out), "--experts", "a"], "two experts"),
+        (["sample", str(pool), str(out), "--experts", "a/b", "a b"], "names"),
     ):
         assert main(arguments) == 2
         assert message in capsys.readouterr().err
