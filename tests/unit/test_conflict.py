@@ -131,6 +131,9 @@ def test_a_seed_decides_words_voices_and_who_agrees():
             assert [i[field] for i in one.values()] != [
                 i[field] for i in two.values()
             ]
+    # anew for each item, not only for those whose words are another's
+    pairs = zip(made(1)[1].values(), made(2)[1].values(), strict=True)
+    assert all(a["condition"] != b["condition"] for a, b in pairs)
     agree = [
         [i["word_emotion"] == i["emotion"] for i in parts[1].values()]
         for parts in (made(1), made(2))
@@ -208,5 +211,10 @@ def test_parts_have_voices_and_numbers_of_their_own(tmp_path, monkeypatch):
     }
     settings = json.loads((tmp_path / "a/settings.json").read_text())
     assert settings["agreement"] == 0.6 and settings["voices"] == [5, 2, 3]
+    again = conflict.prepare(
+        tmp_path / "c", 2, train_voices=5, valid_voices=2, test_voices=3
+    )
+    other = {i["voice"] for i in read_manifest(again["conflict"]).values()}
+    assert other != voices["conflict"]
     with pytest.raises(ValueError, match="only .* are usable"):
         conflict.prepare(tmp_path / "b", train_voices=500)
