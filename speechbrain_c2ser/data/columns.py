@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from functools import lru_cache
 
 # Field -> the names it goes by, best first. A closed list; case, blanks and
 # signs of a column's name do not count ("File Path" is "file_path").
@@ -66,6 +67,7 @@ MISSING = frozenset(
 )
 
 
+@lru_cache(maxsize=4096)  # the same few names, for every row of a table
 def plain_name(column: str) -> str:
     """A column's name without what does not count.
 
