@@ -165,6 +165,7 @@ def _label(options):
     from speechbrain_c2ser.labelling.run import (
         FAILURES,
         MANIFEST,
+        RUN,
         as_json_manifest,
         label_shards,
         summary_of,
@@ -180,6 +181,9 @@ def _label(options):
     is_json = Path(options.output).suffix.lower() == ".json"
     # Always gone on with: what was asked need not be asked again.
     folder = Path(f"{options.output}.part" if is_json else options.output)
+    # It goes when all is done: nobody else's may lie there.
+    if is_json and folder.exists() and not any(folder.rglob(RUN)):
+        raise ValueError(f"{folder} is of no run of `label`: move it away.")
     rows = options.rows or (100 if is_json else 1000)
     shards = plan_shards(options.source, rows)
     stages = _stages(options, folder, limited=not is_json)

@@ -149,6 +149,20 @@ def test_bad_options_are_one_line(words, message, pool, tmp_path, capsys):
     assert not out.exists()
 
 
+def test_a_folder_of_somebody_else_is_not_taken(pool, tmp_path, capsys):
+    model = folder_of(tmp_path / "one", LABELS, [0.0, 2.0, 0.0])
+    words = ["label", str(pool), str(tmp_path / "weak.json"), "--model", model]
+    part = tmp_path / "weak.json.part"
+    part.write_text("an old journal")
+    assert main(words) == 2
+    part.unlink()
+    part.mkdir()
+    (part / "mine.txt").write_text("dear")
+    assert main(words) == 2
+    assert capsys.readouterr().err.count("move it away") == 2
+    assert (part / "mine.txt").exists()
+
+
 def test_words_are_read_by_a_language_model():
     class Reader:
         def score(self, questions, answers):
