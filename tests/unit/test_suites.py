@@ -39,6 +39,7 @@ from speechbrain_c2ser.labels import LabelSpace
 
 SPACE = LabelSpace(["angry", "happy", "sad"])
 NAMES = SPACE.names
+SEXES = ["female", "male", "other"]
 
 
 def make_items(count=120, speakers=12, seed=0):
@@ -296,6 +297,48 @@ def test_raters_are_agreed_with_one_by_one():
     assert "bored 4" in "\n".join(found["notes"])
 
 
+def test_votes_that_are_none_are_told_and_shares_of_votes_count():
+    items = {
+        "a": {"emotion": "sad", "votes": {"sad": 0.25, "happy": 0.75}},
+        "b": {
+            "emotion": "sad",
+            "votes": {"sad": "two", "happy": -1, "angry": 1},
+        },
+        "c": {"emotion": "sad"},
+    }
+    told = dict.fromkeys(NAMES, 1 / 3)
+    rows = [
+        {"id": "a", "label": "happy", "probabilities": told},
+        {"id": "b", "label": "sad"},
+        {"id": "c", "label": "sad", "probabilities": told},
+    ]
+    found = soft.compute(build_cases(rows, items, SPACE))
+    assert found["n"] == 2 and found["system"]["hit"] == 0.5
+    # of "a" alone: "b" has no probabilities
+    assert found["system"]["cross_entropy"] == pytest.approx(np.log(3))
+    # (angry 0, happy 0.75, sad 0.25) against a third each; angry against sad
+    near = jensenshannon([0, 0.75, 0.25], [1 / 3] * 3, base=2) ** 2
+    assert found["system"]["jsd"] == pytest.approx((near + 1) / 2, abs=1e-6)
+    notes = "\n".join(found["notes"])
+    assert "2 votes are no counts" in notes and "(b)" in notes
+    assert "1 of 3 utterances have no votes" in notes
+    assert "over the 1 of 2 utterances with probabilities" in notes
+    # all have probabilities: nothing is said of them
+    full = soft.compute(vote_cases(lambda p: p.tolist(), 20))
+    assert not any("probabilities" in note for note in full["notes"])
+
+
+def test_no_votes_and_sets_without_a_label_are_nothing():
+    items = {"a": {"emotion": "sad"}}
+    told = dict.fromkeys(NAMES, 1 / 3)
+    rows = [{"id": "a", "label": "sad", "probabilities": told}]
+    none = soft.compute(build_cases(rows, items, SPACE))
+    assert none["n"] == 0 and soft.page(none) == ""
+    items["a"]["votes"] = dict.fromkeys(NAMES, 1)
+    alike = soft.compute(build_cases(rows, items, SPACE))
+    assert alike["system"]["macro_f1"] == 0 and alike["system"]["jsd"] == 0
+
+
 # --- calibration --------------------------------------------------------
 
 
@@ -395,7 +438,9 @@ def test_calibration_says_what_it_lacks():
         {i["id"]: i for i in cases.items},
         SPACE,
     )
-    assert "no probabilities" in calibration.compute(bare)["notes"][0]
+    without = calibration.compute(bare)
+    assert "no probabilities" in without["notes"][0] and without["n"] == 0
+    assert calibration.page(without) == ""
     assert "--validation" in calibration.compute(cases)["notes"][0]
     shared = calibration.compute(cases, cases)
     assert "speakers are in validation and test" in "\n".join(shared["notes"])
@@ -471,6 +516,15 @@ def test_small_groups_and_missing_attributes_are_said():
     assert "1 of 60 utterances do not tell their pitch" in notes
     groups = found["attributes"]["age"]["groups"]
     assert list(groups) == ["18 to 29", "30 to 44", "45 to 59", "60 or more"]
+    # a voice or two: their gap, not their group's; twelve are no matter
+    for number, item in enumerate(items.values()):
+        item["gender"], item["dataset"] = SEXES[number % 3], "one"
+        item["speaker"] = f"{item['gender']}{number % [1, 2, 7][number % 3]}"
+    found = fairness.compute(build_cases(answer(items, 1), items, SPACE))
+    assert "fewer than 3 speakers (female, male): a gap" in "\n".join(
+        found["notes"]
+    )
+    assert found["attributes"]["sex"]["groups"]["other"]["speakers"] == 7
 
 
 # --- together -----------------------------------------------------------
