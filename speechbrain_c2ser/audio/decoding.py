@@ -25,6 +25,11 @@ logger = logging.getLogger(__name__)
 BLOCK = 1 << 16  # frames
 SMALL_BLOCK = 1 << 8  # frames, to come as near to a damage as possible
 MOST_CHANNELS = 1024
+# What libsndfile means by words that mislead.
+MEANINGS = {
+    "File does not exist or is not": "no frame of it is whole",
+    "SF_INFO struct incomplete": "its header is damaged",
+}
 
 
 class _Sound(soundfile.SoundFile):
@@ -125,7 +130,7 @@ class Decoder:
         if done <= first:
             raise AudioError(
                 f"{self._name} cannot be read: it is damaged "
-                f"({_reason(problem)})."
+                f"({_reason(problem)}); record or copy it again."
             )
         logger.warning(
             "%s is damaged after %.3f s: what is before that is used.",
@@ -163,7 +168,9 @@ def decode(audio: "str | os.PathLike | BinaryIO", name: str):
             file = stack.enter_context(_open(audio, name))
         size = file.seek(0, os.SEEK_END)
         if size == 0:
-            raise AudioError(f"{name} is empty (0 bytes).")
+            raise AudioError(
+                f"{name} is empty (0 bytes): record or copy it again."
+            )
         file.seek(0)
         head = file.read(HEAD)
         form = recognise(head)
@@ -340,4 +347,7 @@ def _by_ffmpeg(stack, file, audio, demuxer, name):
 def _reason(error):
     """libsndfile's words without the name that they begin with."""
     message = getattr(error, "error_string", None) or str(error)
+    for words, meaning in MEANINGS.items():
+        if words in message:
+            return meaning
     return " ".join(message.split()).strip(" .")

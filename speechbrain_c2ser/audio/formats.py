@@ -152,10 +152,12 @@ known; if it is telephone speech, convert it: ffmpeg -f s16le -ar 8000 -ac 1 \
         )
     if form is None:
         return (
-            f"cannot be read: its first bytes are of no audio format ({reason})"
+            f"cannot be read: its first bytes are of no audio format "
+            f"({reason}); give a recording, such as WAV, FLAC, MP3 or Ogg"
         )
     if form.demuxer is None:
-        return f"is no audio: it is {form.name}"
+        told = "" if ":" in form.name else "; give a recording"
+        return f"is no audio: it is {form.name}{told}"
     return (
         f"is {form.name} and cannot be read ({reason}); convert it: ffmpeg "
         f"-i {path} {target}"

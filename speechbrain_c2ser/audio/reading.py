@@ -106,7 +106,9 @@ def audio_seconds(path, name: str | None = None) -> float:
             return decoder.frames / decoder.rate
         count = sum(map(len, decoder.blocks()))
         if count == 0:
-            raise AudioError(f"{name} is empty: it holds no samples.")
+            raise AudioError(
+                f"{name} is empty: it holds no samples; record it again."
+            )
         return count / decoder.rate
 
 
@@ -173,7 +175,9 @@ def _read(decoder, mixer, start, stop, sample_rate, name):
     if position == first:
         length = sum(map(len, decoder.blocks()))
         if length == 0:
-            raise AudioError(f"{name} is empty: it holds no samples.")
+            raise AudioError(
+                f"{name} is empty: it holds no samples; record it again."
+            )
         raise _no_segment(name, start, stop, decoder, length)
     if last < math.inf and last - position > TOLERANCE * rate:
         raise _no_segment(name, start, stop, decoder, position)

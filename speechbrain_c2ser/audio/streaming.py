@@ -191,7 +191,9 @@ class AudioStream:
         if missing == math.inf:
             missing = 0
         if empty and not self._origin:
-            raise AudioError(f"{self._name} is empty: it holds no samples.")
+            raise AudioError(
+                f"{self._name} is empty: it holds no samples; record it again."
+            )
         if empty or missing > TOLERANCE * self.rate:
             until = "its end"
             if self._stop is not None:

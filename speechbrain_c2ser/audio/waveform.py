@@ -198,7 +198,10 @@ which are no samples from -1 to 1: give the integers themselves, or divide \
     """
     low, high = samples.min(initial=0), samples.max(initial=0)
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise AudioError(f"{name} holds NaN or infinite samples.")
+        raise AudioError(
+            f"{name} holds NaN or infinite samples: repair them, or export it "
+            "again."
+        )
     if max(-low, high) > LOUDEST:
         raise AudioError(
             f"{name} holds floats up to {max(-low, high):.6g}, which are no "

@@ -5,8 +5,9 @@ nothing is checked, and every batch is taken for a padded one.
 """
 
 import torch
-from torch.compiler import is_exporting
 from torch.nn import functional as F
+
+from speechbrain_c2ser.lobes.exporting import is_exporting
 
 
 def sample_counts(

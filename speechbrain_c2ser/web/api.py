@@ -8,6 +8,8 @@ from speechbrain_c2ser.timelines.schema import result_schema
 from speechbrain_c2ser.web.limits import Busy, TooMuch
 from speechbrain_c2ser.web.listener import Listener
 
+FORM = "send a form (multipart/form-data) with one recording as `file`"
+NO_FILE = f"There is no file with a name in the request: {FORM}."
 # The first kind that an error is of gives the status.
 STATUSES = ((TooMuch, 413), (Busy, 503), (AudioError, 422), (ValueError, 400))
 
@@ -95,12 +97,17 @@ def build_api(listener: Listener, **options) -> Any:
     async def unreadable(request: Request, error: Exception):
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:])
+        if place == "file":
+            return sentence(400, NO_FILE)
         return sentence(
             400, f"{place or 'The request'}: {first['msg'].lower()}."
         )
 
     async def http_error(request: Request, error: Exception):
-        return sentence(error.status_code, str(error.detail))
+        detail = str(error.detail).rstrip(".")
+        if error.status_code == 400:  # by the reader of forms
+            return sentence(400, f"{detail}: {FORM}.")
+        return sentence(error.status_code, f"{detail}.")
 
     for kind, _ in STATUSES:
         app.add_exception_handler(kind, refuse)

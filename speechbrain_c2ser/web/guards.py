@@ -1,7 +1,8 @@
-"""What stands before every request: its size, its host, its headers."""
+"""What stands before every request: its size, its files, its headers."""
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ HEADERS = {
 FAILED = "This request cannot be used; the server's log says why."
 ROOM = 64 * 1024  # bytes around the files of a request
 UPLOADS = ("/v1/emotion", "/gradio_api/upload")
+STRANGE = "Only what was uploaded to this page can be asked about: upload it."
+UNREADABLE = "The request is no JSON object: ask by POST /v1/emotion."
 logger = logging.getLogger(__name__)
 
 
@@ -84,8 +87,19 @@ class Guard:
                 raise _Overflow
             return message
 
+        receive_checked = receive_counted
         try:
-            await self.app(scope, receive_counted, send_with_headers)
+            if scope["path"].startswith("/gradio_api/") and (
+                scope["method"] == "POST"
+                and not scope["path"].startswith(UPLOADS)
+            ):
+                receive_checked, refusal = await self._looked_at(
+                    receive_counted
+                )
+                if refusal:
+                    await _refuse(send, *refusal)
+                    return
+            await self.app(scope, receive_checked, send_with_headers)
         except _Overflow:
             pass
         except Exception:
@@ -98,12 +112,61 @@ class Guard:
         if count > most and not started:
             await _refuse(send, 413, _too_large(most))
 
+    async def _looked_at(self, receive):
+        """A page's request, to be read once more; or why it is refused.
+
+        Gradio copies a file that a request names into its own folder before
+        the page sees it, from anywhere, and fetches what lies elsewhere.
+        """
+        message = await receive()
+        body, more = message.get("body", b""), message.get("more_body")
+        while more:
+            part = await receive()
+            body += part.get("body", b"")
+            more = part.get("more_body")
+        first = [{**message, "body": body, "more_body": False}]
+
+        async def again():
+            return first.pop() if first else await receive()
+
+        try:
+            asked = json.loads(body)
+            if not isinstance(asked, dict):
+                raise ValueError
+            paths = list(_paths_in(asked))
+        except (ValueError, RecursionError):
+            return again, (400, UNREADABLE)
+        if all(_lies_in(path, self.folder) for path in paths):
+            return again, None
+        return again, (403, STRANGE)
+
     def _most(self, path):
         if path.startswith("/v1/"):
             return self.limits.size + ROOM
         if path.startswith("/gradio_api/upload"):
             return self.limits.files * (self.limits.size + ROOM)
         return MEGABYTE
+
+
+def _paths_in(value):
+    """All that Gradio would take for a file's place."""
+    if isinstance(value, dict):
+        if value.get("path") is not None:
+            yield value["path"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _paths_in(part)
+
+
+def _lies_in(path, folder):
+    try:
+        place = os.path.realpath(path)
+    except (TypeError, ValueError):  # no text; a zero byte
+        return False
+    return os.path.isabs(path) and Path(place).is_relative_to(
+        os.path.realpath(folder)
+    )
 
 
 class _Overflow(Exception):

@@ -75,15 +75,24 @@ def read_upload(source: Any, name: str, limits: Limits) -> torch.Tensor:
     AudioError
         When it holds no recording.
     """
-    size = _size_of(source)
+    if isinstance(source, (str, os.PathLike)):
+        # Opened here: a message must not show where it lies.
+        try:
+            with open(source, "rb") as file:
+                return read_upload(file, name, limits)
+        except FileNotFoundError:
+            raise AudioError(
+                f"{name} is no longer here, uploads are kept for "
+                f"{limits.kept / 60:g} minutes: upload it again."
+            ) from None
+    size = source.seek(0, os.SEEK_END)
+    source.seek(0)
     if size > limits.size:
         raise TooMuch(
             f"{name} has {size / MEGABYTE:.1f} MB; at most "
             f"{limits.size / MEGABYTE:g} MB are taken: cut it, or use "
             "c2ser classify."
         )
-    if size == 0:
-        raise AudioError(f"{name} is empty.")
     _check_length(source, name, limits.seconds)
     return read_audio(source, name=name)
 
@@ -95,7 +104,7 @@ def _check_length(source, name, most):
         if decoder.channels > MOST_CHANNELS:
             raise TooMuch(
                 f"{name} has {decoder.channels} channels; at most "
-                f"{MOST_CHANNELS} are taken."
+                f"{MOST_CHANNELS} are taken: mix or split them."
             )
         count = 0
         for block in decoder.blocks():
@@ -105,14 +114,6 @@ def _check_length(source, name, most):
                     f"{name} is longer than {most:g} s: cut it, or use "
                     "c2ser classify."
                 )
-
-
-def _size_of(source):
-    if isinstance(source, (str, os.PathLike)):
-        return os.path.getsize(source)
-    size = source.seek(0, os.SEEK_END)
-    source.seek(0)
-    return size
 
 
 def stored_bytes(folder: str | Path) -> int:

@@ -6,8 +6,10 @@ import io
 import json
 import os
 import re
+import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -185,13 +187,15 @@ def test_options_that_cannot_be(client, query, said):
 def test_requests_without_a_file(client):
     for options in ({}, {"content": b"x"}, {"data": {"file": "text"}}):
         found = client.post("/v1/emotion", **options)
-        assert found.status_code == 400 and found.json()["error"]
+        assert found.status_code == 400
+        assert "recording as `file`" in found.json()["error"]
     found = client.post(
         "/v1/emotion",
         content=b"--x\r\nbroken",
         headers={"content-type": "multipart/form-data"},
     )
-    assert found.status_code == 400 and found.json()["error"]
+    assert found.status_code == 400
+    assert "recording as `file`" in found.json()["error"]
 
 
 def test_a_body_without_a_length_is_counted(client):
@@ -229,6 +233,51 @@ def test_paths_outside_are_refused(client, path):
     found = client.get(path)
     assert found.status_code in (403, 404), (path, found.status_code)
     assert "root:" not in found.text
+
+
+def ask_page(client, path, **more):
+    """What the page answers of a place, as its script would ask."""
+    data = {"path": str(path), "meta": {"_type": "gradio.FileData"}, **more}
+    asked = client.post(
+        "/gradio_api/call/one", json={"data": [data, 4.0, False, "en"]}
+    )
+    if asked.status_code != 200:
+        return asked
+    event = asked.json()["event_id"]
+    return client.get(f"/gradio_api/call/one/{event}")
+
+
+def test_the_page_hears_uploads_alone(client, folder, tmp_path):
+    """Gradio would copy any file of the server, or fetch it from another."""
+    (tmp_path / "secret.wav").write_bytes(sound())
+    (folder / "link.wav").symlink_to(tmp_path / "secret.wav")
+    for path in (
+        tmp_path / "secret.wav", f"{folder}/../{tmp_path.name}/secret.wav",
+        folder / "link.wav", "secret.wav", "http://example.com/a.wav",
+        f"{folder}/a\0.wav", 3,
+    ):  # fmt: skip
+        found = ask_page(client, path)
+        assert found.status_code == 403, path
+        assert found.json()["error"].endswith("upload it.")
+    files = {"files": ("my call.wav", sound(), "audio/wav")}
+    (stored,) = client.post("/gradio_api/upload", files=files).json()
+    assert "c2-view" in ask_page(client, stored).text
+    os.remove(stored)
+    said = ask_page(client, stored).text
+    assert "my call.wav is no longer here" in said and str(folder) not in said
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"null", b"\xff", b"[" * 99999])
+def test_a_page_is_asked_by_an_object(client, body):
+    found = client.post("/gradio_api/call/one", content=body)
+    assert found.status_code == 400 and "JSON object" in found.json()["error"]
+
+
+def test_a_message_of_the_page_shows_no_place(client, folder):
+    files = {"files": ("call.wav", b"#!AMR" + bytes(500), "audio/wav")}
+    (stored,) = client.post("/gradio_api/upload", files=files).json()
+    said = ask_page(client, stored).text
+    assert "call.wav" in said and str(folder) not in said
 
 
 def test_what_a_library_trips_over_has_a_sentence(tmp_path):
@@ -385,15 +434,30 @@ def test_old_uploads_are_removed(tmp_path):
 
 def test_too_many_waiting(listener):
     wave = torch.rand(16000)
-    with listener._in_turn():
-        listener._waiting = 2
-        with pytest.raises(Busy, match="again"):
-            listener.answer(wave, "a.wav")
-        listener._waiting = 1
-    assert listener._waiting == 0
+    listener._waiting = 2
+    with pytest.raises(Busy, match="again"):
+        listener.answer(wave, "a.wav")
+    listener._waiting = 0
     with pytest.raises(AudioError):
         listener.answer(torch.zeros(16000), "a.wav")
     assert listener._waiting == 0  # an error gives its place back
+
+
+def test_everything_is_computed_in_one_thread(listener, monkeypatch):
+    """Each thread would keep the memory of its largest batch."""
+    threads = set()
+    heard = Loudness.classify_batch
+
+    def classify_batch(self, wavs, wav_lens=None):
+        threads.add(threading.get_ident())
+        return heard(self, wavs, wav_lens)
+
+    monkeypatch.setattr(Loudness, "classify_batch", classify_batch)
+    with ThreadPoolExecutor(2) as users:
+        waves = [torch.rand(16000) for _ in range(2)]
+        list(users.map(listener.answer, waves, ["a.wav", "b.wav"]))
+    assert len(threads) == 1 and threading.get_ident() not in threads
+    assert listener._waiting == 0
 
 
 def test_views_in_both_languages(listener):

@@ -3,8 +3,9 @@
 import math
 
 import torch
-from torch.compiler import is_exporting
 from torch.nn import functional as F
+
+from speechbrain_c2ser.lobes.exporting import is_exporting
 
 
 def power_spectrum(

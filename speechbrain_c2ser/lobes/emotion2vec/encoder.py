@@ -5,7 +5,6 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.compiler import is_exporting
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.emotion2vec.alibi import (
@@ -19,6 +18,7 @@ from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
 )
+from speechbrain_c2ser.lobes.exporting import is_exporting
 from speechbrain_c2ser.lobes.padding import frame_mask, valid_frames
 
 

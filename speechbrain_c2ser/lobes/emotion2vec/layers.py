@@ -8,10 +8,10 @@ import math
 
 import torch
 from torch import nn
-from torch.compiler import is_exporting
 from torch.nn import functional as F
 
 from speechbrain_c2ser.lobes.emotion2vec.voice_spectrum import VoiceSpectrum
+from speechbrain_c2ser.lobes.exporting import is_exporting
 
 
 class TimeConv(nn.Module):

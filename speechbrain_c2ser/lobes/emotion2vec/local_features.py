@@ -3,10 +3,10 @@ pre-training masks the output of."""
 
 import torch
 from torch import nn
-from torch.compiler import is_exporting
 from torch.nn import functional as F
 
 from speechbrain_c2ser.lobes.emotion2vec.layers import ConvFrontEnd
+from speechbrain_c2ser.lobes.exporting import is_exporting
 from speechbrain_c2ser.lobes.padding import (
     longest,
     normalize,

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
-from torch.compiler import is_exporting
 from torchaudio.functional import melscale_fbanks
 
 from speechbrain_c2ser.lobes.acoustics.power_spectrum import (
     cosines,
     power_spectrum,
 )
+from speechbrain_c2ser.lobes.exporting import is_exporting
 
 SAMPLE_RATE = 16000
 LOWEST_HZ = 50.0

@@ -8,7 +8,6 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from speechbrain.integrations.huggingface.hubert import HuBERT
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 from speechbrain.integrations.huggingface.wavlm import WavLM
-from torch.compiler import is_exporting
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
@@ -17,6 +16,7 @@ from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
 )
+from speechbrain_c2ser.lobes.exporting import is_exporting
 from speechbrain_c2ser.lobes.padding import frame_mask, normalize, sample_counts
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
 

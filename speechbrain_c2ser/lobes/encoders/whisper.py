@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torch.compiler import is_exporting
 from torch.nn.functional import gelu, pad
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 from transformers.models.whisper import modeling_whisper
@@ -18,6 +17,7 @@ from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
 )
+from speechbrain_c2ser.lobes.exporting import is_exporting
 from speechbrain_c2ser.lobes.padding import frame_mask, longest, sample_counts
 from speechbrain_c2ser.lobes.pretrained_files import (
     check_pretrained,
