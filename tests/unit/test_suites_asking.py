@@ -127,6 +127,9 @@ def test_a_control_is_off_chance_only_by_all_of_its_intervals():
     ):
         for own in (intervals, intervals[::-1]):
             assert words.against_chance(0.25, own) == verdict
+    # and by half a point already
+    assert words.against_chance(0.25, [[0.255, 0.3]]) == "above"
+    assert words.against_chance(0.25, [[0.2, 0.245]]) == "below"
 
 
 def test_silence_is_as_long_whoever_spoke():
