@@ -183,7 +183,7 @@ def ours(c2ser, paths, batch_size):
 
 def wait(device):
     """Until the accelerator has done what it was asked."""
-    if device.startswith("cuda"):
+    if str(device).startswith("cuda"):
         torch.cuda.synchronize()
 
 

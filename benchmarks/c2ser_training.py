@@ -39,7 +39,7 @@ from speechbrain_c2ser.training.memory import keep_freed_memory
 ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT / "benchmarks"), str(ROOT / "recipes" / "C2SER")]
 
-from c2ser_speed import SENTENCE, write_llm  # noqa: E402
+from c2ser_speed import SENTENCE, wait, write_llm  # noqa: E402
 from train_explicit import ExplicitBrain  # noqa: E402
 
 BF16_BYTES, FP32_BYTES = 2, 4
@@ -148,7 +148,7 @@ class TimedBrain(ExplicitBrain):
 
     def fit(self, *args, **kwargs):
         """See ``TrainingBrain.fit``."""
-        self.seconds, self.losses, self.sizes = [], [], []
+        self.seconds, self.batch_losses, self.sizes = [], [], []
         return super().fit(*args, **kwargs)
 
     def fit_batch(self, batch):
@@ -158,15 +158,9 @@ class TimedBrain(ExplicitBrain):
         loss = super().fit_batch(batch)
         wait(self.device)
         self.seconds.append(time.perf_counter() - started)
-        self.losses.append(loss.item())
+        self.batch_losses.append(loss.item())
         self.sizes.append(len(batch.id))
         return loss
-
-
-def wait(device):
-    """Until the accelerator has done what it was asked."""
-    if str(device).startswith("cuda"):
-        torch.cuda.synchronize()
 
 
 def brain_of(hparams, options):
@@ -244,7 +238,8 @@ def compare_cache(options):
         )
     plain, cached = measures[False], measures[True]
     apart = max(
-        abs(a - b) for a, b in zip(plain.losses, cached.losses, strict=True)
+        abs(a - b)
+        for a, b in zip(plain.batch_losses, cached.batch_losses, strict=True)
     )
     ratio = sum(plain.seconds) / sum(cached.seconds)
     limit = flops[False] / flops[True]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from speechbrain_c2ser.inference.bf16 import to_packed
 from speechbrain_c2ser.inference.int8 import to_int8
 from speechbrain_c2ser.processor import INSTRUCTIONS, processor_has
 
@@ -67,6 +68,8 @@ class PretrainedModel(torch.nn.Module):
         self.mods.requires_grad_(False).eval().to(self.device)
         if precision == "int8":
             to_int8(self.mods)
+        if precision == "bf16" and self.device.type == "cpu":
+            to_packed(self.mods)
 
     @property
     def inference_ctx(self) -> AbstractContextManager:

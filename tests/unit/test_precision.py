@@ -16,6 +16,7 @@ from speechbrain_c2ser import processor
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.cli import main, recordings
+from speechbrain_c2ser.inference.bf16 import PackedLinear, can_pack, to_packed
 from speechbrain_c2ser.inference.c2ser import C2SER
 from speechbrain_c2ser.inference.int8 import Int8Linear, to_int8
 from speechbrain_c2ser.inference.pretrained import (
@@ -28,6 +29,7 @@ from speechbrain_c2ser.lobes import (
     EmotionClassifier,
     MaskedMean,
     MultiHead,
+    WordConnector,
 )
 
 CPU = {"device": "cpu", "precision": "int8"}
@@ -111,6 +113,74 @@ def test_c2ser_in_int8(build_model, clips):
     probabilities = c2ser.classify_batch(wavs, lens)[0]
     assert 0 < (probabilities - expected).abs().max() < 0.05
     assert c2ser.describe_batch(wavs[:1], lens[:1], max_new_tokens=4)
+
+
+def packed_layers(model):
+    return [m for m in model.modules() if isinstance(m, PackedLinear)]
+
+
+needs_bf16 = pytest.mark.skipif(
+    not can_pack(), reason="needs a processor with bf16 instructions"
+)
+
+
+@needs_bf16
+@pytest.mark.parametrize("bias", [True, False])
+@torch.no_grad()
+def test_packed_weights_change_no_bit(bias):
+    linear = nn.Linear(96, 40, bias=bias)
+    ours = to_packed(nn.Sequential(copy.deepcopy(linear)))
+    for shape in ((3, 7, 96), (1, 96), (96,), (2, 0, 96)):
+        x = torch.randn(shape)
+        with torch.autocast("cpu", torch.bfloat16):
+            exact = linear(x)
+            assert torch.equal(ours(x), exact)
+        assert ours(x).dtype == torch.float32
+        assert torch.equal(ours(x), exact.float())
+    assert torch.equal(ours[0].weight, linear.weight.bfloat16())
+
+
+@needs_bf16
+@pytest.mark.parametrize("name", ["emotion2vec", "whisper", "wavlm_layer"])
+@torch.no_grad()
+def test_encoders_in_packed_bf16(encoder_of, clips, name):
+    """WavLM multiplies by its layers' weights itself."""
+    encoder = copy.deepcopy(encoder_of(name))
+    with torch.autocast("cpu", torch.bfloat16):
+        exact = encoder.extract(*clips).frames
+        model = PretrainedModel(
+            encoder, {}, {"device": "cpu", "precision": "bf16"}
+        )
+        assert packed_layers(model)
+        assert torch.equal(encoder.extract(*clips).frames, exact)
+
+
+@needs_bf16
+def test_c2ser_in_packed_bf16(build_model, clips):
+    options = {"device": "cpu", "precision": "bf16"}
+    hparams = {"label_space": SPACE, "languages": ["en"], "prompts": None}
+    model = build_model(lora={"rank": 2, "alpha": 4})
+    plain = C2SER(copy.deepcopy(model), hparams, {"device": "cpu"})
+    plain.dtype = torch.bfloat16
+    c2ser = C2SER(model, hparams, options)
+    assert len(packed_layers(c2ser)) > 10 and not packed_layers(plain)
+    ours, exact = (each.classify_batch(*clips)[0] for each in (c2ser, plain))
+    assert torch.equal(ours, exact)
+    c2ser.mods.model.language_model.hold_in(torch.bfloat16)
+    assert c2ser.describe_batch(*clips, max_new_tokens=4)
+
+
+@needs_bf16
+@torch.no_grad()
+def test_what_runs_in_fp32_is_not_packed():
+    words = {"emotion": ["sad", "happy"]}
+    connector = WordConnector(16, 24, 12, num_vectors=2, words=words).eval()
+    vectors = torch.randn(3, 2, 12)
+    exact = connector.scores(vectors)["emotion"]
+    PretrainedModel(connector, {}, {"device": "cpu", "precision": "bf16"})
+    assert packed_layers(connector) == [connector.projection]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(connector.scores(vectors)["emotion"], exact)
 
 
 def test_where_a_precision_is_refused(monkeypatch):

@@ -76,6 +76,8 @@ class WordConnector(nn.Module):
     (torch.Size([2, 12, 24]), tensor([12,  5]))
     """
 
+    in_fp32 = ("heads",)  # of what the words are
+
     def __init__(
         self,
         input_size,

@@ -1,0 +1,1 @@
+"""What gpu_report.py runs on a card: checks, then the table."""
