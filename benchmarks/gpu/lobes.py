@@ -290,6 +290,7 @@ LOBES: dict[str, tuple[Callable, tuple | Callable]] = {
         _named("SpeechFunctionals", n_mels=SIZE, n_cepstra=8),
         lambda encoder, x: encoder.extract(x["wavs"], x["lens"]).tokens,
     ),
+    "TimeStretch": (_named("TimeStretch", 0.1), _FRAMES),
     "TrackHead": (
         _named("TrackHead", SIZE, ["valence"], frame_rate=2),
         ("vector", *_FRAMES),
