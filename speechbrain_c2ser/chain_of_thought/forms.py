@@ -169,5 +169,5 @@ def fields_of(item: dict, language: str) -> dict:
         }
     if isinstance(style, dict):
         for attribute, words in STYLE_WORDS[language].items():
-            fields[attribute] = words.get(style.get(attribute))
+            fields[attribute] = words.get(str(style.get(attribute)))
     return fields
