@@ -16,11 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from speechbrain_c2ser.data.arrow_manifest import (
-    ArrowManifest,
-    arrow,
-    write_arrow_manifest,
-)
+from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
+from speechbrain_c2ser.data.arrow_writing import arrow, write_arrow_manifest
 from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
 
 READERS = {"json": read_manifest, "arrow": ArrowManifest}

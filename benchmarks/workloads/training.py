@@ -98,7 +98,7 @@ class Training:
         data, loaders = recipe.prepare_data(hparams)
         spectrum = hparams["model"].encoder.front_end.spectrum
         if spectrum is not None:
-            spectrum.fit(sample_waveforms(rows))
+            spectrum.fit(sample_waveforms(data["train"]))
         self._brain(recipe.PretrainingBrain, hparams)
         self.dataset, self.loader = data["train"], loaders["train"]
 

@@ -10,6 +10,9 @@ Killed and started again with the same arguments, it goes on where it was.
 Source: C2SER (arXiv 2502.18186), section 3.1.
 """
 
+from functools import partial
+
+import numpy as np
 import speechbrain as sb
 import torch.nn.functional as F
 
@@ -17,8 +20,12 @@ from speechbrain_c2ser.checkpoints.converters.emotion2vec import load_encoder
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.checkpoints.folder import load_strict
 from speechbrain_c2ser.data.dataset import sample_waveforms, speech_dataset
-from speechbrain_c2ser.data.manifest import read_manifest
-from speechbrain_c2ser.data.sampling import PairedBatchSampler, hide_labels
+from speechbrain_c2ser.data.sampling import (
+    PairedBatchSampler,
+    hide_labels,
+    keeps_label,
+)
+from speechbrain_c2ser.data.streams import codes_of, durations_of
 from speechbrain_c2ser.losses import data2vec_loss
 from speechbrain_c2ser.training.brain import TrainingBrain
 from speechbrain_c2ser.training.experiment import (
@@ -106,26 +113,32 @@ def prepare_data(hparams):
     data, loaders = {}, {}
     emotions = hparams["emotions"]
     for split in ("train", "valid"):
-        dataset = speech_dataset(hparams[f"{split}_manifest"])
-        ids = dataset.data_ids
-        rows = [dataset.data[name]["row"] for name in ids]
+        dataset = speech_dataset(
+            hparams[f"{split}_manifest"], fields=["emotion"]
+        )
         if emotions is None:  # training set comes first and defines them
-            emotions = sorted({r["emotion"] for r in rows if r.get("emotion")})
-        labels = [label_of(row, emotions) for row in rows]
-        if split == "train":
-            labels = hide_labels(
-                ids, labels, hparams["labelled_fraction"], hparams["seed"]
-            )
-        label = dict(zip(ids, labels, strict=True))
+            emotions = codes_of(dataset, "emotion")[0]
+        labels = class_indices(dataset, emotions)
+        fraction = hparams["labelled_fraction"] if split == "train" else 1.0
+        # of a row alone: a process that loads items holds no list of labels
         dataset.add_dynamic_item(
-            label.__getitem__, takes="id", provides="label"
+            partial(
+                label_of,
+                emotions=emotions,
+                fraction=fraction,
+                seed=hparams["seed"],
+            ),
+            takes="row",
+            provides="label",
         )
         dataset.set_output_keys(["id", "sig", "label"])
         data[split] = dataset
         loaders[split] = {
             "batch_sampler": PairedBatchSampler(
-                [dataset.data[name]["duration"] for name in ids],
-                labels,
+                durations_of(dataset),
+                hide_labels(
+                    dataset.data_ids, labels, fraction, hparams["seed"]
+                ),
                 hparams["max_batch_seconds"],
                 hparams["num_buckets"],
                 shuffle=split == "train",
@@ -136,15 +149,24 @@ def prepare_data(hparams):
     return data, loaders
 
 
-def label_of(row, emotions):
-    """Class index of a manifest row, -1 without emotion."""
-    if not row.get("emotion"):
-        return -1
-    if row["emotion"] not in emotions:
+def class_indices(dataset, emotions):
+    """Class index of each item, -1 without emotion."""
+    names, codes = codes_of(dataset, "emotion")
+    unknown = np.array([name not in emotions for name in names] + [False])
+    if unknown.any():
+        place = int(unknown[codes].argmax())
         raise ValueError(
-            f"Item {row['id']} has the emotion '{row['emotion']}', which is "
-            f"none of {', '.join(emotions)}: correct it or set `emotions`."
+            f"Item {dataset.data_ids[place]} has the emotion "
+            f"'{names[codes[place]]}', which is none of "
+            f"{', '.join(emotions)}: correct it or set `emotions`."
         )
+    return np.array([*map(emotions.index, names), -1])[codes]
+
+
+def label_of(row, emotions, fraction, seed):
+    """Class index of a manifest row, -1 where it has none or it is hidden."""
+    if not row.get("emotion") or not keeps_label(row["id"], fraction, seed):
+        return -1
     return emotions.index(row["emotion"])
 
 
@@ -167,8 +189,8 @@ def main():
         start_from(model.encoder, hparams["start_from"])
         model.reset_teacher()
     elif model.encoder.front_end.spectrum is not None:
-        items = read_manifest(hparams["train_manifest"])
-        model.encoder.front_end.spectrum.fit(sample_waveforms(items))
+        waveforms = sample_waveforms(data["train"])
+        model.encoder.front_end.spectrum.fit(waveforms)
     brain = PretrainingBrain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],

@@ -27,7 +27,11 @@ from tqdm import tqdm
 
 from speechbrain_c2ser.checkpoints.converters.emotion2vec import load_encoder
 from speechbrain_c2ser.data.atomic import write_atomic
-from speechbrain_c2ser.data.dataset import read_item, sample_waveforms
+from speechbrain_c2ser.data.dataset import (
+    read_item,
+    sample_waveforms,
+    speech_dataset,
+)
 from speechbrain_c2ser.data.manifest import check_manifest, read_manifest
 from speechbrain_c2ser.evaluation.report.pictures import embedding_maps
 
@@ -45,8 +49,8 @@ def encoder_of(source, manifest, seed=0):
     text = f"encoder: !include:{block.resolve()}\n"
     encoder = load_hyperpyyaml(text)["encoder"].eval()
     if encoder.front_end.spectrum is not None:
-        items = read_manifest(manifest)
-        encoder.front_end.spectrum.fit(sample_waveforms(items))
+        waveforms = sample_waveforms(speech_dataset(manifest))
+        encoder.front_end.spectrum.fit(waveforms)
     return encoder
 
 

@@ -6,76 +6,31 @@ is made when it is asked for.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import (
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from speechbrain_c2ser.data.atomic import written_beside
+from speechbrain_c2ser.data.arrow_writing import (
+    BATCH,
+    MORE,
+    NUMBERS,
+    TEXTS,
+    arrow,
+)
 from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
 
 if TYPE_CHECKING:
     import pyarrow
 
-TEXTS = (
-    *("id", "wav", "emotion", "language", "speaker", "gender"),
-    *("transcript", "dataset"),
-)
-NUMBERS = ("duration", "start", "stop")
-MORE = "more"  # every other field, as JSON
-BATCH = 1000  # rows
-
-
-def manifest_schema() -> "pyarrow.Schema":
-    """Columns of an Arrow manifest.
-
-    Returns
-    -------
-    pyarrow.Schema
-        Texts, numbers, and ``more``: a JSON object of all other fields.
-    """
-    pyarrow = arrow()
-    return pyarrow.schema(
-        [(name, pyarrow.string()) for name in TEXTS]
-        + [(name, pyarrow.float64()) for name in NUMBERS]
-        + [(MORE, pyarrow.string())]
-    )
-
-
-def as_columns(key: str, row: Mapping) -> dict:
-    """A manifest row as the columns of :func:`manifest_schema`.
-
-    Arguments
-    ---------
-    key : str
-        Its id.
-    row : Mapping
-        Its fields.
-
-    Returns
-    -------
-    dict
-
-    Example
-    -------
-    >>> as_columns("a", {"wav": "a.wav", "duration": 1, "votes": [1]})["more"]
-    '{"votes": [1]}'
-    """
-    columns: dict[str, Any] = {"id": key}
-    rest = {}
-    for name, value in row.items():
-        if name in TEXTS and isinstance(value, str) and name != "id":
-            columns[name] = value
-        elif name in NUMBERS and type(value) in (int, float):
-            columns[name] = float(value)
-        elif name != "id" and value is not None:
-            rest[name] = value
-    if rest:
-        columns[MORE] = json.dumps(rest, ensure_ascii=False)
-    return columns
-
 
 def as_row(columns: dict, root: str) -> dict:
-    """Back from :func:`as_columns`, ``{data_root}`` filled in.
+    """A row of its columns, ``{data_root}`` filled in.
 
     Arguments
     ---------
@@ -112,68 +67,117 @@ class ArrowManifest(Mapping):
     Arguments
     ---------
     path : str | Path
-        A file of :func:`write_arrow_manifest`.
+        A file of
+        :func:`~speechbrain_c2ser.data.arrow_writing.write_arrow_manifest`,
+        or a folder of such shards, which are one manifest in the order of
+        their names.
     data_root : str | Path | None
-        What ``{data_root}`` stands for; None = the manifest's folder.
+        What ``{data_root}`` stands for; None = the files' folder.
+    fields : sequence of str | None
+        What a row holds beside its id and recording (wav, duration, start,
+        stop); nothing else is read. None is everything.
 
     Raises
     ------
     ManifestError
-        If the file is missing, no Arrow manifest, cut or empty, or holds an id
-        twice.
+        If a file is missing, no Arrow manifest, cut or empty, or an id is
+        there twice.
 
     Example
     -------
+    >>> from speechbrain_c2ser.data.arrow_writing import write_arrow_manifest
     >>> path = getfixture("tmpdir") / "train.arrow"
-    >>> write_arrow_manifest([("a", {"wav": "a.wav", "duration": 1.0})], path)
-    1
+    >>> row = {"wav": "a.wav", "duration": 1.0, "emotion": "sad"}
+    >>> write_arrow_manifest([("a", row), ("b", row)], path)
+    2
     >>> ArrowManifest(path)["a"]
-    {'wav': 'a.wav', 'duration': 1.0}
+    {'wav': 'a.wav', 'emotion': 'sad', 'duration': 1.0}
+    >>> ArrowManifest(path, fields=()).row(1)
+    {'id': 'b', 'wav': 'a.wav', 'duration': 1.0}
+    >>> list(ArrowManifest(path).without(["a"]))
+    ['b']
     """
 
-    def __init__(self, path: str | Path, data_root: str | Path | None = None):
+    def __init__(
+        self,
+        path: str | Path,
+        data_root: str | Path | None = None,
+        fields: Sequence[str] | None = None,
+    ):
         self.path = str(path)
-        self.root = os.path.abspath(data_root or Path(path).parent)
+        folder = path if os.path.isdir(path) else Path(path).parent
+        self.root = os.path.abspath(data_root or folder)
+        self._fields = None if fields is None else tuple(fields)
+        self._places = None  # of the rows that are left, ascending
         self._open()
-        if not len(self._table):
+        if not len(self):
             raise ManifestError(f"The manifest {path} is empty.")
         self._check_ids()
 
     def _open(self):
         pyarrow = arrow()
+        names = [self.path]
+        if os.path.isdir(self.path):
+            names = sorted(map(str, Path(self.path).glob("*.arrow")))
+            if not names:
+                raise ManifestError(f"The folder {self.path} has no .arrow.")
+        tables = []
+        for name in names:
+            try:
+                table = pyarrow.ipc.open_file(pyarrow.memory_map(name))
+                tables.append(table.read_all())
+            except FileNotFoundError as error:
+                raise ManifestError(f"There is no manifest {name}.") from error
+            except (pyarrow.ArrowException, OSError) as error:
+                raise ManifestError(
+                    f"The manifest {name} cannot be read: {error}."
+                ) from error
+            columns = set(tables[-1].column_names)
+            if not {"id", "wav", "duration", MORE} <= columns:
+                raise ManifestError(
+                    f"{name} is no manifest (its columns: "
+                    f"{', '.join(sorted(columns))})."
+                )
+            tables[-1] = tables[-1].select(self._columns(columns))
         try:
-            self._map = pyarrow.memory_map(self.path)
-            self._table = pyarrow.ipc.open_file(self._map).read_all()
-        except FileNotFoundError as error:
-            raise ManifestError(f"There is no manifest {self.path}.") from error
-        except (pyarrow.ArrowException, OSError) as error:
+            self._table = pyarrow.concat_tables(tables)
+        except pyarrow.ArrowException as error:
             raise ManifestError(
-                f"The manifest {self.path} cannot be read: {error}."
+                f"The shards of {self.path} differ in their columns: {error}."
             ) from error
-        names = set(self._table.column_names)
-        if not {"id", "wav", "duration", MORE} <= names:
-            raise ManifestError(
-                f"{self.path} is no manifest (its columns: "
-                f"{', '.join(sorted(names))})."
-            )
+        self._index: tuple | None = None
+
+    def _columns(self, there):
+        """Names of the columns that are read."""
+        order = (*TEXTS, *NUMBERS, MORE)
+        wanted = set(order)
+        if self._fields is not None:
+            wanted = {"id", "wav", *NUMBERS, *self._fields}
+            if wanted - set(order):
+                wanted.add(MORE)
+        return [name for name in order if name in wanted & there]
+
+    def _find(self):
+        """The ids' hashes in order, and the place of each: 12 bytes a row."""
+        if self._index is None:
+            import numpy
+
+            hashes = numpy.empty(len(self), numpy.uint64)
+            place = 0
+            for chunk in self.column("id").chunks:
+                values = [hash_of(key) for key in chunk.to_pylist()]
+                hashes[place : place + len(values)] = values
+                place += len(values)
+            order = numpy.argsort(hashes, kind="stable").astype(numpy.uint32)
+            self._index = hashes[order], order
+        return self._index
 
     def _check_ids(self):
-        """Sort the ids' hashes: 12 bytes a row tell where each one is."""
-        import numpy
         import pyarrow.compute as compute
 
-        ids = self._table["id"]
-        self._hashes = numpy.empty(len(ids), numpy.uint64)
-        place = 0
-        for chunk in ids.chunks:
-            values = [hash_of(key) for key in chunk.to_pylist()]
-            self._hashes[place : place + len(values)] = values
-            place += len(values)
-        order = numpy.argsort(self._hashes, kind="stable")
-        self._order = order.astype(numpy.uint32)
-        self._hashes = self._hashes[order]
-        if (self._hashes[1:] == self._hashes[:-1]).any():
-            counts = compute.value_counts(ids)
+        hashes, _ = self._find()
+        if (hashes[1:] == hashes[:-1]).any():
+            counts = compute.value_counts(self.column("id"))
             for pair in counts.filter(
                 compute.greater(counts.field("counts"), 1)
             ).to_pylist()[:1]:
@@ -183,42 +187,77 @@ class ArrowManifest(Mapping):
                 )
 
     def __getstate__(self):
-        # A worker that is spawned maps the file itself.
-        return {
-            name: value
-            for name, value in self.__dict__.items()
-            if name not in ("_table", "_map")
-        }
+        # A worker that is spawned maps the files itself.
+        without = ("_table", "_index")
+        return {k: v for k, v in self.__dict__.items() if k not in without}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._open()
 
     def __len__(self):
-        return len(self._table)
+        rows = self._table if self._places is None else self._places
+        return len(rows)
 
     def __iter__(self) -> Iterator[str]:
-        for batch in self._table.select(["id"]).to_batches():
+        for batch in self._batches(["id"]):
             yield from batch.column(0).to_pylist()
 
     def __getitem__(self, key: str) -> dict:
         import numpy
 
-        place = int(numpy.searchsorted(self._hashes, hash_of(key)))
-        while place < len(self) and self._hashes[place] == hash_of(key):
-            (columns,) = self._table.slice(
-                int(self._order[place]), 1
-            ).to_pylist()
-            if columns["id"] == key:
-                return as_row(columns, self.root)
+        hashes, order = self._find()
+        place = int(numpy.searchsorted(hashes, hash_of(key)))
+        while place < len(self) and hashes[place] == hash_of(key):
+            row = self.row(int(order[place]))
+            if row.pop("id") == key:
+                return row
             place += 1
         raise KeyError(key)
 
+    def row(self, place: int) -> dict:
+        """The row at a place, with its id.
+
+        Arguments
+        ---------
+        place : int
+            From 0.
+
+        Returns
+        -------
+        dict
+        """
+        if self._places is not None:
+            place = int(self._places[place])
+        (columns,) = self._table.slice(place, 1).to_pylist()
+        return {"id": columns["id"], **as_row(columns, self.root)}
+
     def items(self):
         """(id, row), batch by batch."""
-        for batch in self._table.to_batches(max_chunksize=BATCH):
+        for batch in self._batches():
             for columns in batch.to_pylist():
                 yield columns["id"], as_row(columns, self.root)
+
+    def values(self):
+        """Rows without their ids, batch by batch."""
+        for _, row in self.items():
+            yield row
+
+    def _batches(self, names=None):
+        """The rows that are left, some thousand at a time."""
+        import numpy
+
+        table = self._table if names is None else self._table.select(names)
+        start = 0
+        for batch in table.to_batches(max_chunksize=BATCH):
+            stop = start + len(batch)
+            if self._places is not None:
+                first, last = numpy.searchsorted(self._places, (start, stop))
+                batch = batch.take(
+                    arrow().array(self._places[first:last] - start)
+                )
+            yield batch
+            start = stop
 
     def column(self, name: str) -> "pyarrow.ChunkedArray":
         """A column of all rows, without making the rows.
@@ -226,86 +265,63 @@ class ArrowManifest(Mapping):
         Arguments
         ---------
         name : str
-            Of :func:`manifest_schema`.
+            Of :func:`~speechbrain_c2ser.data.arrow_writing.manifest_schema`;
+            one that the file does not have is empty.
 
         Returns
         -------
         pyarrow.ChunkedArray
         """
-        return self._table[name]
+        if name not in self._table.column_names:
+            pyarrow = arrow()
+            return pyarrow.chunked_array(
+                [pyarrow.nulls(len(self), pyarrow.string())]
+            )
+        column = self._table[name]
+        return column if self._places is None else column.take(self._places)
 
+    def mentions(self, field: str) -> bool:
+        """Whether a row may have a field that is no column.
 
-def write_arrow_manifest(
-    items: Mapping | Iterable[tuple], path: str | Path
-) -> int:
-    """Write a manifest as Arrow, whole or not at all, a batch at a time.
+        Arguments
+        ---------
+        field : str
+            Its name; one that stands within another field counts, too.
 
-    Arguments
-    ---------
-    items : Mapping | iterable of (str, dict)
-        Id -> row.
-    path : str | Path
-        The .arrow file; wavs below its folder are written relative to it.
+        Returns
+        -------
+        bool
+        """
+        import pyarrow.compute as compute
 
-    Returns
-    -------
-    int
-        Rows.
-    """
-    pyarrow = arrow()
-    pairs = items.items() if isinstance(items, Mapping) else items
-    prefix = os.path.abspath(Path(path).parent) + os.sep
+        if MORE not in self._table.column_names:
+            return False
+        there = compute.match_substring(self.column(MORE), f'"{field}"')
+        return bool(compute.any(there).as_py())
 
-    def batches():
-        rows = []
-        for key, row in pairs:
-            wav = str(row["wav"])
-            if wav.startswith(prefix):
-                wav = f"{DATA_ROOT}/{Path(wav[len(prefix) :]).as_posix()}"
-            rows.append(as_columns(key, {**row, "wav": wav}))
-            if len(rows) == BATCH:
-                yield rows
-                rows = []
-        if rows:
-            yield rows
+    def without(self, keys: Collection[str]) -> "ArrowManifest":
+        """The manifest without some rows.
 
-    schema = manifest_schema()
-    return write_batches(
-        (
-            pyarrow.RecordBatch.from_pylist(rows, schema=schema)
-            for rows in batches()
-        ),
-        schema,
-        path,
-    )
+        Arguments
+        ---------
+        keys : collection of str
+            Their ids.
 
+        Returns
+        -------
+        ArrowManifest
+            Of the same files.
+        """
+        import numpy
+        import pyarrow.compute as compute
 
-def write_batches(batches: Iterable, schema: Any, path: str | Path) -> int:
-    """Write batches as an Arrow file, whole or not at all.
-
-    Arguments
-    ---------
-    batches : iterable of pyarrow.RecordBatch
-        Their rows.
-    schema : pyarrow.Schema
-        Their columns.
-    path : str | Path
-        Replaced if it exists.
-
-    Returns
-    -------
-    int
-        Rows.
-    """
-    pyarrow = arrow()
-    count = 0
-    with written_beside(path) as part:
-        with pyarrow.OSFile(str(part), "wb") as sink:
-            with pyarrow.ipc.new_file(sink, schema) as writer:
-                for batch in batches:
-                    writer.write_batch(batch)
-                    count += batch.num_rows
-    return count
+        values = arrow().array(list(keys), arrow().string())
+        out = compute.is_in(self.column("id"), value_set=values)
+        left = numpy.flatnonzero(~out.to_numpy()).astype(numpy.int64)
+        rest = copy(self)
+        rest._places = left if self._places is None else self._places[left]
+        rest._index = None
+        return rest
 
 
 def hash_of(key: str) -> int:
@@ -320,27 +336,3 @@ def hash_of(key: str) -> int:
 
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
-
-
-def arrow() -> Any:
-    """The module pyarrow, or an error that says how to get it.
-
-    Returns
-    -------
-    module
-
-    Raises
-    ------
-    ManifestError
-        Where it is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.ipc
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ManifestError(
-            "Parquet and Arrow files need pyarrow: pip install "
-            "'speechbrain_c2ser[datasets]'."
-        ) from error
-    return pyarrow

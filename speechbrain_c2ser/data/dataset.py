@@ -5,35 +5,48 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from speechbrain_c2ser.audio import read_audio
+from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
 from speechbrain_c2ser.data.difficulty import EasyFirst, EasyFirstSampler
 from speechbrain_c2ser.data.manifest import check_manifest
 from speechbrain_c2ser.data.pools import read_pool
 from speechbrain_c2ser.data.sampling import PairedBatchSampler
+from speechbrain_c2ser.data.streams import (
+    StreamedDataset,
+    check_stream,
+    durations_of,
+    open_stream,
+)
 from speechbrain_c2ser.data.turns import with_turns
 from speechbrain_c2ser.labels import LabelSpace
 
 
 def speech_dataset(
-    manifest: str | Path | list | dict,
+    manifest: str | Path | list | dict | ArrowManifest,
     need: Sequence[str] = (),
     label_space: LabelSpace | None = None,
+    fields: Sequence[str] | None = None,
 ) -> DynamicItemDataset:
     """Make a dataset of waveforms and their manifest rows.
 
     Arguments
     ---------
-    manifest : str | Path | list | dict
+    manifest : str | Path | list | dict | ArrowManifest
         A manifest file, several as of
         :func:`~speechbrain_c2ser.data.pools.parts_of`, or the items already
-        read (id → row).
+        read (id → row). Of one Arrow manifest, or a folder of such shards,
+        each row is read when it is asked for.
     need : sequence of str
         Fields that every row must carry.
     label_space : LabelSpace | None
         Where given, every ``emotion`` must be one of its names.
+    fields : sequence of str | None
+        What is read of an Arrow manifest's rows beside id and recording;
+        None is everything.
 
     Returns
     -------
@@ -53,14 +66,25 @@ def speech_dataset(
     >>> len(speech_dataset(rows, need=["emotion"]))
     1
     """
-    items = manifest if isinstance(manifest, dict) else read_pool(manifest)
-    check_manifest(items, need, label_space, check_audio=False)
-    dataset = DynamicItemDataset(
-        {
-            key: {"row": {**row, "id": key}, "duration": float(row["duration"])}
-            for key, row in with_turns(items).items()
-        }
-    )
+    stream = manifest
+    if not isinstance(manifest, ArrowManifest):
+        stream = open_stream(manifest, fields)
+    dataset: DynamicItemDataset
+    if stream is not None:
+        check_stream(stream, need, label_space)
+        dataset = StreamedDataset(stream)
+    else:
+        items = manifest if isinstance(manifest, dict) else read_pool(manifest)
+        check_manifest(items, need, label_space, check_audio=False)
+        dataset = DynamicItemDataset(
+            {
+                key: {
+                    "row": {**row, "id": key},
+                    "duration": float(row["duration"]),
+                }
+                for key, row in with_turns(items).items()
+            }
+        )
     dataset.add_dynamic_item(read_item, takes="row", provides="sig")
     dataset.add_dynamic_item(_whole, takes="row", provides="item")
     dataset.set_output_keys(["id", "sig", "item"])
@@ -93,13 +117,13 @@ def read_item(row: dict):
     return read_audio(row["wav"], row.get("start"), row.get("stop"))
 
 
-def sample_waveforms(items: dict, most: int = 500):
-    """Waveforms of a few rows, spread evenly over a manifest.
+def sample_waveforms(dataset: DynamicItemDataset, most: int = 500):
+    """Waveforms of a few items, spread evenly over a dataset.
 
     Arguments
     ---------
-    items : dict
-        Utterance id → row.
+    dataset : DynamicItemDataset
+        From :func:`speech_dataset`.
     most : int
         How many at most.
 
@@ -108,9 +132,10 @@ def sample_waveforms(items: dict, most: int = 500):
     torch.Tensor
         float32 [samples], 16 kHz.
     """
-    rows = list(items.values())
-    for row in rows[:: 1 + len(rows) // most]:
-        yield read_item(row)
+    for number in range(0, len(dataset), 1 + len(dataset) // most):
+        with dataset.output_keys_as(["sig"]):
+            item = dataset[number]
+        yield item["sig"]
 
 
 def emotions_of(manifest: Any) -> list[str]:
@@ -219,9 +244,9 @@ def loader_options(
     >>> sorted(len(batch) for batch in options["batch_sampler"])
     [2, 2, 2, 2]
     """
-    durations = [dataset.data[key]["duration"] for key in dataset.data_ids]
+    durations = durations_of(dataset)
     if not shuffle:
-        full = int(sum(durations) // batch_seconds)
+        full = int(durations.sum() // batch_seconds)
         num_buckets = max(1, min(num_buckets, full))
     sampler: PairedBatchSampler | EasyFirstSampler
     if easy_first is not None and shuffle:
@@ -237,7 +262,7 @@ def loader_options(
     else:
         sampler = PairedBatchSampler(
             durations,
-            [-1] * len(durations),
+            np.full(len(durations), -1),
             max_batch_length=batch_seconds,
             num_buckets=num_buckets,
             shuffle=shuffle,

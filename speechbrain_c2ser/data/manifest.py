@@ -70,7 +70,7 @@ def read_manifest(
     ---------
     path : str | Path
         A JSON file, one object per utterance id; or an Arrow file of
-        :func:`~speechbrain_c2ser.data.arrow_manifest.write_arrow_manifest`.
+        :func:`~speechbrain_c2ser.data.arrow_writing.write_arrow_manifest`.
     data_root : str | Path
         What ``{data_root}`` stands for; default: the manifest's folder.
 
@@ -85,7 +85,7 @@ def read_manifest(
         If the file is missing, not JSON, empty, or an item has no wav.
     """
     path = Path(path)
-    if path.suffix == ".arrow":
+    if path.suffix == ".arrow" or any(path.glob("*.arrow")):
         from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
 
         return dict(ArrowManifest(path, data_root).items())

@@ -4,16 +4,24 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from speechbrain.dataio.sampler import DynamicBatchSampler
+import torch
+from torch.utils.data import Sampler
+
+NEAR = 64  # batches that are looked at first
 
 
-class PairedBatchSampler(DynamicBatchSampler):
+class PairedBatchSampler(Sampler):
     """Length-bucketed batches that hold a pair of one label where possible.
 
-    SpeechBrain's sampler with two changes. The buckets' boundaries are
-    quantiles of the corpus' own lengths, so that short clips fill a batch
-    too. And a batch in which no two items share a label, useless to
-    PairLoss, exchanges one item with the nearest batch that can spare one.
+    The batches of SpeechBrain's ``DynamicBatchSampler``, kept in two arrays
+    (a million items are some megabytes in each process), with two changes.
+    The buckets' boundaries are quantiles of the corpus' own lengths, so that
+    short clips fill a batch too. And a batch in which no two items share a
+    label, useless to PairLoss, exchanges one item with the nearest batch that
+    can spare one.
+
+    The order is a function of the seed and the epoch alone, so that an epoch
+    can be entered at any batch.
 
     Arguments
     ---------
@@ -26,10 +34,9 @@ class PairedBatchSampler(DynamicBatchSampler):
         batch of its own.
     num_buckets : int
         Number of length buckets.
-    max_batch_ex : int | None
-        Largest number of items in a batch.
     shuffle : bool
-        Whether items and batches change their order every epoch.
+        Whether items and batches change their order every epoch; if not,
+        batches are in ascending order of their longest item.
     seed : int
         Of the shuffling.
 
@@ -45,6 +52,9 @@ class PairedBatchSampler(DynamicBatchSampler):
     ... )
     >>> sorted(sum(sampler, []))
     [0, 1, 2, 3, 4, 5]
+    >>> sampler.take_turns(1, 2)
+    >>> len(sampler)
+    1
     """
 
     def __init__(
@@ -53,7 +63,6 @@ class PairedBatchSampler(DynamicBatchSampler):
         labels: Sequence[int],
         max_batch_length: float,
         num_buckets: int = 10,
-        max_batch_ex: int | None = None,
         shuffle: bool = True,
         seed: int = 0,
     ):
@@ -62,52 +71,166 @@ class PairedBatchSampler(DynamicBatchSampler):
                 f"Lengths ({len(lengths)}) and labels ({len(labels)}) must be "
                 "as many, and more than none: is the manifest empty?"
             )
-        self.labels = list(labels)
+        self.labels = np.asarray(labels, np.int32)
+        self.lengths = np.asarray(lengths, np.float64)
+        self.shuffle, self.seed = shuffle, seed
         quantiles = np.linspace(0, 1, num_buckets + 1)[1:]
-        boundaries = np.quantile(np.asarray(lengths), quantiles)
-        super().__init__(
-            dataset=lengths,
-            max_batch_length=max_batch_length,
-            bucket_boundaries=np.unique(boundaries).tolist(),
-            lengths_list=list(lengths),
-            max_batch_ex=max_batch_ex,
-            shuffle=shuffle,
-            batch_ordering="random" if shuffle else "ascending",
-            seed=seed,
-        )
+        boundaries = np.unique(np.quantile(self.lengths, quantiles))
+        self._buckets = np.searchsorted(boundaries, self.lengths)
+        self._buckets = self._buckets.astype(np.int32)
+        sizes = (max_batch_length / boundaries).astype(int)
+        self._sizes = np.maximum(1, sizes)
+        self._turn = 0, 1
+        self.set_epoch(0)
 
-    def _generate_batches(self):
-        super()._generate_batches()
-        for batch in self._batches:
-            if len(batch) > 1 and not self._has_pair(batch):
-                self._exchange(batch)
+    def take_turns(self, rank: int, ranks: int) -> None:
+        """Give every rank of a training its share: batches in turn.
+
+        Where they do not come out even, the last ranks begin again, as
+        torch's ``DistributedSampler`` has it.
+
+        Arguments
+        ---------
+        rank : int
+            This process, from 0.
+        ranks : int
+            How many there are.
+        """
+        self._turn = rank, ranks
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the batches of an epoch.
+
+        Arguments
+        ---------
+        epoch : int
+            Each has another order.
+        """
+        order = self._order(len(self.lengths), epoch)
+        buckets = self._buckets[order]
+        batches, ends = [], []
+        for bucket, size in enumerate(self._sizes):
+            places = np.flatnonzero(buckets == bucket)
+            whole = len(places) // size * size
+            # a batch is ready when its last item has come; rests come last
+            batches += list(places[:whole].reshape(-1, size))
+            ends += list(places[size - 1 : whole : size])
+            if whole < len(places):
+                batches.append(places[whole:])
+                ends.append(len(order) + bucket)
+        ready = np.argsort(ends)
+        if self.shuffle:
+            ready = ready[self._order(len(ready), epoch)]
+        else:
+            longest = [self.lengths[order[places]].max() for places in batches]
+            ready = ready[np.argsort(np.array(longest)[ready], kind="stable")]
+        batches = [batches[number] for number in ready]
+        self._items = order[np.concatenate(batches)].astype(np.int32)
+        self._starts = np.cumsum([0, *map(len, batches)])
+        self._make_pairs()
+
+    def _order(self, number, epoch):
+        if not self.shuffle:
+            return np.arange(number)
+        generator = torch.Generator().manual_seed(self.seed + epoch)
+        return torch.randperm(number, generator=generator).numpy()
+
+    def __len__(self):
+        return -(-(len(self._starts) - 1) // self._turn[1])
 
     def __iter__(self):
-        # the order is a function of the epoch (set_epoch) alone, so that an
-        # epoch can be entered anywhere; SpeechBrain shuffles on at its end
-        yield from self._batches
+        rank, ranks = self._turn
+        for number in range(len(self)):
+            batch = (number * ranks + rank) % (len(self._starts) - 1)
+            yield self._batch(batch).tolist()
 
-    def _has_pair(self, batch):
-        labels = [self.labels[i] for i in batch if self.labels[i] >= 0]
+    def _batch(self, number):
+        return self._items[self._starts[number] : self._starts[number + 1]]
+
+    def _make_pairs(self):
+        """Each batch that has a label but no pair of one seeks a partner."""
+        labels = self.labels[self._items]
+        sizes = np.diff(self._starts)
+        batch_of = np.repeat(np.arange(len(sizes)), sizes)
+        named = labels >= 0
+        known = np.stack([batch_of[named], labels[named]], axis=1)
+        labels_there, counts = np.unique(known, axis=0, return_counts=True)
+        batches = labels_there[:, 0]
+        lacking = np.zeros(len(sizes), bool)
+        lacking[batches] = True  # without a label, there is no partner
+        lacking[batches[counts > 1]] = False
+        lacking &= sizes > 1
+        if not lacking.any():
+            return
+        self._longest = np.maximum.reduceat(
+            self.lengths[self._items], self._starts[:-1]
+        )
+        self._named = np.bincount(batch_of[named], minlength=len(sizes))
+        self._spare = np.zeros(len(sizes), bool)
+        self._spare[batches[counts > 1]] = True
+        self._spare &= self._named > 2
+        for number in np.flatnonzero(lacking):
+            # an exchange may have given it one
+            if not self._has_pair(self._batch(number)):
+                self._exchange(number)
+
+    def _has_pair(self, items):
+        labels = [label for label in self.labels[items].tolist() if label >= 0]
         return len(set(labels)) < len(labels)
 
-    def _exchange(self, batch):
+    def _exchange(self, number):
         """Swap one item of the batch for a partner of another of its items."""
-        labels = {self.labels[i]: i for i in batch if self.labels[i] >= 0}
-        longest = max(self.get_durations(batch))
-        others = [b for b in self._batches if b is not batch]
-        others.sort(key=lambda b: abs(max(self.get_durations(b)) - longest))
-        for other in others:
-            for place, item in enumerate(other):
-                anchor = labels.get(self.labels[item])
-                if anchor is None:
+        batch = self._batch(number)
+        first, second = batch[:2].tolist()
+        # label -> the item that is given away for a partner of the one with it
+        gifts = {
+            label: second if item == first else first
+            for item, label in zip(
+                batch.tolist(), self.labels[batch].tolist(), strict=True
+            )
+            if label >= 0
+        }
+        for near in self._nearest(number, list(gifts.values())):
+            other = self._batch(near)
+            for place, label in enumerate(self.labels[other].tolist()):
+                gift = gifts.get(label)
+                if gift is None:
                     continue
-                given = next(i for i in batch if i != anchor)
-                swapped = other[:place] + [given] + other[place + 1 :]
+                swapped = other.copy()
+                swapped[place] = gift
                 if self._has_pair(swapped):
-                    other[:] = swapped
-                    batch[batch.index(given)] = item
+                    batch[batch == gift] = other[place]
+                    other[place] = gift
+                    self._note(number)
+                    self._note(near)
                     return
+
+    def _note(self, number):
+        """What an exchange looks at, of a batch that has changed."""
+        batch = self._batch(number)
+        labels = self.labels[batch]
+        counts = np.bincount(labels[labels >= 0], minlength=1)
+        self._longest[number] = self.lengths[batch].max()
+        self._named[number] = counts.sum()
+        self._spare[number] = counts.sum() > 2 and (counts > 1).any()
+
+    def _nearest(self, number, gifts):
+        """Batches that could give an item away, those of like length first."""
+        # a gift without a label makes no pair: they must keep one
+        has_label = (self.labels[gifts] >= 0).any()
+        able = self._named > 1 if has_label else self._spare.copy()
+        able[number] = False
+        able = np.flatnonzero(able)
+        distance = np.abs(self._longest[able] - self._longest[number])
+        done = 0
+        while done < len(able):
+            # mostly one of the first will do: the rest need not be sorted
+            some = min(max(NEAR, 8 * done), len(able))
+            limit = np.partition(distance, some - 1)[some - 1]
+            near = np.flatnonzero(distance <= limit)
+            near = near[np.argsort(distance[near], kind="stable")]
+            yield from able[near[done:]].tolist()
+            done = len(near)
 
 
 def hide_labels(
@@ -148,9 +271,34 @@ def hide_labels(
         raise ValueError(
             f"labelled_fraction must lie in [0, 1], got {labelled_fraction}."
         )
-    kept = []
-    for name, label in zip(ids, labels, strict=True):
-        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-        draw = int.from_bytes(digest[:8], "little") / 2**64
-        kept.append(label if draw < labelled_fraction else -1)
-    return kept
+    if labelled_fraction == 1:
+        return list(labels)
+    return [
+        label if keeps_label(name, labelled_fraction, seed) else -1
+        for name, label in zip(ids, labels, strict=True)
+    ]
+
+
+def keeps_label(name: str, labelled_fraction: float, seed: int = 0) -> bool:
+    """Whether an item is of the part that keeps its label.
+
+    Arguments
+    ---------
+    name : str
+        Utterance id.
+    labelled_fraction : float
+        Share of labels to keep, in [0, 1].
+    seed : int
+        As of :func:`hide_labels`.
+
+    Returns
+    -------
+    bool
+
+    Example
+    -------
+    >>> keeps_label("a", 1.0), keeps_label("a", 0.0)
+    (True, False)
+    """
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") / 2**64 < labelled_fraction

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy
 
-from speechbrain_c2ser.data.arrow_manifest import (
+from speechbrain_c2ser.data.arrow_manifest import as_row, hash_of
+from speechbrain_c2ser.data.arrow_writing import (
     arrow,
-    as_row,
-    hash_of,
     manifest_schema,
     write_batches,
 )

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from speechbrain_c2ser.data.arrow_manifest import (
+from speechbrain_c2ser.data.arrow_writing import (
     arrow,
     as_columns,
     manifest_schema,

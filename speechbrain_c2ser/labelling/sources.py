@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from speechbrain_c2ser.data.arrow_manifest import arrow
+from speechbrain_c2ser.data.arrow_writing import arrow
 from speechbrain_c2ser.data.columns import as_id, fields_of
 from speechbrain_c2ser.data.importers.arrow_tables import read_rows
 from speechbrain_c2ser.data.manifest import ManifestError

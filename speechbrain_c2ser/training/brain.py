@@ -19,6 +19,7 @@ from speechbrain.utils.distributed import (
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
+from speechbrain_c2ser.data.sampling import PairedBatchSampler
 from speechbrain_c2ser.training.optimizers import make_optimizers
 from speechbrain_c2ser.training.seeds import seed_from
 from speechbrain_c2ser.training.sharding import ShardedOptimizer
@@ -120,6 +121,12 @@ class TrainingBrain(sb.Brain):
             self.checkpointer.add_recoverable("dataloader-TRAIN", loader)
 
     def _train_loader_specifics(self, dataset, loader_kwargs):
+        sampler = loader_kwargs.get("batch_sampler")
+        if self.distributed_launch and isinstance(sampler, PairedBatchSampler):
+            # SpeechBrain's wrapper would list all batches in each rank
+            sampler.take_turns(self.rank, torch.distributed.get_world_size())
+            self.train_sampler = sampler
+            return loader_kwargs
         loader_kwargs = super()._train_loader_specifics(dataset, loader_kwargs)
         if self.train_sampler is None:
             # its set_epoch is then called, and each epoch has its own order

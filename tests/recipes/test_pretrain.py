@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import soundfile
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
+from speechbrain_c2ser.data.arrow_writing import write_arrow_manifest
 from speechbrain_c2ser.data.manifest import (
     ManifestError,
     read_manifest,
@@ -64,6 +66,11 @@ def corpus(tmp_path_factory):
     for split, ids in splits.items():
         content = {name: items[name] for name in ids}
         (folder / f"{split}.json").write_text(json.dumps(content))
+    # the same training set as shards
+    (folder / "shards").mkdir()
+    pairs = [(name, items[name]) for name in splits["train"]]
+    for name, part in {"a": pairs[:7], "b": pairs[7:]}.items():
+        write_arrow_manifest(part, folder / "shards" / f"{name}.arrow")
     return folder
 
 
@@ -82,6 +89,11 @@ def arguments(corpus, output, yaml=TINY):
         "--device=cpu",
         "--noprogressbar",
     ]
+
+
+def streamed(argv):
+    """Arguments of the same training set, read row by row from shards."""
+    return [each.replace("train.json", "shards") for each in argv]
 
 
 def start(command):
@@ -113,12 +125,13 @@ def read_log(output):
 
 
 @pytest.mark.slow
-def test_killed_in_mid_epoch_it_resumes_exactly(corpus, tmp_path):
+def test_killed_in_mid_epoch_a_stream_resumes_as_json_goes_on(corpus, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     # two batches per update: the kill falls into an accumulation window
     accumulate = ["--grad_accumulation_factor=2"]
     whole_run = start([RECIPE, *arguments(corpus, whole), *accumulate])
-    interrupted = [*arguments(corpus, broken), *accumulate]
+    interrupted = [*streamed(arguments(corpus, broken)), *accumulate]
+    interrupted.append("--num_workers=1")
     killed_run = start(["-c", KILLED, RECIPE, 9, *interrupted])
     killed_run.communicate(timeout=300)
     assert killed_run.returncode == -9
@@ -134,6 +147,46 @@ def test_killed_in_mid_epoch_it_resumes_exactly(corpus, tmp_path):
     )
     assert all((ours[name] == theirs[name]).all() for name in theirs)
     assert not list((broken / "save").glob("partial*"))
+
+
+@pytest.mark.slow
+def test_two_nodes_are_two_processes_and_resume_exactly(corpus, tmp_path):
+    one = [RECIPE, *arguments(corpus, tmp_path / "one")]
+    backend = "--distributed_backend=gloo"
+    launch = ["-m", "torch.distributed.run"]
+    ddp = start([*launch, "--standalone", "--nproc_per_node=2", *one, backend])
+
+    def nodes(batches=None):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        script = tmp_path / "killed.py"
+        script.write_text(KILLED)
+        recipe = [RECIPE] if batches is None else [script, RECIPE, batches]
+        return [
+            start(
+                [
+                    *launch,
+                    "--nnodes=2",
+                    "--nproc_per_node=1",
+                    "--rdzv_backend=c10d",
+                    f"--rdzv_endpoint=localhost:{port}",
+                    *recipe,
+                    *streamed(arguments(corpus, tmp_path / "nodes")),
+                    backend,
+                ]
+            )
+            for _ in range(2)
+        ]
+
+    for node in nodes(batches=5):
+        node.communicate(timeout=300)
+        assert node.returncode != 0
+    for node in nodes():
+        finish(node)
+    finish(ddp)
+    assert [line["epoch"] for line in read_log(tmp_path / "one")] == [1, 2]
+    assert read_log(tmp_path / "nodes") == read_log(tmp_path / "one")
 
 
 @pytest.mark.slow

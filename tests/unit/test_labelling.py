@@ -438,7 +438,7 @@ def test_no_language_and_no_answer_is_no_agreement():
 
 
 def test_an_arrow_manifest_is_read_row_by_row(tmp_path):
-    from speechbrain_c2ser.data.arrow_manifest import write_arrow_manifest
+    from speechbrain_c2ser.data.arrow_writing import write_arrow_manifest
 
     rows = {
         f"u{n}": {"wav": str(tmp_path / "w" / f"{n}.wav"), "duration": 1.0 + n}

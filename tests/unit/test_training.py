@@ -1,10 +1,15 @@
 """The shared Brain, checkpoints, schedules, samplers."""
 
+import numpy as np
 import pytest
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.dataio.sampler import (
+    DistributedSamplerWrapper,
+    DynamicBatchSampler,
+)
 
 from speechbrain_c2ser.data.sampling import PairedBatchSampler, hide_labels
 from speechbrain_c2ser.training.brain import NonFiniteLossError, TrainingBrain
@@ -156,6 +161,38 @@ def test_paired_batches_hold_every_item_and_a_pair():
         assert list(sampler) == batches
     sampler.set_epoch(1)
     assert list(sampler) != batches
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_without_labels_the_batches_are_speechbrains(shuffle):
+    lengths = np.random.default_rng(0).uniform(0.5, 9, 300).round(1).tolist()
+    boundaries = np.unique(np.quantile(lengths, np.linspace(0, 1, 7)[1:]))
+    theirs = DynamicBatchSampler(
+        lengths,
+        20.0,
+        bucket_boundaries=boundaries.tolist(),
+        lengths_list=lengths,
+        shuffle=shuffle,
+        batch_ordering="random" if shuffle else "ascending",
+        seed=3,
+    )
+    ours = PairedBatchSampler(
+        lengths, [-1] * 300, 20.0, num_buckets=6, shuffle=shuffle, seed=3
+    )
+    for epoch in (1, 2):
+        theirs.set_epoch(epoch)
+        ours.set_epoch(epoch)
+        assert list(ours) == theirs._batches
+    wrapped = [
+        DistributedSamplerWrapper(
+            ours, num_replicas=3, rank=rank, shuffle=False
+        )
+        for rank in range(3)
+    ]
+    expected = [list(each) for each in wrapped]
+    for rank in range(3):
+        ours.take_turns(rank, 3)
+        assert list(ours) == expected[rank] and len(ours) == len(expected[rank])
 
 
 def test_short_clips_fill_their_batches():

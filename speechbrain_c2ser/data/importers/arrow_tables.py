@@ -7,7 +7,7 @@ audio that such files hold as bytes is written to files of its own.
 import json
 from pathlib import Path
 
-from speechbrain_c2ser.data.arrow_manifest import arrow
+from speechbrain_c2ser.data.arrow_writing import arrow
 from speechbrain_c2ser.data.atomic import file_name, written_beside
 from speechbrain_c2ser.data.manifest import ManifestError
 
