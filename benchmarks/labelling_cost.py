@@ -109,6 +109,8 @@ def speed(options):
     import ray
 
     shards = plan_shards(options.source)
+    if len(shards) < 5 * max(options.workers):
+        sys.exit(f"{len(shards)} shards are too few for so many workers.")
     stages = stages_of(options.model)
     for stage in stages:
         stage.open()
