@@ -3,6 +3,9 @@
 
     python benchmarks/arrow_manifest.py --rows 1000000
 
+And what stage 0 (recipes/Emotion2VecS/pretrain.py) makes of each before it
+trains: dataset, labels, batches; and a loading process that is spawned.
+
 Each in a fresh process: seconds by the clock and of processor time until a row
 in the middle is there, and the memory that is the process's own then (private
 pages; those of the mapped file are shared), less what it had before.
@@ -14,13 +17,73 @@ import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
 from speechbrain_c2ser.data.arrow_writing import arrow, write_arrow_manifest
 from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
 
-READERS = {"json": read_manifest, "arrow": ArrowManifest}
+RECIPE = Path(__file__).parents[1] / "recipes" / "Emotion2VecS"
+
+
+def stage_0(path):
+    """The training set of stage 0 and its batches."""
+    from pretrain import prepare_data
+
+    names = ("train_manifest", "valid_manifest")
+    valid = path.parent / "valid.json"
+    write_manifest(dict(rows_of(3)), valid)
+    data, loaders = prepare_data(
+        {
+            **dict(zip(names, (path, valid), strict=True)),
+            "emotions": ["sad"],
+            "labelled_fraction": 1.0,
+            "max_batch_seconds": 60.0,
+            "num_buckets": 20,
+            "num_workers": 0,
+            "seed": 1,
+        }
+    )
+    assert len(loaders["train"]["batch_sampler"]) > 0
+    return data["train"]
+
+
+def worker(dataset, before, queue):
+    """MiB that a spawned process has of its own with the dataset."""
+    with dataset.output_keys_as(["id", "label"]):
+        dataset[len(dataset) // 2]
+    queue.put(round(own_memory() - before))
+
+
+def bare(queue):
+    """MiB of a spawned process without the dataset."""
+    import pretrain  # noqa: F401
+
+    arrow()
+    queue.put(own_memory())
+
+
+def in_worker(dataset):
+    """MiB that one more process costs."""
+    spawn = get_context("spawn")
+    queue = spawn.Queue()
+    number = None
+    for target in (bare, worker):
+        given = () if number is None else (dataset, number)
+        process = spawn.Process(target=target, args=(*given, queue))
+        process.start()
+        number = queue.get()
+        process.join()
+    return number
+
+
+READERS = {
+    "json": read_manifest,
+    "arrow": ArrowManifest,
+    "stage 0 json": stage_0,
+    "stage 0 arrow": stage_0,
+}
 
 
 def rows_of(number):
@@ -47,20 +110,28 @@ def own_memory():
     """MiB of private pages."""
     text = Path("/proc/self/smaps_rollup").read_text()
     fields = dict(line.split(":") for line in text.splitlines()[1:])
-    names = ("Private_Clean", "Private_Dirty")
-    return sum(int(fields[name].split()[0]) for name in names) / 1024
+    return int(fields["Private_Dirty"].split()[0]) / 1024
 
 
 def measure(form, path, number):
     """Open a manifest in this process."""
-    arrow()  # its import is not the manifest's cost
+    # imports are not the manifest's cost
+    sys.path.insert(0, str(RECIPE))
+    import pretrain  # noqa: F401
+
+    arrow()
     before = own_memory()
     start, used = time.perf_counter(), time.process_time()
     manifest = READERS[form](path)
     key = f"EN_B{number // 2 // 1000:05}_S{number // 2:07}_W000000"
-    row = manifest[key]
+    more = {}
+    if READERS[form] is not stage_0:
+        assert manifest[key]["language"] == "en"
     spent = time.perf_counter(), time.process_time()
-    assert len(manifest) == number and row["language"] == "en"
+    assert len(manifest) == number
+    own = round(own_memory() - before)
+    if READERS[form] is stage_0:
+        more["worker_mib"] = in_worker(manifest)
     print(
         json.dumps(
             {
@@ -68,7 +139,8 @@ def measure(form, path, number):
                 "rows": number,
                 "seconds": round(spent[0] - start, 1),
                 "processor_seconds": round(spent[1] - used, 1),
-                "own_mib": round(own_memory() - before),
+                "own_mib": own,
+                **more,
                 "file_mib": round(path.stat().st_size / 2**20),
             }
         )
@@ -83,12 +155,12 @@ def main():
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     if given.form:
-        path = given.folder / f"pool.{given.form}"
+        path = given.folder / f"pool.{given.form.split()[-1]}"
         return measure(given.form, path, given.rows)
     with tempfile.TemporaryDirectory() as folder:
         write_arrow_manifest(rows_of(given.rows), Path(folder) / "pool.arrow")
         write_manifest(dict(rows_of(given.rows)), Path(folder) / "pool.json")
-        for form in ("json", "arrow", "json", "arrow"):
+        for form in (*READERS, *READERS):
             words = [sys.executable, __file__, "--form", form]
             words += ["--folder", folder, "--rows", str(given.rows)]
             done = subprocess.run(
