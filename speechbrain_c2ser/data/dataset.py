@@ -66,9 +66,11 @@ def speech_dataset(
     >>> len(speech_dataset(rows, need=["emotion"]))
     1
     """
-    stream = manifest
-    if not isinstance(manifest, ArrowManifest):
-        stream = open_stream(manifest, fields)
+    stream = (
+        manifest
+        if isinstance(manifest, ArrowManifest)
+        else open_stream(manifest, fields)
+    )
     dataset: DynamicItemDataset
     if stream is not None:
         check_stream(stream, need, label_space)

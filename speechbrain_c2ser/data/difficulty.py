@@ -126,7 +126,7 @@ class EasyFirstSampler:
 
     def __init__(
         self,
-        lengths: Sequence[float],
+        lengths: Sequence[float] | np.ndarray,
         groups: Sequence[Sequence[int]],
         epochs: int,
         seed: int = 0,

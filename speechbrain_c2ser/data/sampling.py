@@ -59,8 +59,8 @@ class PairedBatchSampler(Sampler):
 
     def __init__(
         self,
-        lengths: Sequence[float],
-        labels: Sequence[int],
+        lengths: Sequence[float] | np.ndarray,
+        labels: Sequence[int] | np.ndarray,
         max_batch_length: float,
         num_buckets: int = 10,
         shuffle: bool = True,

@@ -48,7 +48,7 @@ def open_stream(
     path = Path(source)
     if path.suffix != ".arrow" and not any(path.glob("*.arrow")):
         return None
-    manifest = ArrowManifest(source, fields=fields)
+    manifest = ArrowManifest(path, fields=fields)
     return None if manifest.mentions("dialogue") else manifest
 
 
