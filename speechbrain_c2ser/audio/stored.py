@@ -8,6 +8,7 @@ manifest points into archives as they were downloaded, and nothing is unpacked.
 import os
 import re
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 from speechbrain_c2ser.audio.errors import AudioError
@@ -95,6 +96,39 @@ def open_stored(stored: Stored, stack: ExitStack, name: str) -> Part:
             "was cut, or has changed."
         )
     return Part(file, stored.start, stop)
+
+
+def stored_bytes(name: str) -> bytes:
+    """All bytes of a recording, in a file of its own or in a tar.
+
+    Arguments
+    ---------
+    name : str
+        A path, or a recording's place in a tar.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    AudioError
+        If it is in a tar that is missing or too short.
+    OSError
+        If its own file cannot be read.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir") / "two.tar"
+    >>> _ = path.write_binary(b"first, second")
+    >>> stored_bytes(f"{path}:7+6:b.wav")
+    b'second'
+    """
+    stored = stored_of(name)
+    if stored is None:
+        return Path(name).read_bytes()
+    with ExitStack() as stack:
+        return open_stored(stored, stack, name).read()
 
 
 def _is_path(name):

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from speechbrain.utils.distributed import ddp_barrier
 from tqdm import tqdm
 
+from speechbrain_c2ser.audio.stored import stored_bytes
 from speechbrain_c2ser.data.dataset import read_item
 
 # Of one file: what a run that is killed loses at most, and holds in memory.
@@ -166,7 +167,7 @@ class FeatureCache:
         if place not in self._audio_keys:
             if row["wav"] not in self._audio_bytes:
                 read = hashlib.blake2b(digest_size=16)
-                read.update(Path(row["wav"]).read_bytes())
+                read.update(stored_bytes(row["wav"]))
                 self._audio_bytes[row["wav"]] = read
             digest = self._audio_bytes[row["wav"]].copy()
             digest.update(repr(place[1:]).encode())

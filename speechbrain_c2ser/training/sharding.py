@@ -26,6 +26,9 @@ from torch.nn import Parameter
 from speechbrain_c2ser.checkpoints.folder import load_strict
 from speechbrain_c2ser.training.trained_tensors import TrainedTensors
 
+# torch 2.6 has no events of the processor's streams
+SHARDS_ON_CPU = hasattr(torch.cpu.Stream, "record_event")
+
 
 class FullySharded:
     """A model whose weights are divided among the ranks of torchrun.
@@ -93,6 +96,8 @@ class FullySharded:
         ------
         ValueError
             When something outside of the model is trained.
+        RuntimeError
+            On a processor, with a torch that shards on GPUs alone.
         """
         for name, other in modules.items():
             trained = any(p.requires_grad for p in other.parameters())
@@ -102,8 +107,13 @@ class FullySharded:
                     "model can be sharded: leave this term out, or train "
                     "with LoRA under DDP."
                 )
-        self._twin = _without_weights(self.module)
         kind = torch.device(device).type
+        if kind == "cpu" and not SHARDS_ON_CPU:
+            raise RuntimeError(
+                f"torch {torch.__version__} shards on GPUs alone: take a newer "
+                "one, or leave sharded.yaml out."
+            )
+        self._twin = _without_weights(self.module)
         mesh = init_device_mesh(kind, (torch.distributed.get_world_size(),))
         for layer in self.layers:
             fully_shard(layer, mesh=mesh)

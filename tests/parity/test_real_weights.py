@@ -69,7 +69,8 @@ def test_unpadded_the_first_layer_changes_least(speech, their_layers):
             [*layers.layers[:-1], layers.frames], their_layers, strict=True
         )
     ]
-    assert changes[0] == min(changes) < 0.5 * changes[-1]
+    # padded all the same would be no change at all
+    assert 0.01 < changes[0] == min(changes) < 0.5 * changes[-1]
 
 
 @pytest.fixture(scope="module")

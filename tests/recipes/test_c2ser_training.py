@@ -21,6 +21,7 @@ from speechbrain_c2ser.data.manifest import (
     write_manifest,
 )
 from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.sharding import SHARDS_ON_CPU
 
 ROOT = Path(__file__).parents[2]
 HPARAMS = ROOT / "hparams" / "c2ser"
@@ -337,7 +338,19 @@ BATCHES = {"batching": "{batch_seconds: 16.0, num_buckets: 1}"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])
+@pytest.mark.parametrize(
+    "sharded",
+    [
+        pytest.param(False, id="ddp"),
+        pytest.param(
+            True,
+            id="fsdp",
+            marks=pytest.mark.skipif(
+                not SHARDS_ON_CPU, reason="this torch shards on GPUs alone"
+            ),
+        ),
+    ],
+)
 def test_two_processes_train_as_one(
     one_process, sharded, corpus, models, options, tmp_path
 ):

@@ -1,6 +1,7 @@
 """Cached utterance vectors: computed once, never stale."""
 
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,24 @@ def waveforms(wavs, wav_lens):
     if (wav_lens * wavs.shape[1]).min() < 1000:
         raise ValueError("too few samples")
     return list(wavs)
+
+
+def test_recordings_inside_a_tar_are_told_apart(
+    cache_of, build_emotion2vec, rows, tmp_path
+):
+    archive = tmp_path / "all.tar"
+    with tarfile.open(archive, "w") as tar:
+        for row in rows.values():
+            tar.add(row["wav"], Path(row["wav"]).name)
+    with tarfile.open(archive) as tar:
+        inside = {
+            key: row | {"wav": f"{archive}:{m.offset_data}+{m.size}:{m.name}"}
+            for (key, row), m in zip(rows.items(), tar, strict=True)
+        }
+    cache, _ = cache_of(build_emotion2vec())
+    assert fill(cache, inside) == 4
+    # the same bytes in a file are the same recording
+    assert fill(cache, rows) == 0
 
 
 def test_rounded_numbers_are_not_read_as_exact_ones(rows, tmp_path):

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.distributed.tensor import DTensor
 
+from speechbrain_c2ser.training import sharding as sharding_module
 from speechbrain_c2ser.training.sharding import (
+    SHARDS_ON_CPU,
     FullySharded,
     ShardedOptimizer,
     ShardedTensors,
@@ -109,6 +111,8 @@ def work(rank, folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
+    if not SHARDS_ON_CPU:
+        pytest.skip("this torch shards on GPUs alone")
     folder = tmp_path_factory.mktemp("ranks")
     context = torch.multiprocessing.get_context("fork")
     ranks = [
@@ -163,6 +167,13 @@ def test_weights_outside_of_the_model_are_refused():
     term = torch.nn.Linear(1, 1)
     with pytest.raises(ValueError, match="'term' has weights of its own"):
         sharding.shard({"model": model, "term": term}, "cpu")
+
+
+def test_torch_that_shards_on_gpus_alone_is_told(monkeypatch):
+    monkeypatch.setattr(sharding_module, "SHARDS_ON_CPU", False)
+    model = Toy()
+    with pytest.raises(RuntimeError, match="shards on GPUs alone: take"):
+        FullySharded(model, layers_of=model).shard({"model": model}, "cpu")
 
 
 def test_model_without_layers_is_refused():
