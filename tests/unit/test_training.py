@@ -200,6 +200,16 @@ def test_short_clips_fill_their_batches():
     assert {len(batch) for batch in sampler} == {20}
 
 
+def test_an_item_over_the_limit_is_alone():
+    sampler = PairedBatchSampler([9.0, 9.0, 1.0], [0] * 3, 4.0, num_buckets=2)
+    assert sorted(sampler) == [[0], [1], [2]]
+
+
+def test_a_batch_keeps_the_only_pair_that_it_has():
+    sampler = PairedBatchSampler([1.0] * 4, [0, 0, 0, 1], 2.0, 1, False)
+    assert list(sampler) == [[0, 1], [2, 3]]
+
+
 def test_hidden_labels_do_not_depend_on_the_other_items():
     ids = [f"utterance{i}" for i in range(2000)]
     labels = [0] * len(ids)
