@@ -144,7 +144,7 @@ def microphone(visitor, output):
     visitor.listen()
     text = visitor.view().inner_text()
     page.screenshot(path=output / "microphone.png", full_page=True)
-    return text.split("\n")[1]
+    return " ".join(text.split())[:120]
 
 
 def errors(visitor, output, folder):
