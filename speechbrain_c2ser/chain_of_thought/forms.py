@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from string import Formatter
 
-from speechbrain_c2ser.chain_of_thought.languages import FALLBACK
+from speechbrain_c2ser.chain_of_thought.languages import FALLBACK, in_language
 from speechbrain_c2ser.chain_of_thought.slots.base import (
     check_fields,
     in_words,
@@ -81,11 +81,9 @@ class AnswerForm:
         -------
         list of str
         """
-        first = next(iter(self.texts.values()))
-        texts = self.texts.get(language, self.texts.get(FALLBACK, first))
         fields = fields_of(item, language)
         answers = []
-        for text in texts:
+        for text in in_language(self.texts, language):
             named = {
                 n: in_words(fields[n]) for n in names_in(text) - {"emotion"}
             }

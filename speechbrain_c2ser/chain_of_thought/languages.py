@@ -37,6 +37,30 @@ def answer_language(language):
     return code
 
 
+def in_language(texts: dict, language: str | None):
+    """What there is in a language, else in English, else in the first one.
+
+    Arguments
+    ---------
+    texts : dict
+        Language → text, or whatever is said in it; not empty.
+    language : str | None
+        A key of it, or not.
+
+    Returns
+    -------
+    object
+        One of the values.
+
+    Example
+    -------
+    >>> in_language({"en": "sad", "zh": "难过"}, "de")
+    'sad'
+    """
+    first = next(iter(texts.values()))
+    return texts.get(language, texts.get(FALLBACK, first))
+
+
 def has_texts(language):
     """Whether answers can be written in a language.
 

@@ -7,7 +7,7 @@ from speechbrain_c2ser.chain_of_thought.forms import (
     lacking,
     names_in,
 )
-from speechbrain_c2ser.chain_of_thought.languages import FALLBACK
+from speechbrain_c2ser.chain_of_thought.languages import FALLBACK, in_language
 from speechbrain_c2ser.chain_of_thought.slots.base import in_words
 
 
@@ -79,10 +79,10 @@ class SideQuestion:
         -------
         question, answer : str
         """
-        text = _in_language(self.answer, language)
+        text = in_language(self.answer, language)
         fields = fields_of(item, language)
         named = {name: in_words(fields[name]) for name in names_in(text)}
-        return _in_language(self.question, language), text.format(**named)
+        return in_language(self.question, language), text.format(**named)
 
 
 def check_side_questions(
@@ -114,12 +114,7 @@ of 1 rows has: leave the question out, or give the field.
         fields = [ask.missing(item) for item in items]
         if all(fields):
             raise ValueError(
-                f"The side question {_in_language(ask.question, FALLBACK)!r} "
+                f"The side question {in_language(ask.question, FALLBACK)!r} "
                 f"needs the field {fields[0]!r}, which none of {len(items)} "
                 "rows has: leave the question out, or give the field."
             )
-
-
-def _in_language(texts, language):
-    first = next(iter(texts.values()))
-    return texts.get(language, texts.get(FALLBACK, first))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.chain_of_thought.languages import FALLBACK
+from speechbrain_c2ser.chain_of_thought.languages import FALLBACK, in_language
 from speechbrain_c2ser.chain_of_thought.slots.base import Slot, in_words
 from speechbrain_c2ser.chain_of_thought.slots.texts import CUES, TRANSCRIPT
 from speechbrain_c2ser.chain_of_thought.templates import STYLE_WORDS
@@ -92,10 +92,7 @@ class Quoted(Slot):
 
     def text(self, item, language):
         """The sentence."""
-        first = next(iter(self.sentences.values()))
-        sentence = self.sentences.get(
-            language, self.sentences.get(FALLBACK, first)
-        )
+        sentence = in_language(self.sentences, language)
         # no str.format: a folder's sentence must not reach into objects
         return sentence.replace("{value}", in_words(item[self.key]))
 
