@@ -22,7 +22,6 @@ from torch.utils.data import DataLoader
 from speechbrain_c2ser.data.sampling import PairedBatchSampler
 from speechbrain_c2ser.training.optimizers import make_optimizers
 from speechbrain_c2ser.training.seeds import seed_from
-from speechbrain_c2ser.training.sharding import ShardedOptimizer
 
 
 class NonFiniteLossError(RuntimeError):
@@ -168,9 +167,10 @@ class TrainingBrain(sb.Brain):
         )
         if self.checkpointer is not None:
             for name, optimizer in self.optimizers_dict.items():
+                if self.sharding is not None:
+                    optimizer = self.sharding.recoverable(optimizer)
                 self.checkpointer.add_recoverable(
-                    f"optimizer_{name}",
-                    ShardedOptimizer(optimizer) if self.sharding else optimizer,
+                    f"optimizer_{name}", optimizer
                 )
 
     def fit_batch(self, batch):

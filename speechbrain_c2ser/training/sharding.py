@@ -122,6 +122,20 @@ class FullySharded:
         self.module.as_forward = MethodType(_call, self.module)
         register_fsdp_forward_method(self.module, "as_forward")
 
+    def recoverable(self, optimizer: torch.optim.Optimizer):
+        """What a checkpoint holds of an optimiser of the divided model.
+
+        Arguments
+        ---------
+        optimizer : torch.optim.Optimizer
+            Of this model's parameters.
+
+        Returns
+        -------
+        ShardedOptimizer
+        """
+        return ShardedOptimizer(optimizer)
+
     def run(self, function, *arguments):
         """Call a function that uses the model by other ways than ``forward``.
 
@@ -218,14 +232,13 @@ class ShardedTensors(TrainedTensors):
 
     @mark_as_saver
     def _save(self, path):
-        tensors = {
-            # one at a time, and kept by the main process alone
-            name: whole.cpu().clone() if if_main_process() else None
-            for name, tensor in self.tensors().items()
-            for whole in [whole_tensor(tensor.detach())]
-        }
+        gathered = {}
+        for name, tensor in self.tensors().items():
+            whole = whole_tensor(tensor.detach())  # by all ranks
+            if if_main_process():  # which alone keeps it
+                gathered[name] = whole.cpu().clone()
         if if_main_process():
-            save_file(tensors, path)
+            save_file(gathered, path)
 
     @mark_as_loader
     def _load(self, path, end_of_epoch):
