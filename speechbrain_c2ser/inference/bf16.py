@@ -3,11 +3,8 @@
 import torch
 from torch import nn
 
-from speechbrain_c2ser.inference.int8 import WHOLE
+from speechbrain_c2ser.inference.linear_layers import replaceable
 from speechbrain_c2ser.processor import processor_has
-
-# The words' scores share their weights with the words' embeddings.
-LEFT = ("lora_A", "lora_B", "lm_head")
 
 
 class PackedLinear(nn.Linear):
@@ -108,16 +105,6 @@ def to_packed(model: nn.Module) -> nn.Module:
         The same; untouched where :func:`can_pack` says no.
     """
     if can_pack():
-        _pack(model)
+        for linear in replaceable(model, fp32=False):
+            PackedLinear.take(linear)
     return model
-
-
-def _pack(model):
-    left = (*LEFT, *getattr(model, "in_fp32", ()))
-    for name, child in model.named_children():
-        if name in left or isinstance(child, WHOLE):
-            continue
-        if type(child) is nn.Linear:
-            PackedLinear.take(child)
-        else:
-            _pack(child)

@@ -4,10 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-# Left as they are: what reads its layers' weights in fused kernels, adapters
-# of low rank, and the words' scores, on which every label hangs.
-WHOLE = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
-LEFT = ("lora_A", "lora_B", "lm_head")
+from speechbrain_c2ser.inference.linear_layers import replaceable
 
 
 class Int8Linear(nn.Linear):
@@ -88,11 +85,8 @@ def to_int8(model: nn.Module) -> nn.Module:
     nn.Module
         The same.
     """
-    for name, child in model.named_children():
-        if type(child) is nn.Linear and name not in LEFT:
-            Int8Linear.take(child)
-        elif not isinstance(child, WHOLE) and name not in LEFT:
-            to_int8(child)
+    for linear in replaceable(model):
+        Int8Linear.take(linear)
     return model
 
 

@@ -1,0 +1,43 @@
+"""Which linear layers of a model are replaced for another precision."""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+# Left as they are: what reads its layers' weights in fused kernels, adapters
+# of low rank, and the words' scores, on which every label hangs and which may
+# share their weights with the words' embeddings.
+WHOLE = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
+LEFT = ("lora_A", "lora_B", "lm_head")
+
+
+def replaceable(model: nn.Module, fp32: bool = True) -> Iterator[nn.Linear]:
+    """The linear layers whose weights may be held in another form.
+
+    Arguments
+    ---------
+    model : nn.Module
+        Any.
+    fp32 : bool
+        Whether those count that a module names in ``in_fp32``, as it runs
+        them without autocast.
+
+    Yields
+    ------
+    nn.Linear
+        In the order of the modules.
+
+    Example
+    -------
+    >>> parts = {"a": nn.Linear(1, 2), "lm_head": nn.Linear(2, 3)}
+    >>> list(replaceable(nn.ModuleDict(parts)))
+    [Linear(in_features=1, out_features=2, bias=True)]
+    """
+    names = (*LEFT, *(() if fp32 else getattr(model, "in_fp32", ())))
+    for name, child in model.named_children():
+        if name in names or isinstance(child, WHOLE):
+            continue
+        if type(child) is nn.Linear:
+            yield child
+        else:
+            yield from replaceable(child, fp32)
