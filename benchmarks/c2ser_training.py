@@ -163,17 +163,17 @@ class TimedBrain(ExplicitBrain):
         return loss
 
 
-def brain_of(hparams, options):
+def brain_of(brain_class, hparams, device, precision):
     """A Brain that leaves nothing on disk but the cached features."""
-    return TimedBrain(
+    return brain_class(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
         hparams=hparams,
         run_opts={
-            "device": options.device,
-            "precision": options.precision,
+            "device": device,
+            "precision": precision,
             "noprogressbar": True,
-            "max_grad_norm": hparams["max_grad_norm"],
+            "max_grad_norm": hparams.get("max_grad_norm", 5.0),
             "ckpt_interval_minutes": 0,
         },
         checkpointer=hparams["checkpointer"],
@@ -184,7 +184,7 @@ def train_epoch(hparams, rows, options, cached, batch_seconds):
     """One epoch; returns the Brain and the seconds that the cache took."""
     torch.manual_seed(0)
     dataset = speech_dataset(rows)
-    brain = brain_of(hparams, options)
+    brain = brain_of(TimedBrain, hparams, options.device, options.precision)
     brain.hparams.feature_folder = options.folder / "features"
     brain.cache, filling = None, 0.0
     if cached:

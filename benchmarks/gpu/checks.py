@@ -205,7 +205,12 @@ def resume(run: Run) -> None:
         torch.manual_seed(0)
         hparams = c2ser_training.load("tiny", folder, run.device)
         options = SimpleNamespace(device=run.device, precision="fp32")
-        brain = c2ser_training.brain_of(hparams, options)
+        brain = c2ser_training.brain_of(
+            c2ser_training.TimedBrain,
+            hparams,
+            options.device,
+            options.precision,
+        )
         brain.cache = None
         counter, data = hparams["epoch_counter"], speech_dataset(rows)
         counter.limit, ended = 2, brain.on_stage_end

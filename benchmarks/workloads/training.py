@@ -60,18 +60,8 @@ class Training:
 
     def _brain(self, brain_class, hparams):
         self.hparams = hparams
-        self.brain = brain_class(
-            modules=hparams["modules"],
-            opt_class=hparams["opt_class"],
-            hparams=hparams,
-            run_opts={
-                "device": self.device,
-                "precision": self.precision,
-                "noprogressbar": True,
-                "max_grad_norm": hparams.get("max_grad_norm", 5.0),
-                "ckpt_interval_minutes": 0,
-            },
-            checkpointer=hparams["checkpointer"],
+        self.brain = c2ser_training.brain_of(
+            brain_class, hparams, self.device, self.precision
         )
 
     def _load(self, yaml, rows, **overrides):

@@ -205,8 +205,8 @@ def _entry(row):
     return {"row": row, "duration": row["duration"]}
 
 
-class _Entries(Mapping):
-    """Id -> what a dataset holds of a row."""
+class _View:
+    """A manifest's length and ids, of what stands for it in a dataset."""
 
     def __init__(self, manifest):
         self.manifest = manifest
@@ -216,6 +216,10 @@ class _Entries(Mapping):
 
     def __iter__(self):
         return iter(self.manifest)
+
+
+class _Entries(_View, Mapping):
+    """Id -> what a dataset holds of a row."""
 
     def __getitem__(self, key):
         return _entry({"id": key, **self.manifest[key]})
@@ -229,17 +233,8 @@ class _Entries(Mapping):
             yield entry
 
 
-class _Ids(Sequence):
+class _Ids(_View, Sequence):
     """The ids in their order."""
-
-    def __init__(self, manifest):
-        self.manifest = manifest
-
-    def __len__(self):
-        return len(self.manifest)
-
-    def __iter__(self):
-        return iter(self.manifest)
 
     def __getitem__(self, index):
         return self.manifest.row(range(len(self))[index])["id"]
