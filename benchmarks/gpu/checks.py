@@ -5,7 +5,6 @@ Each check takes a :class:`gpu.running.Run` and adds a row for each case.
 
 import copy
 from contextlib import suppress
-from types import SimpleNamespace
 
 import c2ser_speed
 import c2ser_training
@@ -204,12 +203,8 @@ def resume(run: Run) -> None:
         folder.mkdir(exist_ok=True)
         torch.manual_seed(0)
         hparams = c2ser_training.load("tiny", folder, run.device)
-        options = SimpleNamespace(device=run.device, precision="fp32")
         brain = c2ser_training.brain_of(
-            c2ser_training.TimedBrain,
-            hparams,
-            options.device,
-            options.precision,
+            c2ser_training.TimedBrain, hparams, run.device, "fp32"
         )
         brain.cache = None
         counter, data = hparams["epoch_counter"], speech_dataset(rows)
