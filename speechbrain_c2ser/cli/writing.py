@@ -16,6 +16,7 @@ from speechbrain_c2ser.timelines.documents import (
     csv_rows,
     document_of,
     rttm_lines,
+    rttm_name,
 )
 
 MANY = 10  # recordings whose failures are worth a count
@@ -209,14 +210,19 @@ def document_paths(recordings: list, form: str) -> list[str]:
         stem = stem.replace("\\", "_").replace("/", "_").lstrip(".") or "_"
         if len(group) == 1 and row.get("channel") is not None:
             stem = f"{stem}.ch{row['channel'] + 1}"
-        name, count = f"{stem}{DOCUMENTS[form][0]}", 1
-        # Some disks take A and a for one.
-        while name.casefold() in taken:
-            count += 1
-            name = f"{stem}.{count}{DOCUMENTS[form][0]}"
-        taken.add(name.casefold())
-        names += len(group) * [name]
+        names += len(group) * [_untaken(stem, DOCUMENTS[form][0], taken)]
     return names
+
+
+def _untaken(stem, suffix, taken):
+    """The name, numbered where another has it already."""
+    name, count = f"{stem}{suffix}", 1
+    # Some disks take A and a for one.
+    while name.casefold() in taken:
+        count += 1
+        name = f"{stem}.{count}{suffix}"
+    taken.add(name.casefold())
+    return name
 
 
 class _Documents:
@@ -268,6 +274,9 @@ class _Joined:
     def __init__(self, form, output, as_text, by_segment):
         self._form, self._as_text, self._first = form, as_text, True
         self._rows = csv_rows if by_segment else _one_row
+        # RTTM: recordings by their id or path, and the names given to them.
+        self._names: dict[str, str] = {}
+        self._taken: set[str] = set()
         self._opened = opened_output(output)
 
     def __enter__(self):
@@ -291,12 +300,20 @@ class _Joined:
         elif self._form == "json":
             self._line(("[\n" if self._first else ",\n") + to_json(record))
         elif self._form == "rttm":
-            for line in rttm_lines(record):
+            for line in rttm_lines(record, self._name(record)):
                 self._line(line)
         else:
             for row in self._rows(record):
                 self._cells(row)
         self._first = False
+
+    def _name(self, record):
+        """One for all sides of a recording, and no other recording's."""
+        key = record.get("id") or os.path.abspath(record["path"])
+        if key not in self._names:
+            name = _untaken(rttm_name(record), "", self._taken)
+            self._names[key] = name
+        return self._names[key]
 
     def _line(self, text):
         print(text, file=self._file, flush=True)

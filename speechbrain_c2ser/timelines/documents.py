@@ -95,7 +95,28 @@ def document_of(record: dict | Sequence[dict], form: str) -> str:
     return WRITERS[form](records)
 
 
-def rttm_lines(record: dict) -> Iterator[str]:
+def rttm_name(record: dict) -> str:
+    """What a Rich Transcription Time Marked file calls a recording.
+
+    Arguments
+    ---------
+    record : dict
+        A result, as of ``result_schema``.
+
+    Returns
+    -------
+    str
+        Its id, or the file's name without the suffix, as one field.
+
+    Example
+    -------
+    >>> rttm_name({"path": "calls/my call.wav"})
+    'my_call'
+    """
+    return _word(record.get("id") or Path(record["path"]).stem)
+
+
+def rttm_lines(record: dict, name: str | None = None) -> Iterator[str]:
     """Lines of a Rich Transcription Time Marked file.
 
     The emotion stands in the field of the speaker's name, as in pyannote's
@@ -105,6 +126,8 @@ def rttm_lines(record: dict) -> Iterator[str]:
     ---------
     record : dict
         A result, as of ``result_schema``.
+    name : str | None
+        Of the recording; None = :func:`rttm_name`.
 
     Yields
     ------
@@ -116,7 +139,7 @@ def rttm_lines(record: dict) -> Iterator[str]:
     >>> list(rttm_lines({"path": "b/a.wav", "segments": [segment]}))
     ['SPEAKER a 1 0.250 1.250 <NA> <NA> very_sad <NA> <NA>']
     """
-    name = _word(record.get("id") or Path(record["path"]).stem)
+    name = name or rttm_name(record)
     channel = record.get("channel", 0) + 1
     for segment in record["segments"]:
         start, end = segment["start"], segment["end"]
@@ -159,7 +182,9 @@ def csv_rows(record: dict) -> Iterator[dict]:
 
 
 def _word(text):
-    return CONTROL.sub("", "_".join(text.split())) or "_"
+    # Readers split a line as a table, where " opens a quoted cell.
+    text = CONTROL.sub("", "_".join(text.split()))
+    return text.replace('"', "'") or "_"
 
 
 def _by_time(records):
@@ -207,6 +232,10 @@ def _subtitles(form):
             if form == "vtt":
                 text = text.replace("&", "&amp;").replace("<", "&lt;")
                 text = text.replace(">", "&gt;")
+            else:
+                # SubRip has no escapes: a tag would be hidden, and words
+                # with an arrow could be the time of another subtitle.
+                text = text.replace("<", "‹").replace(">", "›")
             event.plaintext = text
             file.events.append(event)
         return file.to_string(form)

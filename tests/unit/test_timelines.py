@@ -1,6 +1,7 @@
 """Timelines: merged windows, the schema, and documents read back."""
 
 import csv
+import html
 import io
 import json
 import re
@@ -180,6 +181,69 @@ def test_any_words_of_a_model_are_written(form, tmp_path):
         assert "description" in Eaf(str(tmp_path / "a.eaf")).get_tier_names()
 
 
+HARD = [
+    '<i>x < y</i> & "z" -->', "1\n00:00:01,000 --> 00:00:09,000\nno cue", "42",
+    "tab\there\u2028there", "说:“好” <v 张>", "&lt; &#60;", "NOTE {\\an8}",
+]  # fmt: skip
+
+
+def seconds(stamp):
+    hours, minutes, rest = stamp.replace(",", ".").split(":")
+    return 3600 * int(hours) + 60 * int(minutes) + float(rest)
+
+
+def descriptions(form, text, path):
+    """(start, end, words) of a document, the label aside."""
+    path.write_text(text, encoding="utf-8")
+    if form == "textgrid":
+        grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
+        return list(map(tuple, grid.getTier("description").entries))
+    if form == "eaf":
+        rows = Eaf(str(path)).get_annotation_data_for_tier("description")
+        return [(start / 1000, end / 1000, words) for start, end, words in rows]
+    # pysubs2 itself takes any line with two times for a subtitle's.
+    stamps = re.compile(r"^(\S+) --> (\S+)\n生气\n", re.MULTILINE)
+    parts = zip(*[iter(stamps.split(text)[1:])] * 3, strict=True)
+    return [
+        (seconds(start), seconds(end), words.split("\n\n")[0])
+        for start, end, words in parts
+    ]
+
+
+@pytest.mark.parametrize("form", ["vtt", "srt", "textgrid", "eaf"])
+def test_words_that_look_like_markup_stay_in_their_place(form, tmp_path):
+    # Ten hours into a recording, one upon the other.
+    hours = [(36000.0 + 2 * n, 36002.0 + 2 * n) for n in range(len(HARD))]
+    record = {
+        **RECORD, "end": 36100.0, "segments": [
+            segment(*hour, "生气", words)
+            for hour, words in zip(hours, HARD, strict=True)
+        ],
+    }  # fmt: skip
+    text = document_of(record, form)
+    rows = descriptions(form, text, tmp_path / "document")
+    assert [row[:2] for row in rows] == hours
+    for (*_, words), hard in zip(rows, HARD, strict=True):
+        assert form not in ("vtt", "srt") or not re.search("<|-->", words)
+        words = html.unescape(words) if form == "vtt" else words
+        assert re.findall(r"\w+", words) == re.findall(r"\w+", hard)
+
+
+def test_rttm_is_read_as_a_table():
+    # As pyannote and dscore split it, whatever the labels and names hold.
+    labels = ['"', 'so "cross"', "very\tsad", "生气", "a --> b"]
+    record = {
+        "path": 'a "b".wav',
+        "segments": [segment(1, 2, label) for label in labels],
+    }
+    lines = list(rttm_lines(record))
+    rows = list(csv.reader(lines, delimiter=" "))
+    assert [row[7] for row in rows] == [
+        "'", "so_'cross'", "very_sad", "生气", "a_-->_b"
+    ]  # fmt: skip
+    assert {(len(row), row[1]) for row in rows} == {(10, "a_'b'")}
+
+
 def check(record):
     jsonschema.validate(
         record, result_schema(), cls=jsonschema.Draft202012Validator
@@ -306,13 +370,24 @@ def test_a_document_for_each_recording(call, tmp_path, form, capsys):
     assert (tmp_path / f"out/my call{suffix}").stat().st_size > 20
 
 
-def test_rttm_of_many(call, capsys):
+def test_rttm_of_many(call, tmp_path, capsys):
     assert call("classify", "b", "my call.wav", *FINE, "--format", "rttm") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == 2 * [
-        "SPEAKER my_call 1 0.000 3.000 <NA> <NA> calm_&_kind <NA> <NA>",
-        "SPEAKER my_call 1 5.000 2.000 <NA> <NA> very_cross <NA> <NA>",
+    # Two files of one name are two recordings, the sides of one are one.
+    assert lines == [
+        line
+        for name in ("my_call", "my_call.2")
+        for line in (
+            f"SPEAKER {name} 1 0.000 3.000 <NA> <NA> calm_&_kind <NA> <NA>",
+            f"SPEAKER {name} 1 5.000 2.000 <NA> <NA> very_cross <NA> <NA>",
+        )
     ]
+    sides = np.random.default_rng(0).uniform(-1, 1, (16000, 2))
+    soundfile.write(tmp_path / "c.wav", sides, 16000)
+    words = ("--channel", "each", "--format", "rttm")
+    assert call("classify", "c.wav", *FINE, *words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:3] for line in lines] == [["c", "1"], ["c", "2"]]
 
 
 @pytest.mark.parametrize("form", ["vtt", "textgrid", "eaf"])
