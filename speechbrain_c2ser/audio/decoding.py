@@ -14,10 +14,23 @@ import soundfile
 
 from speechbrain_c2ser.audio.errors import AudioError
 from speechbrain_c2ser.audio.ffmpeg import ffmpeg_blocks, find_ffmpeg
-from speechbrain_c2ser.audio.formats import HEAD, MP3, recognise, remedy
+from speechbrain_c2ser.audio.formats import (
+    HEAD,
+    MP3,
+    first_container,
+    recognise,
+    remedy,
+)
 from speechbrain_c2ser.audio.long_wav import as_rf64
-from speechbrain_c2ser.audio.mpeg import length_is_known, without_length
+from speechbrain_c2ser.audio.mpeg import (
+    first_frame,
+    is_sync,
+    length_is_known,
+    without_length,
+)
 from speechbrain_c2ser.audio.parts import Part, ogg_links, tag_size
+from speechbrain_c2ser.audio.plain_wav import as_plain_wav
+from speechbrain_c2ser.audio.sound_file import Nameless, Sound
 from speechbrain_c2ser.audio.stored import open_stored, stored_of
 from speechbrain_c2ser.audio.unfinished import PatchedFile, size_patches
 
@@ -25,18 +38,14 @@ logger = logging.getLogger(__name__)
 BLOCK = 1 << 16  # frames
 SMALL_BLOCK = 1 << 8  # frames, to come as near to a damage as possible
 MOST_CHANNELS = 1024
+MOST_DAMAGES = 20  # more in one file: it is used up to there
+SKIP = 1 << 12  # frames that a damage costs at least: a block of FLAC
+AHEAD = 9000  # bytes
 # What libsndfile means by words that mislead.
 MEANINGS = {
     "File does not exist or is not": "no frame of it is whole",
     "SF_INFO struct incomplete": "its header is damaged",
 }
-
-
-class _Sound(soundfile.SoundFile):
-    """Reads to the end: soundfile goes by the header, and seeks after each."""
-
-    def seekable(self):
-        return False
 
 
 class Decoder:
@@ -112,21 +121,24 @@ class Decoder:
         AudioError
             When nothing can be decoded.
         """
-        done = first if self.seekable else 0
-        try:
-            for block in self._read(done, BLOCK):
-                done += len(block)
-                yield block[max(0, len(block) - max(0, done - first)) :]
-            return
-        except (RuntimeError, OSError) as error:
-            problem = error
-        # Again from the last whole block, in small steps.
-        try:
-            for block in self._read(0, SMALL_BLOCK, done):
-                done += len(block)
-                yield block[max(0, len(block) - max(0, done - first)) :]
-        except (RuntimeError, OSError) as error:
-            problem = error
+        done, problem = first if self.seekable else 0, None
+        for _ in range(MOST_DAMAGES):
+            done, problem = yield from self._until_damage(done, first)
+            if problem is None:
+                return
+            behind = self._behind_damage(done)
+            if behind is None:
+                break
+            logger.warning(
+                "%s is damaged from %.3f to %.3f s: that is taken for silence.",
+                self._name,
+                done / self.rate,
+                behind / self.rate,
+            )
+            for place in range(max(done, first), behind, BLOCK):
+                shape = (min(BLOCK, behind - place), self.channels)
+                yield np.zeros(shape, np.float32)
+            done = behind
         if done <= first:
             raise AudioError(
                 f"{self._name} cannot be read: it is damaged "
@@ -137,6 +149,37 @@ class Decoder:
             self._name,
             done / self.rate,
         )
+
+    def _until_damage(self, start, first):
+        """Blocks from a frame on; returns (next frame, error or None)."""
+        done = start
+        try:
+            for block in self._read(done, BLOCK):
+                done += len(block)
+                yield block[max(0, len(block) - max(0, done - first)) :]
+            return done, None
+        except (RuntimeError, OSError) as error:
+            problem = error
+        # Again from the last whole block, in small steps.
+        try:
+            for block in self._read(start, SMALL_BLOCK, done - start):
+                done += len(block)
+                yield block[max(0, len(block) - max(0, done - first)) :]
+        except (RuntimeError, OSError) as error:
+            problem = error
+        return done, problem
+
+    def _behind_damage(self, place):
+        """The next frame that can be gone to; None where there is none."""
+        step = SKIP
+        while self.seekable and place + step < self.frames:
+            place, step = place + step, 2 * step
+            try:
+                if len(next(self._read(place, 1), ())):
+                    return place
+            except (RuntimeError, OSError):
+                continue
+        return None
 
 
 @contextmanager
@@ -173,13 +216,9 @@ def decode(audio: "str | os.PathLike | BinaryIO", name: str):
             )
         file.seek(0)
         head = file.read(HEAD)
-        form = recognise(head)
-        tag = tag_size(head)
-        file.seek(tag)
-        inner = recognise(file.read(HEAD)) if 0 < tag < size else None
-        if inner is not None and inner is not MP3 and inner.demuxer:
-            # Some programs put an MP3's tag before a FLAC.
-            form, file, size = inner, Part(file, tag, size), size - tag
+        form, start = _behind_tags(file, head, size)
+        if start:
+            file, size = Part(file, start, size), size - start
         shown = name if hasattr(audio, "read") else audio
         problem = "no audio"
         if form is None or form.demuxer is not None:
@@ -190,19 +229,53 @@ def decode(audio: "str | os.PathLike | BinaryIO", name: str):
             else:
                 yield decoder
                 return
-        if form is not None and form.demuxer and find_ffmpeg():
-            yield _by_ffmpeg(stack, file, audio, form.demuxer, name)
-            return
-        raise AudioError(f"{name} {remedy(shown, form, _reason(problem))}.")
+        tried = bool(form is not None and form.demuxer and find_ffmpeg())
+        if tried:
+            try:
+                decoder = _by_ffmpeg(stack, file, audio, form.demuxer, name)
+            except AudioError as error:
+                # libsndfile knows better of what it knows.
+                if "not recognised" in _reason(problem):
+                    problem = error
+            else:
+                yield decoder
+                return
+        told = remedy(shown, form, _reason(problem), tried)
+        raise AudioError(f"{name} {told}.")
+
+
+def _behind_tags(file, head, size):
+    """Format of a recording, and the byte at which it begins."""
+    start = tag_size(head)
+    if start:  # of an MP3, and before a FLAC by some programs
+        file.seek(start)
+        form = recognise(file.read(HEAD)) if start < size else None
+        if form is not None and form.demuxer:
+            return form, start
+    form = recognise(head)
+    if form is None or form.demuxer is None:
+        start = first_container(head)  # behind a mark, a server's words ...
+        if start:
+            return recognise(head[start:]), start
+    if form is None or form is MP3 and not is_sync(head[:2]):
+        start = first_frame(file)
+        if start is not None:
+            return MP3, start
+    return form, 0
 
 
 def _open(path, name):
     if os.path.isdir(path):
         raise AudioError(f"{name} is a folder.")
     if not os.path.exists(path):
+        if os.path.islink(path):
+            target = os.readlink(path)
+            raise AudioError(f"{name} is a link to nothing ({target}).")
         raise AudioError(f"{name} is missing.")
     if not os.path.isfile(path):
-        raise AudioError(f"{name} is no regular file.")
+        raise AudioError(
+            f"{name} is no regular file: write what it gives to one."
+        )
     try:
         return open(path, "rb")
     except OSError as error:
@@ -213,9 +286,27 @@ def _by_libsndfile(file, size, form, name):
     links = ogg_links(file, size) if form and form.name == "Ogg" else [0]
     if len(links) > 1:
         return _chained(file, [*links, size], form, name)
+    try:
+        decoder = _one(file, size, form, name)
+    except (RuntimeError, OSError) as error:
+        plain = as_plain_wav(file, size)
+        if plain is None:
+            raise
+        if "'RIFF'" in _reason(error):  # a second one
+            logger.warning("%s: what is behind its samples is not used.", name)
+        return _one(plain, plain.seek(0, os.SEEK_END), form, name)
+    is_flac = form is not None and form.name == "FLAC"
+    if is_flac and decoder.reaches_its_end() and decoder.consumed:
+        # Its decoder reads some kilobytes ahead.
+        if file.tell() < size - AHEAD:
+            return _one(file, size, form, name, told_is_all=False)
+    return decoder
+
+
+def _one(file, size, form, name, told_is_all=True):
     file = as_rf64(file, size) or file
     size = file.seek(0, os.SEEK_END)
-    patches = size_patches(file, size)
+    patches = size_patches(file, size, told_is_all)
     if patches:
         file = PatchedFile(file, patches)
     counted = form is not MP3 or length_is_known(file, size)
@@ -225,10 +316,10 @@ def _by_libsndfile(file, size, form, name):
         if counted:
             file.seek(0)
             # An object without a name: a suffix .raw would be believed.
-            with _Sound(_Nameless(file)) as sound:
+            with Sound(Nameless(file)) as sound:
                 yield sound
             return
-        with without_length(file) as pipe, _Sound(pipe, closefd=False) as sound:
+        with without_length(file) as pipe, Sound(pipe, closefd=False) as sound:
             yield sound
 
     def read(first, block, again=0):
@@ -281,19 +372,6 @@ def _chained(file, places, found, name):
     return Decoder(links[0].rate, links[0].channels, None, False, read, name)
 
 
-class _Nameless:
-    """The part of a file that soundfile needs."""
-
-    def __init__(self, file):
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
-        self.readinto = getattr(file, "readinto", None) or self._readinto
-
-    def _readinto(self, buffer):
-        content = self.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
-
-
 def _sound_blocks(sound, block, done):
     """Blocks; the first ``done`` frames are dropped."""
     while done > 0:
@@ -333,14 +411,20 @@ def _by_ffmpeg(stack, file, audio, demuxer, name):
 
     def read(first, block, again=0):
         with opened(block) as (_, _, blocks):
+            samples = None
             for samples in blocks:
                 dropped = min(again, len(samples))
                 again -= dropped
                 if dropped < len(samples):
                     yield samples[dropped:]
+        if samples is None:
+            raise AudioError(
+                f"{name} cannot be read: nothing in it can be decoded; record, "
+                "export or download it again."
+            )
 
-    with opened(1) as (rate, channels, _):
-        pass
+    with ffmpeg_blocks(path, demuxer, 1) as (rate, channels, _):
+        pass  # or its error, for which there is a remedy
     return Decoder(rate, channels, None, False, read, name)
 
 

@@ -70,7 +70,9 @@ def ffmpeg_blocks(
             head = process.stdout.read(24)
             if len(head) < 24:
                 process.wait()
-                raise AudioError(_last_words(words))
+                raise AudioError(
+                    _last_words(words).replace(f"file:{path}: ", "")
+                )
             _, start, _, _, rate, channels = struct.unpack(">4s5I", head)
             process.stdout.read(start - 24)
             yield rate, channels, _frames(process.stdout, channels, block)
@@ -91,5 +93,7 @@ def _frames(stream, channels, block):
 def _last_words(file):
     file.seek(max(0, file.seek(0, os.SEEK_END) - 500))
     lines = file.read().decode("utf-8", "replace").split("\n")
-    messages = [line.strip() for line in lines if line.strip()]
-    return messages[-1] if messages else "ffmpeg found no audio in it"
+    messages = [line.strip(" .\r") for line in lines if line.strip()]
+    if not messages or any("matches no streams" in each for each in messages):
+        return "it holds no audio"
+    return messages[-1]

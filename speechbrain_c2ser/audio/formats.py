@@ -1,9 +1,11 @@
 """Format of an audio file, by its first bytes and never by its name."""
 
 import os
+import re
+import shlex
 from dataclasses import dataclass
 
-HEAD = 64  # bytes that tell
+HEAD = 192  # bytes that tell
 # Suffixes that recordings have: what of a folder is listened to.
 SOUNDS = (
     ".wav .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .aif .aiff .aifc .au .snd "
@@ -33,12 +35,15 @@ MP3 = Format("MP3", "mp3")
 # Place and first bytes -> format. The demuxer is forced on ffmpeg: a playlist
 # in disguise must not make it open other files or addresses.
 AUDIO = (
+    (8, b"AVI ", Format("AVI video", "avi")),
+    (8, b"QLCM", Format("QCP", "qcp")),
     (0, b"RIFF", WAV),
     (0, b"RIFX", WAV),
     (0, b"RF64", WAV),
     (0, b"BW64", WAV),
     (0, b"riff\x2e\x91\xcf\x11", Format("Wave64", "w64")),
     (0, b"FORM", Format("AIFF", "aiff")),
+    (0, b"NIST_1A", Format("SPHERE", "nistsphere")),
     (0, b".snd", Format("AU", "au")),
     (0, b"caff", Format("CAF", "caf")),
     (0, b"fLaC", Format("FLAC", "flac")),
@@ -55,6 +60,16 @@ AUDIO = (
     (0, b"MAC ", Format("Monkey's Audio", "ape")),
     (0, b"wvpk", Format("WavPack", "wv")),
     (0, b"TTA1", Format("True Audio", "tta")),
+    (0, b"\x00\x00\x01\xba", Format("MPEG video", "mpeg")),
+    (0, b"\x0b\x77", Format("AC-3", "ac3")),
+    (0, b"\x7f\xfe\x80\x01", Format("DTS", "dts")),
+    (0, b".ra\xfd", Format("RealAudio", "rm")),
+    (0, b".RMF", Format("RealMedia", "rm")),
+    (0, b".SoX", Format("SoX", "sox")),
+    (0, b"XoS.", Format("SoX", "sox")),
+)
+CONTAINER = re.compile(
+    rb"RIFF....WAVE|fLaC\x00\x00\x00|OggS\x00\x02", re.DOTALL
 )
 OTHERS = (
     (0, b"%PDF", Format("a PDF document")),
@@ -83,6 +98,8 @@ HEADERLESS = {
     ".al": "alaw",
     ".alaw": "alaw",
     ".g711": "mulaw",
+    ".g722": "g722",
+    ".gsm": "gsm",
 }
 
 
@@ -111,13 +128,31 @@ def recognise(head: bytes) -> Format | None:
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         # MPEG's sync word; "layer 0" of it is AAC (ADTS).
         return Format("AAC", "aac") if head[1] & 0x06 == 0 else MP3
+    if head[:1] == b"G" and head[188:189] == b"G":
+        return Format("MPEG transport stream", "mpegts")
     text = head.lstrip(b"\xef\xbb\xbf").lstrip()[:9].lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         return Format("a web page: the download failed")
+    if text.startswith((b'{"', b"data:", b"http/1.")):
+        return Format("the text of an answer of a server, not a recording")
     return None
 
 
-def remedy(path: object, form: Format | None, reason: str) -> str:
+def first_container(head: bytes) -> int:
+    """Where a WAV, FLAC or Ogg begins behind something else; 0 where none does.
+
+    Example
+    -------
+    >>> first_container(b"\\xef\\xbb\\xbfRIFF....WAVE")
+    3
+    """
+    match = CONTAINER.search(head)
+    return match.start() if match else 0
+
+
+def remedy(
+    path: object, form: Format | None, reason: str, tried: bool = False
+) -> str:
     """The rest of the sentence on a file that cannot be read.
 
     Arguments
@@ -128,6 +163,8 @@ def remedy(path: object, form: Format | None, reason: str) -> str:
         What its first bytes tell.
     reason : str
         What the decoder said.
+    tried : bool
+        Whether ffmpeg was tried too.
 
     Returns
     -------
@@ -142,6 +179,7 @@ known; if it is telephone speech, convert it: ffmpeg -f s16le -ar 8000 -ac 1 \
     """
     stem, suffix = os.path.splitext(str(path))
     target = f"{stem}.wav" if suffix.lower() != ".wav" else f"{stem}_pcm.wav"
+    path, target = _word(path), _word(target)
     reason = " ".join(str(reason).split()).strip(". ") or "no audio in it"
     if form is None and suffix.lower() in HEADERLESS:
         return (
@@ -158,7 +196,18 @@ known; if it is telephone speech, convert it: ffmpeg -f s16le -ar 8000 -ac 1 \
     if form.demuxer is None:
         told = "" if ":" in form.name else "; give a recording"
         return f"is no audio: it is {form.name}{told}"
+    if tried:
+        return (
+            f"is {form.name} and cannot be read ({reason}); record, export or "
+            "download it again"
+        )
     return (
         f"is {form.name} and cannot be read ({reason}); convert it: ffmpeg "
         f"-i {path} {target}"
     )
+
+
+def _word(path):
+    """A path as a shell takes it, and no program for an option."""
+    path = str(path)
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)

@@ -14,6 +14,8 @@ from typing import BinaryIO
 from speechbrain_c2ser.audio.parts import tag_size
 
 FRAME = 1441  # bytes of the longest frame
+CERTAIN = 4  # frames in a row that cannot be chance
+SEARCHED = 1 << 18  # bytes before them
 # Of layer III, by the index in a frame's header.
 KILOBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 KILOBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -37,6 +39,8 @@ def length_is_known(file: BinaryIO, size: int) -> bool:
         bytes (files that were joined, or cut).
     """
     place, counted, frames = _xing(file)
+    if _is_free(file, place):
+        return True  # its frames' length can only be found by going back
     if counted is None:
         return False
     # It counts itself, or does not.
@@ -45,10 +49,10 @@ def length_is_known(file: BinaryIO, size: int) -> bool:
     left = size - place - counted
     if abs(left) <= 2 * FRAME:
         return True
-    # Tags may follow, but no other frame.
+    # Tags may follow, but no other frame, nor another file's tag.
     file.seek(place + counted)
-    next_bytes = file.read(2)
-    return left > 0 and not _is_sync(next_bytes)
+    next_bytes = file.read(3)
+    return left > 0 and not is_sync(next_bytes[:2]) and next_bytes != b"ID3"
 
 
 @contextmanager
@@ -91,6 +95,45 @@ def without_length(file: BinaryIO) -> Iterator[int]:
         thread.join()
 
 
+def first_frame(file: BinaryIO) -> int | None:
+    """Where an MP3 begins behind something else, such as a stream's words.
+
+    Arguments
+    ---------
+    file : BinaryIO
+        Read from its start.
+
+    Returns
+    -------
+    int | None
+        Offset in bytes of the first of some frames that follow each other;
+        None where there are none.
+
+    Example
+    -------
+    >>> import io
+    >>> frame = b"\\xff\\xfb\\x10\\x00" + bytes(100)  # 32 kbit/s, 44.1 kHz
+    >>> first_frame(io.BytesIO(b"icy" + CERTAIN * frame))
+    3
+    """
+    file.seek(0)
+    content = file.read(SEARCHED)
+    place = content.find(b"\xff")
+    while place >= 0:
+        if _count_frames(file, place, place + CERTAIN * FRAME) >= CERTAIN:
+            return place
+        place = content.find(b"\xff", place + 1)
+    return None
+
+
+def _is_free(file, place):
+    """Whether the first frame is of layer III and of no listed bit rate."""
+    file.seek(place)
+    head = file.read(4)
+    is_third = len(head) == 4 and is_sync(head[:2]) and head[1] & 6 == 2
+    return is_third and head[2] >> 4 == 0
+
+
 def _xing(file):
     """(offset of the first frame, bytes and frames a Xing header counts)."""
     file.seek(0)
@@ -126,7 +169,7 @@ def _count_frames(file, place, stop):
 
 def _frame_length(head):
     """Bytes of a frame of layer III by its header; 0 for another header."""
-    if not _is_sync(head[:2]) or head[1] & 0x06 != 0x02:
+    if not is_sync(head[:2]) or head[1] & 0x06 != 0x02:
         return 0
     version, index, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
     if version == 1 or not 0 < index < 15 or rate == 3:
@@ -137,5 +180,6 @@ def _frame_length(head):
     return (144 if is_first else 72) * bits // hertz + (head[2] >> 1 & 1)
 
 
-def _is_sync(head):
+def is_sync(head: bytes) -> bool:
+    """Whether two bytes are the sync word of MPEG audio."""
     return len(head) == 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0

@@ -54,13 +54,15 @@ class Part(io.RawIOBase):
 
 
 def tag_size(head: bytes) -> int:
-    """Bytes of an ID3v2 tag at the start of a file; 0 where there is none.
+    """Bytes of an ID3v2 or APE tag that begins so; 0 where there is none.
 
     Example
     -------
     >>> tag_size(b"ID3\\x04\\x00\\x00\\x00\\x00\\x01\\x02")
     140
     """
+    if head[:8] == b"APETAGEX" and len(head) >= 16:
+        return 32 + int.from_bytes(head[12:16], "little")
     if head[:3] != b"ID3" or len(head) < 10:
         return 0
     size = 0

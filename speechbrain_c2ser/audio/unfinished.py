@@ -61,15 +61,19 @@ class PatchedFile(io.RawIOBase):
         return len(content)
 
 
-def size_patches(file: BinaryIO, size: int) -> dict[int, bytes]:
+def size_patches(
+    file: BinaryIO, size: int, told_is_all: bool = True
+) -> dict[int, bytes]:
     """Sizes in a header that cannot be, and what they should be.
 
     Arguments
     ---------
     file : BinaryIO
-        WAV, RF64, AIFF, AU or CAF; read from its start.
+        WAV, RF64, AIFF, AU, CAF or FLAC; read from its start.
     size : int
         Of the file in bytes.
+    told_is_all : bool
+        False for a FLAC that goes on after what its header tells.
 
     Returns
     -------
@@ -89,9 +93,16 @@ def size_patches(file: BinaryIO, size: int) -> dict[int, bytes]:
         if head[:4] == b".snd":
             return _au(file, size)
         if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
-            return _chunks(file, size, head[:4])
+            patches = _chunks(file, size, head[:4])
+            if head[:4] == b"BW64":  # the same under another name
+                patches[0] = b"RF64"
+            return patches
         if head[:4] == b"caff":
             return _caf(file, size)
+        if head[:4] == b"fLaC" and not told_is_all:
+            # Four bits and four bytes of STREAMINFO count the samples.
+            file.seek(21)
+            return {21: bytes([file.read(1)[0] & 0xF0]), 22: bytes(4)}
     except struct.error:
         pass  # the header itself is cut off
     return {}

@@ -16,6 +16,7 @@ from speechbrain_c2ser.audio import (
     AudioError,
     audio_seconds,
     decoding,
+    formats,
     read_audio,
 )
 
@@ -266,6 +267,125 @@ def test_a_flac_behind_a_tag(tmp_path):
     check_whole(write(tmp_path, tag + encoded(format="FLAC"), "a.flac"))
 
 
+def test_a_flac_that_goes_on_after_what_it_tells(tmp_path):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(4 * RATE)
+    content = encoded(noise.astype("f4"), format="FLAC")
+    content[22:26] = struct.pack(">I", 5000)
+    path = write(tmp_path, content, "a.flac")
+    assert soundfile.info(path).frames == 5000
+    check_whole(path, 4.0, expected=noise)
+
+
+def test_a_damage_within_a_flac_is_silence_and_told(tmp_path, caplog):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(6 * RATE)
+    content = encoded(noise.astype("f4"), format="FLAC")
+    place = len(content) // 2
+    content[place : place + 100] = bytes(100)
+    path = write(tmp_path, content, "a.flac")
+    wave = read_audio(path).numpy()
+    assert len(wave) == 6 * RATE == 16000 * audio_seconds(path)
+    wrong = np.abs(wave - noise) > 1e-3
+    assert 2.5 < wrong.argmax() / RATE < 3.1 and wrong.sum() < RATE
+    assert "a.flac is damaged from 2." in caplog.text
+    assert not wrong[-2 * RATE :].any()
+    caplog.clear()
+    part = read_audio(path, 4.0, 5.0)
+    assert np.abs(part.numpy() - noise[4 * RATE : 5 * RATE]).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        b"\xef\xbb\xbf",
+        b"\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("form", ["WAV", "FLAC"])
+def test_something_before_a_recording(tmp_path, front, form):
+    check_whole(write(tmp_path, front + encoded(format=form)))
+
+
+CHUNKS = {
+    "bw64": lambda c: b"BW64" + c[4:],
+    "small letters": lambda c: c.replace(b"WAVE", b"wave", 1),
+    "broken LIST": lambda c: (
+        c[:12] + b"LIST" + struct.pack("<I", 9) + b"INFOabcde\0" + c[12:]
+    ),
+    "LIST without its filling": lambda c: (
+        c[:12] + b"LIST" + struct.pack("<I", 9) + b"INFOabcde" + c[12:]
+    ),
+    "LIST larger than the file": lambda c: (
+        c[:12] + b"LIST" + struct.pack("<I", 2**31) + b"INFO" + c[12:]
+    ),
+    "fmt larger than the file": lambda c: (
+        c[:16] + struct.pack("<I", 2**31) + c[20:]
+    ),
+    "two in one": lambda c: c + c,
+}
+
+
+@pytest.mark.parametrize("chunks", CHUNKS)
+def test_a_wav_header_that_libsndfile_refuses(
+    tmp_path, monkeypatch, caplog, chunks
+):
+    monkeypatch.setattr(decoding, "find_ffmpeg", lambda: None)
+    content = encoded(format="WAV", subtype="PCM_16")
+    if chunks == "bw64":
+        content = encoded(format="RF64", subtype="PCM_16")
+    check_whole(write(tmp_path, CHUNKS[chunks](bytes(content))))
+    assert ("is not used" in caplog.text) == (chunks == "two in one")
+
+
+FRONTS = {
+    "APE tag": b"APETAGEX" + struct.pack("<6I", 2000, 600, 1, 0, 0, 0)
+    + bytes(600),
+    "zeros": bytes(3000),
+    "a stream's words": b"icy-name: radio\r\n\r\n",
+    "a tag larger than the file": b"ID3\4\0\0\x7f\x7f\x7f\x7f" + bytes(10),
+    "a picture": b"ID3\4\0\0\0\x7f\x7f\x7f" + bytes(2097151),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_an_mp3_behind_something(tmp_path, monkeypatch, mp3, front):
+    monkeypatch.setattr(decoding, "find_ffmpeg", lambda: None)
+    path = write(tmp_path, FRONTS[front] + mp3, "a.mp3")
+    assert audio_seconds(path) == pytest.approx(3.0, abs=0.15)
+
+
+def test_mp3s_with_tags_that_were_joined(tmp_path, mp3):
+    tag = b"ID3\4\0\0\0\0\2\0" + bytes(256)
+    path = write(tmp_path, tag + mp3 + tag + mp3, "joined.mp3")
+    assert audio_seconds(path) == pytest.approx(6.0, abs=0.3)
+
+
+def test_a_refused_header_prints_no_traceback(tmp_path, capfd):
+    content = encoded(format="W64", subtype="PCM_16")
+    place = content.index(b"data\xf3\xac") + 16
+    for size in (bytes(8), b"\xff" * 8, b"\xff" * 7 + b"\x7f"):
+        content[place : place + 8] = size
+        check_whole(write(tmp_path, content))
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [("my call.m4a", "'my call.m4a'"), ("-rf.m4a", "./-rf.m4a")],
+)
+def test_the_remedy_can_be_pasted(name, words):
+    told = formats.remedy(name, formats.MP4, "")
+    assert f"ffmpeg -i {words} " in told
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links")
+def test_a_link_to_nothing_is_told(tmp_path):
+    path = tmp_path / "a.wav"
+    path.symlink_to("moved.wav")
+    with pytest.raises(AudioError, match=r"link to nothing \(moved.wav\)"):
+        read_audio(path)
+
+
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 def test_a_chained_ogg_is_read_to_its_end(tmp_path, subtype):
     one = encoded(format="OGG", subtype=subtype)
@@ -384,7 +504,7 @@ def test_an_ffmpeg_that_hangs_is_ended(tmp_path, fake_ffmpeg, monkeypatch):
 def test_ffmpegs_last_words_are_told(tmp_path, fake_ffmpeg):
     fake_ffmpeg("echo 'moov atom not found' >&2; exit 1")
     path = write(tmp_path, b"\0\0\0\x1cftypM4A " + bytes(99), "a.m4a")
-    with pytest.raises(AudioError, match="a.m4a cannot be read: moov atom"):
+    with pytest.raises(AudioError, match=r"a.m4a is M4A.*\(moov atom not"):
         read_audio(path)
 
 
