@@ -1,8 +1,12 @@
 """A tiny SpeechEmotionLLM and what to feed it."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_encoders import build_encoder
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
 from speechbrain_c2ser.lobes.speech_llm.connectors import ConnectorTransformer
@@ -48,6 +52,43 @@ def build_model(tiny_llm, tiny_whisper, build_emotion2vec):
 def model(build_model):
     """A tiny SpeechEmotionLLM; tests must not change it."""
     return build_model()
+
+
+@pytest.fixture
+def small_llm(tiny_llm, tmp_path):
+    """small_llm(name, **numbers): a random language model of a family.
+
+    With a window of 8 positions, where the family has one.
+    """
+
+    def build(name, **numbers):
+        sizes = {
+            "vocab_size": 400,
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+            "sliding_window": 8,
+            "max_position_embeddings": 64,
+            "attn_implementation": "eager",
+        }
+        more = {
+            "qwen2": {"use_sliding_window": True, "max_window_layers": 1},
+            "gemma3_text": {"sliding_window_pattern": 2},
+        }
+        sizes |= more.get(name, {}) | numbers
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(
+            AutoConfig.for_model(name, **sizes)
+        )
+        model.save_pretrained(tmp_path)
+        for file in Path(tiny_llm).glob("token*"):
+            shutil.copy(file, tmp_path)
+        return LanguageModel(tmp_path)
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,10 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from speechbrain_c2ser.lobes.speech_llm import language_model
 from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
@@ -113,37 +112,11 @@ def test_a_prompt_read_before_is_forgotten_when_weights_are_loaded(tiny_llm):
     torch.testing.assert_close(lm.score(merged, endings, prompt), expected)
 
 
-def small_llm(name, tokenizer, folder):
-    """A random model of a family, of a window of 8 where it has one."""
-    sizes = {
-        "vocab_size": 400,
-        "hidden_size": 32,
-        "intermediate_size": 32,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 16,
-        "sliding_window": 8,
-        "max_position_embeddings": 64,
-        "attn_implementation": "eager",
-    }
-    more = {
-        "qwen2": {"use_sliding_window": True, "max_window_layers": 1},
-        "gemma3_text": {"sliding_window_pattern": 2},
-    }
-    config = AutoConfig.for_model(name, **sizes, **more.get(name, {}))
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    for file in Path(tokenizer).glob("token*"):
-        shutil.copy(file, folder)
-    return LanguageModel(folder)
-
-
 @pytest.mark.parametrize(
     "name", ["llama", "qwen2", "mistral", "gemma2", "gemma3_text"]
 )
-def test_scores_beyond_a_sliding_window(name, tiny_llm, tmp_path):
-    lm = small_llm(name, tiny_llm, tmp_path)
+def test_scores_beyond_a_sliding_window(name, small_llm):
+    lm = small_llm(name)
     question = lm.tokenize("Please describe the speech.")
     shared = [[5, 6, 7], [6, 7]]
     endings = [

@@ -25,6 +25,7 @@ from speechbrain_c2ser.lobes.speech_llm.merging import (
     branch_out,
     within_window,
 )
+from speechbrain_c2ser.lobes.speech_llm.packing import RowPacking
 from speechbrain_c2ser.lobes.speech_llm.prompt_memory import PromptMemory
 
 # Of the vocabulary's logits when labels are scored: 80 MB at Qwen2's size.
@@ -145,6 +146,7 @@ class LanguageModel(torch.nn.Module):
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.gradient_checkpointing = gradient_checkpointing
         self._memory = PromptMemory(self.model)
+        self._packing = RowPacking(self.model)
         self.model.register_load_state_dict_post_hook(
             lambda *_: self._memory.forget()
         )
@@ -237,7 +239,8 @@ class LanguageModel(torch.nn.Module):
         items, positions = merged.answer_positions
         if len(items) == 0:
             raise ValueError("The batch has no answer token to learn from.")
-        states = self.decode(merged)
+        packed = self._packing.read(merged)
+        states = self.decode(merged) if packed is None else packed
         hidden = states[items, positions - 1]
         targets = merged.labels[items, positions]
         logits = self._project(hidden)

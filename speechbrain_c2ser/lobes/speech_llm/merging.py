@@ -1,6 +1,6 @@
 """Where speech meets text: pure functions that build the LLM's input."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch.nn.functional import pad
@@ -42,12 +42,16 @@ class Merged:
         [B, S] integers: the token at that position where it belongs to the
         answer, -100 elsewhere. Not shifted: the prediction of the label at
         position s is made at s - 1.
+    spans : list[tuple[int, int]]
+        B first positions, and those behind the last ones, known on the host;
+        none where nobody has counted them.
     """
 
     embeddings: torch.Tensor
     attention_mask: torch.Tensor
     position_ids: torch.Tensor
     labels: torch.Tensor
+    spans: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def answer_positions(self):
@@ -140,12 +144,16 @@ def merge(
     # Integers are put together on the host and travel once.
     padding = {"batch_first": True, "padding_side": padding_side}
     mask = pad_sequence([torch.ones_like(t) for t in targets], **padding)
+    empty = [mask.shape[1] - len(t) for t in targets]
+    starts = empty if padding_side == "left" else [0] * len(targets)
+    spans = [(s, s + len(t)) for s, t in zip(starts, targets, strict=True)]
     targets = pad_sequence(targets, padding_value=IGNORED, **padding)
     return Merged(
         embeddings=pad_sequence(sequences, **padding),
         attention_mask=mask.to(embeddings.device),
         position_ids=(mask.cumsum(-1) - 1).clamp(min=0).to(embeddings.device),
         labels=targets.to(embeddings.device),
+        spans=spans,
     )
 
 
