@@ -67,7 +67,7 @@ LINE = re.compile(
 # Rich transcripts: <|en|><|HAPPY|><|Speech|>words, [ANGRY] words.
 TAG = re.compile(r"<\s*\|\s*([\w /]{1,30}?)\s*\|\s*>")
 BRACKET = re.compile(
-    r"^\s*[\[【<]([^\[\]【】<>]{1,40})[\]】>]"
+    r"^\s*[\[【<(（]([^\[\]【】<>()（）]{1,40})[\]】>)）]"
     r"|[\[【<]([^\[\]【】<>]{1,40})[\]】>]\s*$"
 )
 KEYED = re.compile(r"\s*([^\W\d_][\w ]{1,24}?)\s*[:：=]\s*(.+)")
@@ -88,6 +88,32 @@ NO = ("no", "false", "n", "nein", "否")
 DEGREE = re.compile(
     r"(?:(?:very|quite|slightly|somewhat|extremely|deeply|mildly|highly|sehr"
     r"|etwas)\s+|非常|十分|有点|很)+",
+    re.IGNORECASE,
+)
+# What an assistant says of itself: no emotion of the speaker.
+COURTESY = re.compile(
+    r"(?:\b(?:i|we)(?:['’]?m|['’]?re| am| are|['’]?d be| would be|['’]?ll be"
+    r"| will be)(?: (?:very|so|more than|always))?"
+    r" (?:happy|glad|pleased|delighted|excited|sad|sorry|afraid)"
+    r"(?: that)? (?:i|we|there|your?|the|to (?:help|assist|say|report|inform"
+    r"|tell|answer|provide|do|analy[sz]e|support|be of))"
+    r"|(?:^|[.!?]) (?:happy|glad|pleased) to (?:help|assist))\b"
+    r"|很?(?:高兴|乐意|开心)(?:能|可以)?(?:为[您你]|帮|回答|协助|和您|与您)",
+    re.IGNORECASE,
+)
+ASKED = re.compile(
+    r"\s*[#*]*(?:human|user|instruction|用户)\s*\**[:：]", re.IGNORECASE
+)
+REPLY = re.compile(
+    r"\[/INST\]|<\|im_start\|>assistant|<start_of_turn>model"
+    r"|\n[\s#*]*(?:assistant|model|response|助手)\s*\**[:：]",
+    re.IGNORECASE,
+)
+NO_FEELING = re.compile(
+    r"\b(?:no|without(?: any)?|lacks? (?:of )?(?:any )?)"
+    r"(?: (?:particular|strong|obvious|clear|specific|evident|discernible"
+    r"|noticeable|apparent|distinct|significant|real|special))? emotions?\b(?! (?:of|like|such))"
+    r"|(?:没有|无)(?:什么|任何|明显的?|特别的?|特殊的?)?(?:情绪|感情|情感)",
     re.IGNORECASE,
 )
 NO_EMOTION = ("emo unknown", "emo unk", "unk", "unknown")
@@ -120,7 +146,7 @@ def final_answer(text: str) -> str:
     >>> final_answer("<think>sad?</think> <answer>happy</answer>")
     'happy'
     """
-    text = STRUCK.sub(" ", THINKING.sub(" ", text))
+    text = STRUCK.sub(" ", THINKING.sub(" ", _own_turn(text)))
     # Escaped, and as LaTeX and careful typists write them.
     text = re.sub(r"\\\"|''|``(?!`)(?<!```)", '"', text)
     ends = list(THOUGHT_END.finditer(text))
@@ -131,7 +157,27 @@ def final_answer(text: str) -> str:
         if matches:
             last = matches[-1]
             text = last if isinstance(last, str) else last[-1]
+    text = COURTESY.sub(" ", f" {text}").removeprefix(" ")
     return FENCE.sub(" ", text) if "`" in text else text
+
+
+def says_no_emotion(text: str) -> bool:
+    """Whether a text says that no emotion is to be heard.
+
+    Example
+    -------
+    >>> says_no_emotion("She shows no particular emotion.")
+    True
+    """
+    return bool(NO_FEELING.search(text))
+
+
+def _own_turn(text):
+    """The reply alone, where a model repeats what it was asked."""
+    replies = REPLY.split(text)
+    if len(replies) == 2 and ("[/INST]" in text or ASKED.match(text)):
+        return replies[1]
+    return text
 
 
 def decided(text: str, read: Callable) -> tuple[bool, str | None]:
@@ -309,7 +355,8 @@ def _named(content, depth=0):
         for key, value in content.items():
             rank = _rank(key)
             inner = list(_named(value, depth + 1))
-            if rank is not None and not inner and _number(value) is None:
+            told = value not in (None, "") and _number(value) is None
+            if rank is not None and not inner and told:
                 yield rank + 100 * depth, value
             yield from inner
     elif isinstance(content, list):

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from speechbrain_c2ser.chain_of_thought.answer_forms import (
     decided,
     final_answer,
+    says_no_emotion,
     stated,
     without_label_quotes,
 )
 from speechbrain_c2ser.chain_of_thought.templates import FINISH
+from speechbrain_c2ser.chain_of_thought.weighed_answers import most_weighed
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.labels.emotion_words import CONCEPTS
 from speechbrain_c2ser.labels.space import MARKS
@@ -111,7 +113,8 @@ def parse_answer(text, label_space, synonyms=True):
     JSON, a recogniser's tag, <answer> or "Emotion:" decide where they stand
     (see :mod:`.answer_forms`); thoughts in <think> are left out. Else the
     emotion is looked for outside of the quotation and beside the style words,
-    by :meth:`LabelSpace.parse`; a label that is itself quoted counts where
+    by :meth:`LabelSpace.parse`, of several the one that shares, ranks or words
+    put first; a label that is itself quoted counts where
     nothing else names one. Several labels are none: never a guess.
 
     Arguments
@@ -151,6 +154,7 @@ content='so sad!', emotion='happy', language='en')
     if emotion is None and mentions:
         # "While the words are happy, the tone is sad."
         emotion = label_space.parse(_of_the_voice(rest), synonyms=synonyms)
+    emotion = emotion or most_weighed(rest, mentions)
     if emotion is None and not mentions:
         # Nothing else names it: the label itself may be quoted.
         bare = without_label_quotes(text, label_space)
@@ -162,6 +166,8 @@ content='so sad!', emotion='happy', language='en')
             emotion = label_space.parse(_parts(bare)[1], synonyms=synonyms)
         if emotion is not None:
             answer, _ = _parts(bare)
+    if emotion is None and not mentions and says_no_emotion(rest):
+        emotion = read("neutral")
     return replace(answer, emotion=emotion)
 
 

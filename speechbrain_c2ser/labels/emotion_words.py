@@ -14,7 +14,7 @@ CONCEPTS = {
         {
             "en": "angry anger angrily furious enraged mad irate hostile "
             "angrier angriest angers angered outraged indignant rage fury "
-            "fuming livid infuriated",
+            "fuming livid infuriated pissed wrathful",
             "zh": "生气 愤怒 气愤 恼怒 恼火 发怒 发火 怒气 暴怒",
             "de": "wütend Wut ärgerlich Ärger zornig Zorn wutentbrannt "
             "verärgert",
@@ -28,7 +28,7 @@ CONCEPTS = {
             "en": "happy happiness happily joy joyful joyous cheerful "
             "cheerfully delighted delight glad happier happiest joyfully "
             "cheery elated merry joyfulness cheerfulness gleeful ecstatic "
-            "overjoyed",
+            "overjoyed jubilant rejoicing",
             "zh": "高兴 开心 快乐 愉快 喜悦 欢快 欢乐 愉悦 欣喜",
             "de": "glücklich Glück fröhlich Freude freudig froh heiter",
             "emoji": "😊 😀 😃 😄 😁 🙂 🥰 ☺ 😆 😂",
@@ -73,7 +73,8 @@ CONCEPTS = {
         "Loss, disappointment or grief.",
         {
             "en": "sad sadness sadly sorrow sorrowful mournful grief sadder "
-            "saddest saddened sorrowfully melancholy melancholic",
+            "saddest saddened sorrowfully melancholy melancholic depressed "
+            "heartbroken gloomy dejected",
             "zh": "悲伤 难过 伤心 悲痛 忧伤 悲哀 哀伤",
             "de": "traurig Trauer Traurigkeit betrübt",
             "emoji": "😢 😭 😔 😞 🙁 ☹ 😥",

@@ -37,7 +37,8 @@ CUES = (
     r"|rather than|instead of|opposed to|unlike|less|nothing"
     r"|than(?: to| of| with| by| an?)?|(?<!\ba )little|zero|opposite of"
     r"|except(?: for)?|nobody|doubts?(?: that)?|wrong to|false to"
-    r"|rul(?:es?|ed|ing) out|excludes?|denies|denied"
+    r"|rul(?:es?|ed|ing) out|excludes?|denies|denied|avoids?|avoiding"
+    r"|refus(?:es?|ed|ing) to|mistaken for|confused with|(?<!\bat )least"
     r"|alles andere als|als(?: an)?"
     r"|nicht|nichts|kein|keine|keinen|keiner|keinem|keinerlei|nie|niemals"
     r"|ohne|weder|anstatt|statt|kaum|fern von|frei von|nicht mehr"
@@ -56,7 +57,8 @@ OPINION = re.compile(
     r"\b(?:thinks?|thought|believes?|find|feels?|says?|sense|hear|detect|see"
     r"|perceive|suppose|consider|expect|suggests?|indicates?|means?|impl(?:y|ies)"
     r"|seems?|appears?|sounds?|evidence|sign|signs|trace|traces|hint|hints"
-    r"|indications?|true|case|longer|dass|denke|glaube|finde|meine|höre|anzeichen"
+    r"|indications?|true|case|longer|tell|determine|know|judge|decide|confirm"
+    r"|recogni[sz]e|identify|certain|sure|whether|dass|denke|glaube|finde|meine|höre|anzeichen"
     r"|spur)\b",
     re.IGNORECASE,
 )
@@ -64,7 +66,7 @@ NEAR, FAR = 3, 8
 LESS = re.compile(r"\b(?:less|weniger)\s+[^\W\d_]+$", re.IGNORECASE)
 RATHER_DE = re.compile(r"\b(?:eher|mehr|vielmehr)\s+[^\W\d_]+$", re.IGNORECASE)
 # They deny what stands right behind them and no later name.
-TOUCHING = ("less", "than", "little", "zero", "als")
+TOUCHING = ("less", "least", "than", "little", "zero", "als")
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 CLAUSE_END = re.compile(
     r"[.!?;:\n。！？；，]|,(?!\s+(?:or|nor|and|oder|noch|dass)\b)"
@@ -89,14 +91,14 @@ AFFIRMED_ZH = re.compile(
 )
 CUE_ZH = re.compile(
     "并非|绝非|毫无|没有|缺乏|缺少|排除|与其说|而非|不再|无法|[谈算说称]不上|难以|难称"
-    "|看不出|听不出|感觉不到|感受不到|不|没|未|别|无|非"
+    "|没法|看不出|听不出|感觉不到|感受不到|不|没|未|别|无|非"
 )
 BETWEEN_ZH = re.compile(
     "(?:是|太|很|那么|这么|怎么|再|觉得|感到|感觉|感受|显得|任何|什么|出|到|有|的|一点"
     "|一丝|丝毫|特别|非常|十分|真的|真正|完全|在|他|她|它|这|那|说话人|说话者|讲话者|听"
     "|起来|像|会|可能|能|说|[算称](?:得上)?|认为|以为|表现|表达|表示|流露|明显|所谓|情绪|情感|语气|声音|带|因为)*"
 )
-AFTER_NAME_ZH = re.compile("不起来|的?(?:情绪|成分)?(?:并)?不(?:明显|存在)")
+AFTER_NAME_ZH = re.compile("不起来|吗|的?(?:情绪|成分)?(?:并)?不(?:明显|存在)")
 
 # Between two names of one list.
 LIST = re.compile(
@@ -163,6 +165,17 @@ def _share(verdicts, group):
     for index, link in group:
         if link and index in reached:
             verdicts[index] = verdicts[index] or verdicts[index - 1]
+
+
+def is_listed(gap: str) -> bool:
+    """Whether what stands between two names makes a list of them.
+
+    Example
+    -------
+    >>> is_listed(" or "), is_listed(" with some ")
+    (True, False)
+    """
+    return _link(gap) is not None
 
 
 def _link(gap):

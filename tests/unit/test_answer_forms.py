@@ -263,6 +263,55 @@ def test_forms(text, label):
     assert parse_answer(text, SEVEN).emotion == label
 
 
+@pytest.mark.parametrize(
+    "text, label",
+    [
+        # Shares, ranks and words that put one first.
+        ("sad: 10%, angry: 90%", "angry"),
+        ("90% angry, 10% sad", "angry"),
+        ("sad 0.1 angry 0.9", "angry"),
+        ("愤怒：80%，悲伤：20%", "angry"),
+        ("angry 50%, sad 50%", None),
+        ("1. Angry (0.8)\n2. Sad (0.1)\n3. Happy (0.1)", "angry"),
+        ("1) angry\n2) sad", "angry"),
+        ("angry > sad > happy", "angry"),
+        ("1. happy 1. sad", None),
+        ("Speaker 1: angry, speaker 2: sad", None),
+        ("At 0.5 s angry, at 1.0 s sad", None),
+        ("Primarily angry with some sadness.", "angry"),
+        ("Most likely angry, less likely sad.", "angry"),
+        ("mostly happy or sad", None),
+        ("主要是愤怒，略带悲伤", "angry"),
+        # What an assistant says of itself.
+        ("I'm afraid I can't process audio.", None),
+        ("I would be happy to help! Please provide the audio.", None),
+        ("Happy to help! The speaker sounds angry.", "angry"),
+        ("I'm sad to say that I cannot process audio.", None),
+        ("很高兴为您服务，请提供音频。", None),
+        ("I cannot tell if she is angry.", None),
+        ("I'm not sure whether the speaker is happy.", None),
+        ("She is afraid that he will leave", "fearful"),
+        ("The speaker is happy to see you.", "happy"),
+        # Prompts that are repeated, half-filled JSON, a tag in brackets.
+        ("[INST] happy or sad? [/INST] angry", "angry"),
+        ("User: which emotion, happy or sad?\nAssistant: angry", "angry"),
+        ('{"emotion": null, "label": "sad"}', "sad"),
+        ("(angry) I am happy", "angry"),
+        # Further denials; and of every emotion.
+        ("He is least happy.", None),
+        ("The speaker avoids anger.", None),
+        ("This could be mistaken for anger, but it is joy.", "happy"),
+        ("没法说他生气", None),
+        ("她生气吗？", None),
+        ("The speaker shows no particular emotion.", "neutral"),
+        ("没有明显的情绪", "neutral"),
+        ("no emotion of anger is present", None),
+    ],
+)
+def test_what_other_models_write(text, label):
+    assert parse_answer(text, SEVEN).emotion == label
+
+
 def test_a_quoted_label_is_no_content():
     assert parse_answer('The tone is "sad".', SEVEN).content is None
     answer = parse_answer('She says "I am so happy": it is "sad"', SEVEN)
