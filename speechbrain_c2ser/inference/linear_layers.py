@@ -11,7 +11,9 @@ WHOLE = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
 LEFT = ("lora_A", "lora_B", "lm_head")
 
 
-def replaceable(model: nn.Module, fp32: bool = True) -> Iterator[nn.Linear]:
+def replaceable(
+    model: nn.Module, fp32: bool = True, kind: type = nn.Linear
+) -> Iterator[nn.Module]:
     """The linear layers whose weights may be held in another form.
 
     Arguments
@@ -21,10 +23,12 @@ def replaceable(model: nn.Module, fp32: bool = True) -> Iterator[nn.Linear]:
     fp32 : bool
         Whether those count that a module names in ``in_fp32``, as it runs
         them without autocast.
+    kind : type
+        Of the layers, where others than linear ones are meant.
 
     Yields
     ------
-    nn.Linear
+    nn.Module
         In the order of the modules.
 
     Example
@@ -37,7 +41,7 @@ def replaceable(model: nn.Module, fp32: bool = True) -> Iterator[nn.Linear]:
     for name, child in model.named_children():
         if name in names or isinstance(child, WHOLE):
             continue
-        if type(child) is nn.Linear:
+        if type(child) is kind:
             yield child
         else:
-            yield from replaceable(child, fp32)
+            yield from replaceable(child, fp32, kind)

@@ -79,6 +79,43 @@ def test_alone_equals_in_any_batch(options, max_padding, counts):
                 )
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"layer_norm_first": True, "alibi_scale_per_layer": True},
+        {"alibi": False, "freeze": True},
+        {"depth": 0},
+        {"num_utterance_tokens": 0},
+    ],
+)
+@pytest.mark.parametrize("grad", [True, False])
+def test_tokens_alone_are_those_of_all_frames(options, grad):
+    encoder = build(max_padding=0.3, **options)
+    wavs, wav_lens = batch_of([700, 9001, 8999, 700])
+    last = (encoder.blocks or encoder.prenet)[-1]
+    sizes = []
+    last.mlp.register_forward_hook(lambda _, x, y: sizes.append(y.shape[1]))
+    with torch.set_grad_enabled(grad):
+        expected = encoder.extract(wavs, wav_lens).tokens
+        whole = len(sizes)
+        tokens = encoder.extract_tokens(wavs, wav_lens)
+    if not encoder.num_tokens:
+        assert tokens is expected is None
+        return
+    torch.testing.assert_close(tokens, expected, atol=1e-5, rtol=1e-5)
+    assert tokens.requires_grad is (grad and not encoder.freeze)
+    assert len(sizes) == 2 * whole
+    if encoder.blocks:
+        assert set(sizes[whole:]) == {encoder.num_tokens}
+    if tokens.requires_grad:
+        ours, theirs = (
+            torch.autograd.grad(each.square().sum(), encoder.utterance_tokens)
+            for each in (tokens, expected)
+        )
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-4)
+
+
 def test_garbage_in_the_padding_changes_nothing():
     encoder = build(max_padding=1.0)
     wavs, wav_lens = batch_of([6000, 2500])

@@ -16,7 +16,12 @@ from speechbrain_c2ser import processor
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.cli import main, recordings
-from speechbrain_c2ser.inference.bf16 import PackedLinear, can_pack, to_packed
+from speechbrain_c2ser.inference.bf16 import (
+    PackedLinear,
+    PackedTimeConv,
+    can_pack,
+    to_packed,
+)
 from speechbrain_c2ser.inference.c2ser import C2SER
 from speechbrain_c2ser.inference.int8 import Int8Linear, to_int8
 from speechbrain_c2ser.inference.pretrained import (
@@ -31,6 +36,7 @@ from speechbrain_c2ser.lobes import (
     MultiHead,
     WordConnector,
 )
+from speechbrain_c2ser.lobes.emotion2vec.time_conv import TimeConv
 
 CPU = {"device": "cpu", "precision": "int8"}
 SPACE = LabelSpace.from_name("emo_emilia")
@@ -141,7 +147,42 @@ def test_packed_weights_change_no_bit(bias):
 
 
 @needs_bf16
-@pytest.mark.parametrize("name", ["emotion2vec", "whisper", "wavlm_layer"])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (2, 2), (10, 5)])
+@torch.no_grad()
+def test_convolutions_are_products_over_windows(bias, kernel, stride):
+    conv = TimeConv(24, 40, kernel, stride, bias=bias)
+    padded = TimeConv(24, 40, 3, padding=1)
+    ours = to_packed(nn.Sequential(copy.deepcopy(conv), padded))
+    assert type(ours[0]) is PackedTimeConv and type(ours[1]) is TimeConv
+    assert torch.equal(ours[0].weight, conv.weight.bfloat16())
+    rounded = copy.deepcopy(conv).bfloat16().float()
+    for x in (torch.randn(2, 31, 24), torch.randn(24, 2, 17).permute(1, 2, 0)):
+        exact = rounded(x.bfloat16().float())
+        y = ours[0](x)
+        assert y.dtype == torch.float32
+        with torch.autocast("cpu", torch.bfloat16):
+            assert ours[0](x).dtype == torch.bfloat16
+        torch.testing.assert_close(y, exact, atol=1e-2, rtol=2**-8)
+
+
+@needs_bf16
+@torch.no_grad()
+def test_a_packed_front_end_is_as_near_to_fp32_as_autocast(encoder_of, clips):
+    encoder = copy.deepcopy(encoder_of("emotion2vec"))
+    exact = encoder.extract(*clips).frames
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = encoder.extract(*clips).frames
+        PretrainedModel(encoder, {}, {"device": "cpu", "precision": "bf16"})
+        kinds = [type(conv) for conv in encoder.front_end.convs]
+        packed = encoder.extract(*clips).frames
+    assert set(kinds) == {PackedTimeConv}
+    error, usual = ((x - exact).norm() for x in (packed, rounded))
+    assert 0 < error < 1.2 * usual
+
+
+@needs_bf16
+@pytest.mark.parametrize("name", ["whisper", "wavlm_layer"])
 @torch.no_grad()
 def test_encoders_in_packed_bf16(encoder_of, clips, name):
     """WavLM multiplies by its layers' weights itself."""
@@ -165,7 +206,7 @@ def test_c2ser_in_packed_bf16(build_model, clips):
     c2ser = C2SER(model, hparams, options)
     assert len(packed_layers(c2ser)) > 10 and not packed_layers(plain)
     ours, exact = (each.classify_batch(*clips)[0] for each in (c2ser, plain))
-    assert torch.equal(ours, exact)
+    torch.testing.assert_close(ours, exact, atol=0.01, rtol=0)
     c2ser.mods.model.language_model.hold_in(torch.bfloat16)
     assert c2ser.describe_batch(*clips, max_new_tokens=4)
 

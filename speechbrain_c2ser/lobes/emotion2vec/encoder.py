@@ -263,19 +263,38 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
             # Without gradients the front end takes its fast path.
             with torch.no_grad():
                 return self.extract(wavs, wav_lens, all_layers)
-        x, lengths = self.frontend(wavs, wav_lens)
-        contextualise = partial(self.contextualise, all_layers=all_layers)
-        if x.device.type == "cpu" and not is_exporting():
-            frames, tokens, layers = in_similar_parts(
-                contextualise, x, lengths, self.max_padding
-            )
-        else:
-            frames, tokens, layers = contextualise(x, lengths)
+        frames, tokens, layers, lengths = self._encode(
+            wavs, wav_lens, all_layers=all_layers
+        )
         num = self.num_tokens
         if all_layers:
             mask = frame_mask(lengths, frames.shape[1]).unsqueeze(-1)
             layers = [layer[:, num:] * mask for layer in layers]
         return SpeechFeatures(frames, lengths, tokens if num else None, layers)
+
+    def extract_tokens(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
+    ) -> torch.Tensor | None:
+        """The utterance tokens of :meth:`extract`: of frames the last block
+        makes no more than they need."""
+        if self.freeze and torch.is_grad_enabled():
+            with torch.no_grad():
+                return self.extract_tokens(wavs, wav_lens)
+        if not self.num_tokens:
+            return None
+        return self._encode(wavs, wav_lens, tokens_alone=True)[1]
+
+    def _encode(self, wavs, wav_lens, **wanted):
+        """What `contextualise` gives, and the lengths."""
+        x, lengths = self.frontend(wavs, wav_lens)
+        contextualise = partial(self.contextualise, **wanted)
+        if x.device.type == "cpu" and not is_exporting():
+            parts = in_similar_parts(
+                contextualise, x, lengths, self.max_padding
+            )
+        else:
+            parts = contextualise(x, lengths)
+        return *parts, lengths
 
     def contextualise(
         self,
@@ -284,6 +303,7 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
         keep_indices: torch.Tensor | None = None,
         all_layers: bool = False,
         blocks=None,
+        tokens_alone: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor] | None]:
         """Computes frames and tokens from local features: everything after
         `frontend`. Between the two, masked pre-training overwrites frames.
@@ -301,11 +321,15 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
             Whether to return every block's result.
         blocks : torch.nn.ModuleList | None
             Run instead of `self.blocks` (an averaged teacher's).
+        tokens_alone : bool
+            Whether frames and layers are of no use to the caller: the last
+            block then leaves the frames out.
 
         Returns
         -------
         frames : torch.Tensor
-            [B, T or K, C]; padded frames and empty slots are zero.
+            [B, T or K, C]; padded frames and empty slots are zero. With
+            `tokens_alone` there are none, [B, 0, C].
         tokens : torch.Tensor
             Utterance tokens, [B, num_utterance_tokens, C].
         layers : list of torch.Tensor | None
@@ -338,17 +362,22 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
             if not self._skips(self.prenet_layerdrop):
                 x, _ = block(x, bias(i))
         x = self.input_dropout(x)
-        layers = []
-        for i, block in enumerate(self.blocks if blocks is None else blocks):
+        layers, blocks = [], self.blocks if blocks is None else blocks
+        for i, block in enumerate(blocks):
+            last = tokens_alone and i == len(blocks) - 1
             if self._skips(self.layerdrop):
                 mlp_output = torch.zeros_like(x)  # what it adds to x
             else:
-                x, mlp_output = block(x, bias(self.prenet_depth + i))
+                x, mlp_output = block(
+                    x, bias(self.prenet_depth + i), num if last else None
+                )
             if all_layers:
                 layers.append(x if self.end_of_block_targets else mlp_output)
         x = self.norm(x)
         tokens, frames = x[:, :num], x[:, num:]
-        if valid is not None:
+        if tokens_alone:
+            frames = frames[:, :0]
+        elif valid is not None:
             frames = frames * valid
         return frames, tokens, layers if all_layers else None
 

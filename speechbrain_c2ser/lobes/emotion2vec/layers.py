@@ -1,8 +1,4 @@
-"""Layers of the data2vec 2.0 family of speech encoders (emotion2vec).
-
-Everything is kept batch-time-channel: convolution weights are stored as
-[out, kernel, in], so that no layer transposes its input.
-"""
+"""Layers of the data2vec 2.0 family of speech encoders (emotion2vec)."""
 
 import math
 
@@ -10,108 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from speechbrain_c2ser.lobes.emotion2vec.time_conv import TimeConv
 from speechbrain_c2ser.lobes.emotion2vec.voice_spectrum import VoiceSpectrum
-from speechbrain_c2ser.lobes.exporting import is_exporting
-
-
-class TimeConv(nn.Module):
-    """1-d convolution over batch-time-channel tensors.
-
-    Arguments
-    ---------
-    in_channels : int
-        Channels of the input.
-    out_channels : int
-        Channels of the output.
-    kernel_size : int
-        Taps over time.
-    stride : int
-        Hop over time.
-    padding : int
-        Zeros put on both ends of the time axis.
-    groups : int
-        Groups of channels that do not mix.
-    bias : bool
-        Whether to add a bias.
-
-    Example
-    -------
-    >>> TimeConv(4, 6, kernel_size=3, stride=2)(torch.rand(2, 11, 4)).shape
-    torch.Size([2, 5, 6])
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
-        groups: int = 1,
-        bias: bool = True,
-    ):
-        super().__init__()
-        self.stride = stride
-        self.padding = padding
-        self.groups = groups
-        fan_in = in_channels // groups * kernel_size
-        bound = 1 / math.sqrt(fan_in)
-        self.weight = nn.Parameter(
-            torch.empty(out_channels, kernel_size, in_channels // groups)
-        )
-        nn.init.uniform_(self.weight, -bound, bound)
-        self.bias = None
-        if bias:
-            self.bias = nn.Parameter(torch.empty(out_channels))
-            nn.init.uniform_(self.bias, -bound, bound)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Convolves.
-
-        Arguments
-        ---------
-        x : torch.Tensor
-            [B, T, in_channels].
-
-        Returns
-        -------
-        torch.Tensor
-            [B, T', out_channels].
-        """
-        if self._matmul_is_faster(x):
-            return self._as_matmul(x)
-        # A height of one turns both permuted views into channels-last
-        # images: neither the input nor the weight is copied.
-        y = F.conv2d(
-            x.unsqueeze(1).permute(0, 3, 1, 2),
-            self.weight.unsqueeze(1).permute(0, 3, 1, 2),
-            self.bias,
-            stride=(1, self.stride),
-            padding=(0, self.padding),
-            groups=self.groups,
-        )
-        return y.permute(0, 2, 3, 1).squeeze(1)
-
-    def _matmul_is_faster(self, x):
-        """Measured on a CPU; with gradients it would keep every window."""
-        if torch.is_grad_enabled() or is_exporting():
-            return False
-        if x.device.type != "cpu":
-            return False
-        if self.groups > 1 or self.padding or self.bias is not None:
-            return False
-        # Of bfloat16, copying overlapping windows costs more than it gains.
-        return x.dtype == torch.float32 or self.weight.shape[1] <= self.stride
-
-    def _as_matmul(self, x):
-        """The convolution as one matmul over windows of the input."""
-        kernel, channels = self.weight.shape[1:]
-        batch, size, _ = x.shape
-        windows = x.contiguous().as_strided(
-            (batch, (size - kernel) // self.stride + 1, kernel * channels),
-            (size * channels, self.stride * channels, 1),
-        )
-        return F.linear(windows, self.weight.flatten(1))
 
 
 class ConvFrontEnd(nn.Module):
@@ -382,7 +278,10 @@ class Block(nn.Module):
         self.post_mlp_dropout = nn.Dropout(post_mlp_dropout)
 
     def attend(
-        self, x: torch.Tensor, bias: torch.Tensor | None = None
+        self,
+        x: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        first: int | None = None,
     ) -> torch.Tensor:
         """Self-attention.
 
@@ -392,6 +291,8 @@ class Block(nn.Module):
             [B, T, C].
         bias : torch.Tensor | None
             Added to the scores, broadcastable to [B, heads, T, T].
+        first : int | None
+            As in :meth:`forward`.
 
         Returns
         -------
@@ -401,6 +302,10 @@ class Block(nn.Module):
         batch, frames, channels = x.shape
         shape = (batch, frames, 3, self.num_heads, -1)
         q, k, v = self.qkv(x).view(shape).permute(2, 0, 3, 1, 4)
+        if first is not None:
+            q, frames = q[:, :, :first], first
+            if bias is not None and bias.shape[2] > 1:
+                bias = bias[:, :, :first]
         x = F.scaled_dot_product_attention(
             q,
             k,
@@ -411,7 +316,12 @@ class Block(nn.Module):
         x = x.transpose(1, 2).reshape(batch, frames, channels)
         return self.dropout(self.projection(x))
 
-    def forward(self, x: torch.Tensor, bias: torch.Tensor | None = None):
+    def forward(
+        self,
+        x: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        first: int | None = None,
+    ):
         """Runs the block.
 
         Arguments
@@ -420,18 +330,22 @@ class Block(nn.Module):
             [B, T, C].
         bias : torch.Tensor | None
             Added to the scores, broadcastable to [B, heads, T, T].
+        first : int | None
+            Positions from the first on that are wanted: the others are
+            attended to, and no more is made of them. None: all.
 
         Returns
         -------
         torch.Tensor
-            The block's output, [B, T, C].
+            The block's output, [B, T or first, C].
         torch.Tensor
-            The MLP's output before dropout and residual, [B, T, C].
+            The MLP's output before dropout and residual, of the same shape.
         """
+        wanted = x[:, :first]
         if self.layer_norm_first:
-            x = x + self.attend(self.norm1(x), bias)
+            x = wanted + self.attend(self.norm1(x), bias, first)
             mlp_output = self.mlp(self.norm2(x))
             return mlp_output + self.post_mlp_dropout(mlp_output), mlp_output
-        x = self.norm1(x + self.attend(x, bias))
+        x = self.norm1(wanted + self.attend(x, bias, first))
         mlp_output = self.mlp(x)
         return self.norm2(x + self.post_mlp_dropout(mlp_output)), mlp_output

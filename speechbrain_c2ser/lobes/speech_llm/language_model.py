@@ -4,7 +4,9 @@ It learns answers (full training or LoRA), writes them (``generate``), and
 weighs a closed set of them (``score``) with one pass over what they share.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from inspect import signature
 
 import torch
@@ -27,9 +29,7 @@ from speechbrain_c2ser.lobes.speech_llm.merging import (
 )
 from speechbrain_c2ser.lobes.speech_llm.packing import RowPacking
 from speechbrain_c2ser.lobes.speech_llm.prompt_memory import PromptMemory
-
-# Of the vocabulary's logits when labels are scored: 80 MB at Qwen2's size.
-ROWS_AT_A_TIME = 128
+from speechbrain_c2ser.lobes.speech_llm.vocabulary import Vocabulary
 
 
 @dataclass
@@ -44,10 +44,10 @@ class AnswerOutput:
         [B] mean over each item's tokens; 0 for an item without any.
     num_tokens : torch.Tensor
         [B] number of answer tokens of each item.
-    logits : torch.Tensor
-        [N, V] predictions of the answer tokens, in float32.
+    make_logits : Callable
+        () -> the logits [N, V].
     hidden : torch.Tensor
-        [N, D] the last layer's states they were made from.
+        [N, D] the last layer's states that predict the answer tokens.
     targets : torch.Tensor
         [N] the answer tokens' ids.
     items : torch.Tensor
@@ -59,11 +59,17 @@ class AnswerOutput:
     loss: torch.Tensor
     item_loss: torch.Tensor
     num_tokens: torch.Tensor
-    logits: torch.Tensor
+    make_logits: Callable
     hidden: torch.Tensor
     targets: torch.Tensor
     items: torch.Tensor
     speech: Speech | None = None
+
+    @cached_property
+    def logits(self):
+        """[N, V] predictions of the answer tokens, in float32; made when they
+        are first asked for: the loss does without."""
+        return self.make_logits()
 
 
 @remember_arguments
@@ -147,6 +153,7 @@ class LanguageModel(torch.nn.Module):
         self.gradient_checkpointing = gradient_checkpointing
         self._memory = PromptMemory(self.model)
         self._packing = RowPacking(self.model)
+        self._vocabulary = Vocabulary(self.model)
         self.model.register_load_state_dict_post_hook(
             lambda *_: self._memory.forget()
         )
@@ -243,17 +250,14 @@ class LanguageModel(torch.nn.Module):
         states = self.decode(merged) if packed is None else packed
         hidden = states[items, positions - 1]
         targets = merged.labels[items, positions]
-        logits = self._project(hidden)
-        losses = torch.nn.functional.cross_entropy(
-            logits, targets, reduction="none"
-        )
+        losses, make_logits = self._vocabulary.losses(hidden, targets)
         num_tokens = (merged.labels != IGNORED).sum(1)
         totals = losses.new_zeros(len(num_tokens)).index_add(0, items, losses)
         return AnswerOutput(
             loss=losses.mean(),
             item_loss=totals / num_tokens.clamp(min=1),
             num_tokens=num_tokens,
-            logits=logits,
+            make_logits=make_logits,
             hidden=hidden,
             targets=targets,
             items=items,
@@ -354,7 +358,11 @@ class LanguageModel(torch.nn.Module):
         places = torch.cat((torch.stack((items, positions - 1)), places), 1)
         targets = self._integers(branches.targets)
         targets = torch.cat((merged.labels[items, positions], targets))
-        log_probs = self._log_probs(states, places, targets)  # [M + N]
+        # Several tokens may follow one state, which is projected once.
+        places, rows = places.unique(dim=1, return_inverse=True)
+        log_probs = self._vocabulary.log_probs(
+            states[places[0], places[1]], rows, targets
+        )  # [M + N]
 
         scores = log_probs.new_full(shape, -torch.inf)
         scores[owners[0], owners[1]] = 0.0
@@ -365,21 +373,6 @@ class LanguageModel(torch.nn.Module):
             (owners[0], owners[1]), branch_log_probs, accumulate=True
         )
         return scores.index_add(0, items, shared[:, None].expand(-1, shape[1]))
-
-    def _log_probs(self, states, places, targets):
-        """Log-probabilities [N] of tokens predicted at places [2, N]."""
-        # Several tokens may follow one state, which is projected once; and
-        # few at a time, as each row is as long as the vocabulary.
-        places, state = places.unique(dim=1, return_inverse=True)
-        log_probs = states.new_empty(len(targets), dtype=torch.float32)
-        for start in range(0, places.shape[1], ROWS_AT_A_TIME):
-            items, positions = places[:, start : start + ROWS_AT_A_TIME]
-            logits = self._project(states[items, positions])  # [R, V]
-            here = (state >= start) & (state < start + len(items))
-            rows = state[here] - start
-            totals = logits.logsumexp(-1)
-            log_probs[here] = logits[rows, targets[here]] - totals[rows]
-        return log_probs
 
     def decode(self, merged, cache=None):
         """States [B, S, D] of whole sequences, without the projection.
@@ -430,20 +423,6 @@ class LanguageModel(torch.nn.Module):
 
     def _integers(self, numbers):
         return torch.tensor(numbers, dtype=torch.long, device=self.device)
-
-    def _project(self, hidden):
-        """Logits [N, V] in float32 of states [N, D]."""
-        logits = self.model.get_output_embeddings()(hidden).float()
-        # What Cohere, Granite and Gemma models do behind the projection.
-        config = self.model.config
-        if getattr(config, "logit_scale", None):
-            logits = logits * config.logit_scale
-        if getattr(config, "logits_scaling", None):
-            logits = logits / config.logits_scaling
-        if getattr(config, "final_logit_softcapping", None):
-            cap = config.final_logit_softcapping
-            logits = torch.tanh(logits / cap) * cap
-        return logits
 
 
 def _contiguous(module, inputs):

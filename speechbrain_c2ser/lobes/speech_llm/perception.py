@@ -155,9 +155,9 @@ class ContextualPerception(nn.Module):
             raise ValueError("There is no acoustic encoder to run.")
         trained = any(p.requires_grad for p in encoder.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
-            speech = encoder.extract(wavs, wav_lens)
             if self.utterance_source == "tokens":
-                return speech.tokens
+                return encoder.extract_tokens(wavs, wav_lens)
+            speech = encoder.extract(wavs, wav_lens)
             if self.utterance_source == "mean":
                 return masked_mean(speech.frames, speech.lengths).unsqueeze(1)
             number = speech.tokens.shape[1]

@@ -1,0 +1,61 @@
+"""Two states of the code, one beside the other."""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import before_after  # noqa: E402
+
+OPTIONS = Namespace(precision="fp32", size="tiny", count=2, rounds=3, threads=1)
+
+
+def test_a_state_against_itself_answers_alike():
+    options = Namespace(**vars(OPTIONS) | {"rounds": 1})
+    figures = before_after.compare(ROOT, "classify", "short", options)
+    assert figures["answers_apart"] == 0
+    (old,), (new,) = figures["seconds"].values()
+    assert figures["ratio"] == old / new
+
+
+def test_turns_are_compared_without_the_first(monkeypatch):
+    asked = []
+
+    class Told:
+        def __init__(self, folder, arguments):
+            self.old = folder != before_after.HERE
+
+        def go(self):
+            asked.append(self.old)
+            seconds = (9.0, 2.0, 4.0, 9.0)[(len(asked) - 1) // 2]
+            return {
+                "seconds": seconds if self.old else seconds / (len(asked) // 2),
+                "answers": [[0.5, 0.5]] if self.old else [[0.5, 0.75]],
+            }
+
+        def end(self):
+            asked.append("end")
+
+    monkeypatch.setattr(before_after, "Checkout", Told)
+    figures = before_after.compare(Path("old"), "classify", "short", OPTIONS)
+    assert asked == [True, False] * 4 + ["end"] * 2
+    assert figures["seconds"]["before"] == [2.0, 4.0, 9.0]
+    assert figures["ratio"] == 3 and figures["answers_apart"] == 0.25
+
+
+def test_an_epoch_begins_with_the_same_weights_each_time(tmp_path):
+    first = before_after.stage_1([1.0, 1.5], "fp32", "tiny", tmp_path)
+    second = before_after.stage_1([1.0, 1.5], "fp32", "tiny", tmp_path)
+    losses = [work()[1] for work in (first, first, second)]
+    assert losses[0] == losses[1] == losses[2] and losses[0][0]
+
+
+def test_a_folder_without_the_code_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["before_after.py", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        before_after.main()
+    assert "is no checkout of this repository" in capsys.readouterr().err
