@@ -220,7 +220,8 @@ def parts(c2ser, paths, batch_size):
     lm = c2ser.mods.model.language_model
     clock.watch(perception.semantic_encoder, "extract", "whisper")
     clock.watch(perception.semantic_encoder, "_log_mel", "mel")
-    clock.watch(perception.acoustic_encoder, "extract", "emotion2vec-s")
+    acoustic = perception.acoustic_encoder
+    clock.watch(acoustic, "extract_tokens", "emotion2vec-s")
     clock.watch(perception.connector, "forward", "connector")
     score = lm.score
 

@@ -274,8 +274,8 @@ def test_describing_listens_once(c2ser, clips, monkeypatch):
             part, name, lambda *x: calls.append(part) or function(*x)
         )
 
-    for part in (perception.semantic_encoder, perception.acoustic_encoder):
-        counted(part, "extract")
+    counted(perception.semantic_encoder, "extract")
+    counted(perception.acoustic_encoder, "extract_tokens")
     counted(perception.connector, "forward")
     c2ser.describe_batch(*clips, max_new_tokens=3)
     assert len(calls) == len(set(calls)) == 3

@@ -160,11 +160,13 @@ def test_one_listening_serves_loss_text_and_labels(model, clips):
         )
     ]
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("semantic_encoder", "acoustic_encoder"):
+        for name, method in (
+            ("semantic_encoder", "extract"),
+            ("acoustic_encoder", "extract_tokens"),
+        ):
             encoder = getattr(perception, name)
-            patch.setattr(
-                encoder, "extract", counted(encoder.extract, calls, name)
-            )
+            function = counted(getattr(encoder, method), calls, name)
+            patch.setattr(encoder, method, function)
         speech = model.listen(*clips)
         loss = model.loss(speech, PROMPTS, ANSWERS).loss
         model.generate(speech, PROMPTS, max_new_tokens=2)
