@@ -41,6 +41,10 @@ class Mixer:
         self._count += len(block)
         return mix
 
+    def heard(self, block: np.ndarray) -> np.ndarray:
+        """What is used of a block [n, channels]: one channel, or all."""
+        return block if self._channel is None else block[:, self._channel]
+
     def cancels(self) -> bool:
         """Whether the mix is far weaker than even unrelated channels' is.
 

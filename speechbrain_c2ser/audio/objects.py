@@ -4,11 +4,13 @@ import io
 import math
 import numbers
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from speechbrain_c2ser.audio.errors import AudioError
@@ -22,7 +24,9 @@ from speechbrain_c2ser.audio.streaming import AudioStream
 from speechbrain_c2ser.audio.waveform import as_waveform
 
 RATES = ("sampling_rate", "sample_rate", "sr", "rate")
-SAMPLES = ("array", "raw", "samples", "waveform")
+SAMPLES = "array raw samples waveform speech input_values y wav audio".split()
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
+LONGEST = 4096  # characters of a path
 PATHS = ("wav", "path", "file", "audio_filepath")
 ACCEPTED = (
     "give a path, (samples, rate), a dictionary with array and sampling_rate "
@@ -78,7 +82,8 @@ def open_recording(audio: object, name: str = "The audio") -> Recording:
         audio column), perhaps below ``audio``, or with ``wav``, ``start``
         and ``stop`` (a row of a manifest), and perhaps ``channel`` (the one
         to take, from 0; else their mean); bytes of an audio file; an open
-        binary file; or torchcodec's AudioDecoder. Samples are as in
+        binary file; torchcodec's AudioDecoder; or pydub's AudioSegment. Samples
+        are as in
         :func:`~speechbrain_c2ser.audio.as_waveform`.
     name : str
         What the errors call it, where it has no path.
@@ -106,6 +111,10 @@ def open_recording(audio: object, name: str = "The audio") -> Recording:
     if hasattr(audio, "get_all_samples"):  # torchcodec's AudioDecoder
         samples = audio.get_all_samples()
         return _from_samples(samples.data, samples.sample_rate, name)
+    if hasattr(audio, "get_array_of_samples"):  # pydub's AudioSegment
+        array = np.asarray(audio.get_array_of_samples())
+        samples = array.reshape(-1, audio.channels)
+        return _from_samples(samples, audio.frame_rate, name)
     if isinstance(audio, (tuple, list)) and len(audio) == 2:
         first, second = audio
         if _is_rate(second) and not _is_rate(first):
@@ -172,7 +181,8 @@ def as_list(audios: object) -> list:
     pair = isinstance(audios, (tuple, list)) and len(audios) == 2
     if one or pair and any(map(_is_rate, audios)):
         return [audios]
-    if hasattr(audios, "read") or hasattr(audios, "get_all_samples"):
+    decoders = ("read", "get_all_samples", "get_array_of_samples")
+    if any(hasattr(audios, name) for name in decoders):
         return [audios]
     if isinstance(audios, torch.Tensor) or hasattr(audios, "__array__"):
         return [audios]  # samples without a rate: refused by name
@@ -200,6 +210,16 @@ def name_of(audio: object, number: int) -> str:
 
 
 def _from_file(path, channel=None):
+    if ADDRESS.match(path):
+        raise AudioError(
+            f"{path[:80]} is an address, and nothing is fetched here: download "
+            "it and give the file."
+        )
+    if len(path) > LONGEST:
+        raise AudioError(
+            f"A text of {len(path)} characters ({path[:20]}...) is no path: "
+            f"{ACCEPTED}."
+        )
     return _of_file(path, f"The audio file {path}", path, channel)
 
 
@@ -217,6 +237,7 @@ def _of_file(file, called, name, channel):
 
 
 def _from_samples(samples, rate, name, channel=None):
+    rate = rate.item() if hasattr(rate, "item") else rate
     wave = as_waveform(samples, rate, name=name, channel=channel)
 
     def read(start, stop):
@@ -252,11 +273,13 @@ def _from_open_file(file, name, channel=None):
 
 def _from_mapping(row, name):
     inner, channel = row.get("audio"), row.get("channel")
-    if inner is not None and not any(row.get(key) is not None for key in PATHS):
+    rate = next((row[r] for r in RATES if row.get(r) is not None), None)
+    bare = rate is not None and _is_samples(inner)
+    paths = any(row.get(key) is not None for key in PATHS)
+    if inner is not None and not bare and not paths:
         return _stretch(open_recording(inner, name), row)
     for key in SAMPLES:
-        if row.get(key) is not None:
-            rate = next((row[r] for r in RATES if row.get(r) is not None), None)
+        if _is_samples(row.get(key)):
             if rate is None:
                 raise AudioError(
                     f"{name} has samples without their rate: give it as "
@@ -317,5 +340,12 @@ def _stretch(whole, row):
     )
 
 
+def _is_samples(value):
+    is_array = hasattr(value, "__array__") or isinstance(value, list)
+    return is_array or isinstance(value, tuple) and len(value) > 2
+
+
 def _is_rate(value):
+    if hasattr(value, "__array__") and hasattr(value, "item"):
+        return value.ndim == 0  # a tensor or an array of one number
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

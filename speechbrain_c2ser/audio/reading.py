@@ -165,7 +165,7 @@ def _read(decoder, mixer, start, stop, sample_rate, name):
     resampler, parts, position = Resampler(rate, sample_rate), [], first
     for block in decoder.blocks(first):
         block = block[: int(min(len(block), last - position))]
-        check_samples(block, name)
+        check_samples(mixer.heard(block), name)
         parts.append(resampler(mixer(block)))
         position += len(block)
         if position >= last:

@@ -61,6 +61,8 @@ def as_waveform(
     samples = as_samples(audio, name)
     if samples.size == 0:
         raise AudioError(f"{name} is empty: it holds no samples.")
+    if samples.ndim > 2 and samples.size == max(samples.shape):
+        samples = samples.reshape(-1)  # a batch of one
     if samples.ndim not in (1, 2):
         raise AudioError(
             f"{name} has {samples.ndim} dimensions: give [samples] or "
@@ -70,9 +72,9 @@ def as_waveform(
         samples = samples[:, None]
     elif samples.shape[1] > samples.shape[0]:
         samples = samples.T
-    check_samples(samples, name)
     channel = check_channel(channel, samples.shape[1], name)
     mixer = Mixer(samples.shape[1], channel)
+    check_samples(mixer.heard(samples), name)
     mono = mixer(samples)
     if mixer.cancels():
         mono = samples[:, mixer.loudest()]
@@ -119,6 +121,8 @@ def as_samples(audio, name: str = "The audio") -> np.ndarray:
         samples = np.asarray(audio)
     except (ValueError, TypeError) as error:
         raise AudioError(f"{name} is no array of samples ({error}).") from None
+    if samples.dtype.kind == "O":  # of a table, numbers nevertheless
+        samples = _as_numbers(samples, name)
     kind = samples.dtype.kind
     if samples.size == 0:
         return samples.astype(np.float32)
@@ -143,6 +147,13 @@ def as_samples(audio, name: str = "The audio") -> np.ndarray:
     else:
         scaled = scaled / (info.max + 1)
     return scaled.astype(np.float32)
+
+
+def _as_numbers(samples, name):
+    try:
+        return np.asarray(samples.tolist())
+    except (ValueError, TypeError) as error:
+        raise AudioError(f"{name} is no array of samples ({error}).") from None
 
 
 def is_silent(wave: torch.Tensor) -> bool:
@@ -177,8 +188,11 @@ def check_rate(rate: object, name: str) -> None:
     speechbrain_c2ser.audio.errors.AudioError: a.wav has a sample rate of 1 \
 Hz: 1000 to 1000000 Hz can be used.
     """
-    number = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
-    if not number or not math.isfinite(rate) or not LOWEST <= rate <= HIGHEST:
+    if not isinstance(rate, numbers.Real) or isinstance(rate, bool):
+        raise AudioError(
+            f"{name} has {rate!r} for a sample rate: give a number of Hz."
+        )
+    if not math.isfinite(rate) or not LOWEST <= rate <= HIGHEST:
         raise AudioError(
             f"{name} has a sample rate of {rate} Hz: {LOWEST} to {HIGHEST} Hz "
             "can be used."

@@ -112,7 +112,8 @@ REPLY = re.compile(
 NO_FEELING = re.compile(
     r"\b(?:no|without(?: any)?|lacks? (?:of )?(?:any )?)"
     r"(?: (?:particular|strong|obvious|clear|specific|evident|discernible"
-    r"|noticeable|apparent|distinct|significant|real|special))? emotions?\b(?! (?:of|like|such))"
+    r"|noticeable|apparent|distinct|significant|real|special))?"
+    r" emotions?\b(?! (?:of|like|such))"
     r"|(?:没有|无)(?:什么|任何|明显的?|特别的?|特殊的?)?(?:情绪|感情|情感)",
     re.IGNORECASE,
 )

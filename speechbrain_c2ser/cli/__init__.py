@@ -5,8 +5,10 @@ mistakes answer at once.
 """
 
 import argparse
+import errno
 import sys
 
+from speechbrain_c2ser import __version__
 from speechbrain_c2ser.cli.completion import add_completion
 from speechbrain_c2ser.cli.doctor import add_doctor
 from speechbrain_c2ser.cli.evaluating import add_evaluate
@@ -58,6 +60,8 @@ def main(argv=None):
         return 141
     except (OSError, ValueError, RuntimeError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            message += ": free some space, or write elsewhere"
         tell(message)
         return 2
     except KeyboardInterrupt:
@@ -69,6 +73,7 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="c2ser", description="Speech emotion recognition in words."
     )
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     add_recordings(commands)

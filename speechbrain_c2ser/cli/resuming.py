@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from speechbrain_c2ser.cli.terminal import tell
+from speechbrain_c2ser.data.atomic import is_device, part_of
 
 # What the answers depend on.
 SETTINGS = (
@@ -27,9 +28,9 @@ def opened_journal(options) -> Iterator:
     Yields
     ------
     Journal | None
-        None where results go to standard output.
+        None where results go to standard output, a device or a pipe.
     """
-    if options.output is None:
+    if options.output is None or is_device(options.output):
         yield None
         return
     from speechbrain_c2ser.inference.journal import Journal
@@ -39,7 +40,7 @@ def opened_journal(options) -> Iterator:
         **{n: getattr(options, n) for n in SETTINGS if hasattr(options, n)},
     }
     settings["model"] = os.path.abspath(options.model)
-    path = f"{options.output.rstrip(os.sep)}.resume"
+    path = str(part_of(options.output.rstrip(os.sep), ".resume"))
     with Journal(path, settings, options.resume) as journal:
         try:
             yield journal

@@ -6,7 +6,10 @@ import os
 import re
 import sys
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Also those that turn the direction of what follows.
+CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -18,6 +21,10 @@ def prepare_streams() -> None:
     So are the bytes of file names that are no UTF-8, which Python keeps as
     lone surrogates: ``caf\\udce9.wav``.
     """
+    # Closed ones (>&-) are None.
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

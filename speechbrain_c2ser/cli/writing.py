@@ -10,6 +10,7 @@ from pathlib import Path
 
 from speechbrain_c2ser.cli.channels import groups_of
 from speechbrain_c2ser.cli.terminal import tell, to_json
+from speechbrain_c2ser.data.atomic import is_device, part_of, shortened
 from speechbrain_c2ser.timelines.documents import (
     DOCUMENTS,
     check_format,
@@ -38,8 +39,12 @@ def opened_output(path: str | None) -> Iterator:
     if path is None:
         yield sys.stdout
         return
-    part = f"{path}.part"
     options = {"encoding": "utf-8", "errors": "backslashreplace"}
+    if is_device(path):  # /dev/stdout, a named pipe
+        with open(path, "w", newline="", **options) as file:
+            yield file
+        return
+    part = part_of(path)
     with open(part, "w", newline="", **options) as file:
         try:
             yield file
@@ -67,6 +72,8 @@ def check_output(form: str, output: str | None, recordings: list) -> None:
         Says what to give instead.
     """
     check_format(form)
+    if output is not None and not output.strip():
+        raise ValueError("-o is empty: give -o PATH, or leave it out.")
     count = len(groups_of(recordings))
     if form in DOCUMENTS and count > 1:
         if output is None:
@@ -216,6 +223,7 @@ def document_paths(recordings: list, form: str) -> list[str]:
 
 def _untaken(stem, suffix, taken):
     """The name, numbered where another has it already."""
+    stem = shortened(stem, f".999{suffix}")
     name, count = f"{stem}{suffix}", 1
     # Some disks take A and a for one.
     while name.casefold() in taken:

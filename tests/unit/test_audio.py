@@ -1,5 +1,7 @@
 """Reading audio: one form out of many, and errors that name the file."""
 
+import array
+
 import numpy as np
 import pytest
 import soundfile
@@ -130,3 +132,65 @@ def test_objects_that_cannot_be_read_are_named(tmp_path):
     file.close()
     with pytest.raises(AudioError, match="cannot be read: I/O operation"):
         load_audio(file)
+
+
+class Segment:
+    """As pydub's AudioSegment."""
+
+    channels, frame_rate = 2, 8000
+
+    def get_array_of_samples(self):
+        """Both channels in turn, in the width of the file."""
+        return array.array("h", [16384, -8192] * 800)
+
+
+WAVE = np.linspace(-0.5, 0.5, 1600, dtype="f4")
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [
+        {"audio": WAVE, "sampling_rate": 16000},
+        {"speech": WAVE.tolist(), "sr": 16000},
+        {"input_values": torch.tensor(WAVE), "sample_rate": 16000},
+        {"wav": WAVE, "rate": 16000},
+        (WAVE[None, None], 16000),
+        (WAVE.astype(object), 16000),
+        (WAVE, torch.tensor(16000)),
+        (np.asarray(16000), WAVE),
+    ],
+)
+def test_objects_of_other_libraries(audio):
+    torch.testing.assert_close(load_audio(audio), torch.tensor(WAVE))
+
+
+def test_a_segment_of_pydub():
+    wave = load_audio(Segment())
+    assert len(wave) == 1600 and wave.mean() == pytest.approx(0.125, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "audio, message",
+    [
+        ("https://example.org/a.wav", "is an address.*download it"),
+        ("s3://bucket/a.wav", "is an address"),
+        ("data:audio/wav;base64,AAAA", "is an address"),
+        ("A" * 9999, "text of 9999 characters .* is no path"),
+        ({"array": WAVE, "sampling_rate": "16000"}, "'16000' for a sample"),
+    ],
+)
+def test_objects_that_are_refused(audio, message):
+    with pytest.raises(AudioError, match=message) as caught:
+        load_audio(audio)
+    assert len(str(caught.value)) < 400
+
+
+def test_nan_in_the_channel_that_is_not_heard(tmp_path):
+    path = tmp_path / "a.wav"
+    samples = np.stack([tone(16000), np.full(8000, np.nan)], 1)
+    soundfile.write(path, samples, 16000, "FLOAT")
+    assert len(read_audio(path, channel=0)) == 8000
+    assert len(load_audio({"wav": path, "channel": 0})) == 8000
+    assert len(as_waveform(samples, 16000, channel=0)) == 8000
+    with pytest.raises(AudioError, match="NaN"):
+        read_audio(path, channel=1)

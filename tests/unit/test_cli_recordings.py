@@ -197,6 +197,53 @@ def test_a_reader_that_goes_away(tmp_path):
     assert done.returncode == 141 and not done.stderr
 
 
+@LINUX
+@pytest.mark.parametrize("form", ["jsonl", "vtt"])
+def test_a_pipe_is_written_to_and_stays_one(classify, tmp_path, form):
+    write(tmp_path / "a.wav")
+    os.mkfifo("out")
+    reader = os.open("out", os.O_RDONLY | os.O_NONBLOCK)
+    assert classify("a.wav", "--format", form, "-o", "out")[0] == 0
+    assert b"loud" in os.read(reader, 1 << 16)
+    os.close(reader)
+    assert sorted(os.listdir()) == ["a.wav", "out"]
+    assert not os.path.isfile("out")
+
+
+@LINUX
+def test_names_of_full_length(classify, tmp_path):
+    names = [letter * 251 + ".wav" for letter in "ab"]
+    for name in names:
+        write(tmp_path / name)
+    code, _, told = classify(*names, "--format", "textgrid", "-o", "out")
+    assert code == 0 and not told and len(os.listdir("out")) == 2
+    assert classify(names[0], "-o", "c" * 255)[0] == 0
+
+
+@LINUX
+def test_closed_streams_are_no_traceback(tmp_path):
+    words = [sys.executable, "-m", "speechbrain_c2ser.cli"]
+    words += ["classify", "--model", "nowhere", "-"]
+    for stream in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        done = subprocess.run(
+            ["sh", "-c", f'"$@" {stream}', "sh", *words],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_a_name_cannot_turn_the_direction_of_a_line():
+    assert one_line("a\u202egnp.wav") == "a\\u202egnp.wav"
+
+
+def test_an_empty_output_is_refused(classify, tmp_path):
+    write(tmp_path / "a.wav")
+    code, _, told = classify("a.wav", "-o", "")
+    assert code == 2 and "-o is empty" in told
+
+
 def test_formats(classify, tmp_path):
     write(tmp_path / "a.wav"), write(tmp_path / "b.wav")
     words = ("a.wav", "b.wav", "nowhere.wav", "--window", 0.25, "--format")
