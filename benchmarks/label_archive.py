@@ -27,7 +27,7 @@ from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
 from speechbrain_c2ser.data.importers.arrow_tables import read_rows
 from speechbrain_c2ser.data.manifest import read_manifest
 from speechbrain_c2ser.data.synthetic import corpus
-from speechbrain_c2ser.labelling.weak_labels import top_label
+from speechbrain_c2ser.data.weak import top_label
 
 EACH = 500  # clips of a tar
 NOISY = 560

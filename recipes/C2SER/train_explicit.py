@@ -26,12 +26,12 @@ from speechbrain_c2ser.data.feature_cache import (
     UtteranceVectorCache,
     fill_together,
 )
-from speechbrain_c2ser.data.manifest import check_manifest
 from speechbrain_c2ser.data.pools import read_pools
 from speechbrain_c2ser.data.selection import (
     describe_training_set,
     within_limits,
 )
+from speechbrain_c2ser.data.streams import check_rows, rows_of
 from speechbrain_c2ser.data.turns import with_turns
 from speechbrain_c2ser.evaluation.metrics import classification_metrics
 from speechbrain_c2ser.evaluation.metrics.temperature import (
@@ -191,8 +191,7 @@ class ExplicitBrain(TrainingBrain):
             Path(self.hparams.feature_folder) / perception.utterance_source,
         )
         for dataset in datasets:
-            rows = {key: data["row"] for key, data in dataset.data.items()}
-            fill_together(cache, rows, self.device)
+            fill_together(cache, rows_of(dataset), self.device)
         self.cache = cache
 
 
@@ -209,21 +208,22 @@ def warn_if_deaf(epoch, losses):
 
 
 def prepare_data(hparams):
-    """Datasets for training (what is within the limits) and validation."""
+    """Datasets for training (what is within the limits) and validation.
+
+    Of an Arrow manifest no rows are kept: each is read when it is needed.
+    """
     need = ["emotion"]
     if hparams["answers"].form is None:
         need += ["style"] + ["transcript"] * hparams["content"]
     space, model = hparams["label_space"], hparams["model"]
     pools = {s: hparams[f"{s}_manifest"] for s in ("train", "valid")}
-    items, valid_items = read_pools(pools, ("id", "wav")).values()
-    check_manifest(items, need, space, check_audio=False)
+    sets = read_pools(pools, ("id", "wav"), row_by_row=True).values()
+    for rows in sets:
+        check_rows(rows, need, space)
     # before some are left out: a dialogue has all its turns
-    items, valid_items = with_turns(items), with_turns(valid_items)
+    items, valid_items = map(with_turns, sets)
     for rows in (items, valid_items):
-        hparams["answers"].check(
-            [{**row, "id": key} for key, row in rows.items()],
-            training=rows is items,
-        )
+        hparams["answers"].check(rows_of(rows).values(), rows is items)
     items, _ = within_limits(
         items,
         hparams["answers"].possible,
@@ -232,10 +232,7 @@ def prepare_data(hparams):
         progress=if_main_process(),
     )
     describe_training_set(items, space)
-    return (
-        speech_dataset(items, need, space),
-        speech_dataset(valid_items, need, space),
-    )
+    return speech_dataset(items), speech_dataset(valid_items)
 
 
 def hold_frozen_base(language_model, precision):

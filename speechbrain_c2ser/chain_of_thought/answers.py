@@ -7,7 +7,7 @@ transcript quoted as it is.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 from random import Random
 
 from speechbrain_c2ser.chain_of_thought.answer_parsing import (
@@ -167,12 +167,12 @@ class AnswerBuilder:
                 self.fallbacks[language_code(item.get("language"))] += 1
         return prompts, answers
 
-    def check(self, items: Sequence[dict], training: bool = False) -> None:
+    def check(self, items: Collection[dict], training: bool = False) -> None:
         """Refuse items of which no prompt can be made, before training.
 
         Arguments
         ---------
-        items : sequence of dict
+        items : collection of dict
             Manifest rows with their id.
         training : bool
             Whether they are those that the side questions are asked of.

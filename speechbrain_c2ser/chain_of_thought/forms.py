@@ -1,6 +1,6 @@
 """Explicit answers of one's own form: captions, causes, numbers in words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from string import Formatter
 
 from speechbrain_c2ser.chain_of_thought.languages import FALLBACK, in_language
@@ -90,12 +90,12 @@ class AnswerForm:
             answers.append(text.format(emotion=emotion, **named))
         return answers
 
-    def check(self, items: Sequence[dict]) -> None:
+    def check(self, items: Collection[dict]) -> None:
         """Refuse items that lack a field of the form, before training.
 
         Arguments
         ---------
-        items : sequence of dict
+        items : collection of dict
             Manifest rows with their id.
 
         Raises

@@ -1,6 +1,6 @@
 """Questions beside that of the emotion, for a mix of tasks on one utterance."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from speechbrain_c2ser.chain_of_thought.forms import (
     fields_of,
@@ -86,14 +86,14 @@ class SideQuestion:
 
 
 def check_side_questions(
-    questions: Sequence[SideQuestion], items: Sequence[dict]
+    questions: Sequence[SideQuestion], items: Collection[dict]
 ) -> None:
     """Refuse a question that no row of a training set can answer.
 
     Arguments
     ---------
     questions : sequence of SideQuestion
-    items : sequence of dict
+    items : collection of dict
         Manifest rows.
 
     Raises
@@ -111,10 +111,14 @@ def check_side_questions(
 of 1 rows has: leave the question out, or give the field.
     """
     for ask in questions:
-        fields = [ask.missing(item) for item in items]
-        if all(fields):
+        lacks = None
+        for item in items:
+            lacks = ask.missing(item)
+            if not lacks:
+                break
+        if lacks:
             raise ValueError(
                 f"The side question {in_language(ask.question, FALLBACK)!r} "
-                f"needs the field {fields[0]!r}, which none of {len(items)} "
+                f"needs the field {lacks!r}, which none of {len(items)} "
                 "rows has: leave the question out, or give the field."
             )

@@ -8,9 +8,11 @@ import json
 import os
 from collections.abc import (
     Collection,
+    ItemsView,
     Iterator,
     Mapping,
     Sequence,
+    ValuesView,
 )
 from copy import copy
 from pathlib import Path
@@ -24,6 +26,7 @@ from speechbrain_c2ser.data.arrow_writing import (
     arrow,
 )
 from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
+from speechbrain_c2ser.data.weak import EMOTION, WEAK, WeakCounts, with_weak
 
 if TYPE_CHECKING:
     import pyarrow
@@ -61,7 +64,33 @@ def as_row(columns: dict, root: str) -> dict:
     return row
 
 
-class ArrowManifest(Mapping):
+class RowByRow(Mapping):
+    """A mapping whose pairs are made one after another, none kept."""
+
+    def pairs(self) -> Iterator[tuple[str, dict]]:
+        """(key, value), in their order."""
+        raise NotImplementedError
+
+    def items(self):
+        """The pairs, as often as they are asked for."""
+        return _Items(self)
+
+    def values(self):
+        """Their values."""
+        return _Values(self)
+
+
+class _Items(ItemsView):
+    def __iter__(self):
+        return self._mapping.pairs()
+
+
+class _Values(ValuesView):
+    def __iter__(self):
+        return (value for _, value in self._mapping.pairs())
+
+
+class ArrowManifest(RowByRow):
     """Rows of an Arrow manifest, each read when it is asked for.
 
     Arguments
@@ -76,6 +105,9 @@ class ArrowManifest(Mapping):
     fields : sequence of str | None
         What a row holds beside its id and recording (wav, duration, start,
         stop); nothing else is read. None is everything.
+    label : str
+        Field that is a row's emotion: "weak" puts the most probable weak
+        label in its place, as :func:`~.weak.with_weak` does.
 
     Raises
     ------
@@ -103,8 +135,10 @@ class ArrowManifest(Mapping):
         path: str | Path,
         data_root: str | Path | None = None,
         fields: Sequence[str] | None = None,
+        label: str = EMOTION,
     ):
         self.path = str(path)
+        self.label = label
         folder = path if os.path.isdir(path) else Path(path).parent
         self.root = os.path.abspath(data_root or folder)
         self._fields = None if fields is None else tuple(fields)
@@ -146,6 +180,7 @@ class ArrowManifest(Mapping):
                 f"The shards of {self.path} differ in their columns: {error}."
             ) from error
         self._index: tuple | None = None
+        self._weak: tuple | None = None
 
     def _columns(self, there):
         """Names of the columns that are read."""
@@ -153,7 +188,7 @@ class ArrowManifest(Mapping):
         wanted = set(order)
         if self._fields is not None:
             wanted = {"id", "wav", *NUMBERS, *self._fields}
-            if wanted - set(order):
+            if wanted - set(order) or self.label == WEAK:
                 wanted.add(MORE)
         return [name for name in order if name in wanted & there]
 
@@ -188,7 +223,7 @@ class ArrowManifest(Mapping):
 
     def __getstate__(self):
         # A worker that is spawned maps the files itself.
-        without = ("_table", "_index")
+        without = ("_table", "_index", "_weak")
         return {k: v for k, v in self.__dict__.items() if k not in without}
 
     def __setstate__(self, state):
@@ -230,18 +265,17 @@ class ArrowManifest(Mapping):
         if self._places is not None:
             place = int(self._places[place])
         (columns,) = self._table.slice(place, 1).to_pylist()
-        return {"id": columns["id"], **as_row(columns, self.root)}
+        return {"id": columns["id"], **self._row(columns)}
 
-    def items(self):
+    def _row(self, columns):
+        row = as_row(columns, self.root)
+        return with_weak(row) if self.label == WEAK else row
+
+    def pairs(self):
         """(id, row), batch by batch."""
         for batch in self._batches():
             for columns in batch.to_pylist():
-                yield columns["id"], as_row(columns, self.root)
-
-    def values(self):
-        """Rows without their ids, batch by batch."""
-        for _, row in self.items():
-            yield row
+                yield columns["id"], self._row(columns)
 
     def _batches(self, names=None):
         """The rows that are left, some thousand at a time."""
@@ -272,13 +306,62 @@ class ArrowManifest(Mapping):
         -------
         pyarrow.ChunkedArray
         """
-        if name not in self._table.column_names:
+        if name == EMOTION and self.label == WEAK:
+            column = self.weak_labels()[0]
+        elif name not in self._table.column_names:
             pyarrow = arrow()
             return pyarrow.chunked_array(
                 [pyarrow.nulls(len(self), pyarrow.string())]
             )
-        column = self._table[name]
+        else:
+            column = self._table[name]
         return column if self._places is None else column.take(self._places)
+
+    def weak_labels(self) -> tuple["pyarrow.ChunkedArray", WeakCounts]:
+        """The weak label of each row of the files, read once.
+
+        Returns
+        -------
+        labels : pyarrow.ChunkedArray
+            The most probable one, or null.
+        counts : WeakCounts
+            How many there are, and of which models.
+        """
+        if self._weak is None:
+            pyarrow, counts, parts = arrow(), WeakCounts(), []
+            names = [
+                n for n in (MORE, EMOTION) if n in self._table.schema.names
+            ]
+            for batch in self._table.select(names).to_batches(BATCH):
+                labels = [
+                    counts.add(
+                        json.loads(row[MORE] or "{}").get(WEAK) or {},
+                        row.get(EMOTION) is not None,
+                    )
+                    for row in batch.to_pylist()
+                ]
+                parts.append(pyarrow.array(labels, pyarrow.string()))
+            labels = pyarrow.chunked_array(parts, pyarrow.string())
+            self._weak = labels, counts
+        return self._weak
+
+    def only(self, fields: Sequence[str]) -> "ArrowManifest":
+        """The same rows with fewer fields.
+
+        Arguments
+        ---------
+        fields : sequence of str
+            As of the class.
+
+        Returns
+        -------
+        ArrowManifest
+        """
+        fewer = copy(self)
+        fewer._fields = tuple(fields)
+        names = fewer._columns(set(self._table.column_names))
+        fewer._table = self._table.select(names)
+        return fewer
 
     def mentions(self, field: str) -> bool:
         """Whether a row may have a field that is no column.

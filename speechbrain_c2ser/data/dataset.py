@@ -12,14 +12,15 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain_c2ser.audio import read_audio
 from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
 from speechbrain_c2ser.data.difficulty import EasyFirst, EasyFirstSampler
-from speechbrain_c2ser.data.manifest import check_manifest
+from speechbrain_c2ser.data.parts import is_rows
 from speechbrain_c2ser.data.pools import read_pool
-from speechbrain_c2ser.data.sampling import PairedBatchSampler
+from speechbrain_c2ser.data.sampling import BatchesInTurn, PairedBatchSampler
 from speechbrain_c2ser.data.streams import (
     StreamedDataset,
-    check_stream,
+    check_rows,
     durations_of,
     open_stream,
+    rows_of,
 )
 from speechbrain_c2ser.data.turns import with_turns
 from speechbrain_c2ser.labels import LabelSpace
@@ -37,7 +38,7 @@ def speech_dataset(
     ---------
     manifest : str | Path | list | dict | ArrowManifest
         A manifest file, several as of
-        :func:`~speechbrain_c2ser.data.pools.parts_of`, or the items already
+        :func:`~speechbrain_c2ser.data.parts.parts_of`, or the items already
         read (id → row). Of one Arrow manifest, or a folder of such shards,
         each row is read when it is asked for.
     need : sequence of str
@@ -73,11 +74,11 @@ def speech_dataset(
     )
     dataset: DynamicItemDataset
     if stream is not None:
-        check_stream(stream, need, label_space)
+        check_rows(stream, need, label_space)
         dataset = StreamedDataset(stream)
     else:
-        items = manifest if isinstance(manifest, dict) else read_pool(manifest)
-        check_manifest(items, need, label_space, check_audio=False)
+        items: Any = manifest if is_rows(manifest) else read_pool(manifest)
+        check_rows(items, need, label_space)
         dataset = DynamicItemDataset(
             {
                 key: {
@@ -147,7 +148,7 @@ def emotions_of(manifest: Any) -> list[str]:
     ---------
     manifest : str | Path | dict | list of them
         A manifest file, or a pool as of
-        :func:`~speechbrain_c2ser.data.pools.parts_of`.
+        :func:`~speechbrain_c2ser.data.parts.parts_of`.
 
     Returns
     -------
@@ -250,12 +251,11 @@ def loader_options(
     if not shuffle:
         full = int(durations.sum() // batch_seconds)
         num_buckets = max(1, min(num_buckets, full))
-    sampler: PairedBatchSampler | EasyFirstSampler
+    sampler: BatchesInTurn
     if easy_first is not None and shuffle:
-        rows = [dataset.data[key]["row"] for key in dataset.data_ids]
         sampler = EasyFirstSampler(
             durations,
-            easy_first.divide(rows),
+            easy_first.divide(rows_of(dataset).values()),
             easy_first.epochs,
             seed,
             max_batch_length=batch_seconds,

@@ -1,12 +1,15 @@
 """Easy first: what is easy in a dialogue, and batches in that order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from random import Random
 
 import numpy as np
 
 from speechbrain_c2ser.data.manifest import ManifestError
-from speechbrain_c2ser.data.sampling import PairedBatchSampler
+from speechbrain_c2ser.data.sampling import (
+    BatchesInTurn,
+    PairedBatchSampler,
+)
 
 SHIFTS = "emotion_shifts"
 # Of a change of emotion between two turns, by whether one speaks both.
@@ -35,7 +38,7 @@ class EasyFirst:
     Example
     -------
     >>> rows = [{"id": "a", "noise": 2}, {"id": "b", "noise": 1}]
-    >>> EasyFirst(groups=2, by="noise").divide(rows)
+    >>> [g.tolist() for g in EasyFirst(groups=2, by="noise").divide(rows)]
     [[1], [0]]
     """
 
@@ -49,17 +52,17 @@ class EasyFirst:
         self.epochs = epochs
         self.by = by
 
-    def divide(self, rows: Sequence[dict]) -> list[list[int]]:
+    def divide(self, rows: Collection[dict]) -> list[np.ndarray]:
         """Indices of rows in groups, the easiest first.
 
         Arguments
         ---------
-        rows : sequence of dict
-            Manifest rows with their id and turns.
+        rows : collection of dict
+            Manifest rows with their id and turns; read once.
 
         Returns
         -------
-        list of list of int
+        list of numpy.ndarray
 
         Raises
         ------
@@ -72,40 +75,52 @@ class EasyFirst:
                 "groups, easy first."
             )
         order = np.argsort(self._difficulties(rows), kind="stable")
-        return [part.tolist() for part in np.array_split(order, self.groups)]
+        return np.array_split(order.astype(np.int32), self.groups)
 
     def _difficulties(self, rows):
         if self.by == SHIFTS:
-            if not any(row.get("before") or row.get("after") for row in rows):
-                raise ManifestError(
-                    "No row has turns before or after it, of which emotion "
-                    "shifts could be counted: give dialogue and turn, or "
-                    "order by a field (EasyFirst(by=...))."
-                )
-            return [emotion_shifts(row) for row in rows]
-        without = [
-            row["id"]
-            for row in rows
-            if not isinstance(row.get(self.by), int | float)
-        ]
+            return self._shifts(rows)
+        values, without = [], []
+        for row in rows:
+            value = row.get(self.by)
+            if isinstance(value, int | float):
+                values.append(value)
+            else:
+                without.append(row["id"])
         if without:
             raise ManifestError(
                 f"Easy first needs a number in the field {self.by!r}, which "
                 f"{len(without)} of {len(rows)} rows lack, such as "
                 f"{without[0]!r}."
             )
-        return [row[self.by] for row in rows]
+        return values
+
+    @staticmethod
+    def _shifts(rows):
+        shifts, has_turns = [], False
+        for row in rows:
+            shifts.append(emotion_shifts(row))
+            has_turns |= bool(row.get("before") or row.get("after"))
+        if not has_turns:
+            raise ManifestError(
+                "No row has turns before or after it, of which emotion "
+                "shifts could be counted: give dialogue and turn, or "
+                "order by a field (EasyFirst(by=...))."
+            )
+        return shifts
 
 
-class EasyFirstSampler:
+class EasyFirstSampler(BatchesInTurn):
     """Batches of easy rows before those of harder ones, for some epochs.
+
+    Ranks take them in turn, so that all are at the easy ones at a time.
 
     Arguments
     ---------
     lengths : sequence of float
         Duration of each item, in seconds.
-    groups : sequence of sequence of int
-        Of :meth:`EasyFirst.divide`.
+    groups : sequence of numpy.ndarray
+        Indices, of :meth:`EasyFirst.divide`.
     epochs : int
         How many epochs keep the groups' order.
     seed : int
@@ -127,22 +142,20 @@ class EasyFirstSampler:
     def __init__(
         self,
         lengths: Sequence[float] | np.ndarray,
-        groups: Sequence[Sequence[int]],
+        groups: Iterable[np.ndarray | Sequence[int]],
         epochs: int,
         seed: int = 0,
         **options,
     ):
-        self.groups = groups
+        self.groups = [np.asarray(group, np.int32) for group in groups]
         self.epochs = epochs
         self.seed = seed
+        lengths = np.asarray(lengths)
         self.samplers = [
             PairedBatchSampler(
-                [lengths[i] for i in group],
-                [-1] * len(group),
-                seed=seed,
-                **options,
+                lengths[group], np.full(len(group), -1), seed=seed, **options
             )
-            for group in groups
+            for group in self.groups
         ]
         self.set_epoch(0)
 
@@ -155,19 +168,22 @@ class EasyFirstSampler:
         """
         for sampler in self.samplers:
             sampler.set_epoch(epoch)
-        self._batches = [
-            [group[i] for i in batch]
-            for group, sampler in zip(self.groups, self.samplers, strict=True)
-            for batch in sampler
-        ]
+        items = np.concatenate(
+            [
+                group[sampler._items]
+                for group, sampler in zip(
+                    self.groups, self.samplers, strict=True
+                )
+            ]
+        )
+        sizes = np.concatenate(
+            [np.diff(each._starts) for each in self.samplers]
+        )
+        order = list(range(len(sizes)))
         if epoch > self.epochs:
-            Random(f"{self.seed}|{epoch}").shuffle(self._batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        yield from self._batches
-
-    def __len__(self) -> int:
-        return len(self._batches)
+            Random(f"{self.seed}|{epoch}").shuffle(order)
+        firsts = np.cumsum(sizes) - sizes
+        self.lay_out(items, firsts[order], sizes[order])
 
 
 def emotion_shifts(row: dict) -> float:

@@ -7,7 +7,8 @@ old feature.
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -17,10 +18,12 @@ from speechbrain.utils.distributed import ddp_barrier
 from tqdm import tqdm
 
 from speechbrain_c2ser.audio.stored import stored_bytes
+from speechbrain_c2ser.data.arrow_manifest import hash_of
 from speechbrain_c2ser.data.dataset import read_item
 
 # Of one file: what a run that is killed loses at most, and holds in memory.
 SHARD_BYTES = 2**28
+WINDOW = 10_000  # rows that are looked at together
 
 
 class FeatureCache:
@@ -85,52 +88,60 @@ class FeatureCache:
 
     def fill(
         self,
-        items: dict,
+        items: Mapping[str, dict],
         batch_seconds: float = 60.0,
         device: str = "cpu",
         progress: bool = True,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> int:
         """Compute what is missing, in batches of similar length.
 
         Arguments
         ---------
-        items : dict
-            Manifest rows (id → row).
+        items : Mapping
+            Manifest rows (id → row); some thousand are in memory at a time.
         batch_seconds : float
             Audio in a batch, padding counted.
         device : str
             Where the encoder is.
         progress : bool
             Show a progress bar.
+        rank, ranks : int
+            Which share of the rows is looked at, of how many.
 
         Returns
         -------
         int
             How many utterances were computed (the rest was there).
         """
-        rows = sorted(items.values(), key=lambda row: row["duration"])
-        missing = {}
-        for row in rows:
-            key = self._audio_key(row)
-            if key not in self._place:
-                missing.setdefault(key, row)
-        batches = _batches(list(missing.items()), batch_seconds)
+        rows = islice(items.values(), rank, None, ranks)
         done, pending, size = 0, {}, 0
-        with tqdm(
-            total=len(missing), desc=self.kind, disable=not progress
-        ) as bar:
-            for batch in batches:
-                features = self._compute(batch, device)
-                pending.update(features)
-                size += sum(x.nbytes for x in features.values())
-                bar.update(len(batch))
-                done += len(batch)
-                if size >= SHARD_BYTES:
-                    self._write(pending)
-                    pending, size = {}, 0
+        total = len(range(rank, len(items), ranks))
+        with tqdm(total=total, desc=self.kind, disable=not progress) as bar:
+            # a window at a time: a set of any size is never all in memory
+            while window := list(islice(rows, WINDOW)):
+                for batch in self._missing(window, pending, batch_seconds):
+                    features = self._compute(batch, device)
+                    pending.update(features)
+                    size += sum(x.nbytes for x in features.values())
+                    done += len(batch)
+                    if size >= SHARD_BYTES:
+                        self._write(pending)
+                        pending, size = {}, 0
+                bar.update(len(window))
         if pending:
             self._write(pending)
         return done
+
+    def _missing(self, rows, pending, batch_seconds):
+        """Batches of what is not there, cut by length."""
+        missing: dict[str, dict] = {}
+        for row in sorted(rows, key=lambda row: row["duration"]):
+            key = self._audio_key(row)
+            if key not in self._place and key not in pending:
+                missing.setdefault(key, row)
+        return _batches(list(missing.items()), batch_seconds)
 
     def lookup(self, items: Sequence[dict]) -> list[torch.Tensor]:
         """The features of some rows.
@@ -163,14 +174,17 @@ class FeatureCache:
 
     def _audio_key(self, row):
         """Hash of the file's bytes, read once, and of the segment."""
-        place = (row["wav"], row.get("start"), row.get("stop"))
+        segment = (row.get("start"), row.get("stop"))
+        place = hash_of(repr((row["wav"], *segment)))
         if place not in self._audio_keys:
             if row["wav"] not in self._audio_bytes:
+                if len(self._audio_bytes) > WINDOW:
+                    self._audio_bytes.clear()
                 read = hashlib.blake2b(digest_size=16)
                 read.update(stored_bytes(row["wav"]))
                 self._audio_bytes[row["wav"]] = read
             digest = self._audio_bytes[row["wav"]].copy()
-            digest.update(repr(place[1:]).encode())
+            digest.update(repr(segment).encode())
             self._audio_keys[place] = digest.hexdigest()
         return self._audio_keys[place]
 
@@ -212,7 +226,10 @@ class FeatureCache:
 
 
 def fill_together(
-    cache: FeatureCache, items: dict, device: str, progress: bool = True
+    cache: FeatureCache,
+    items: Mapping[str, dict],
+    device: str,
+    progress: bool = True,
 ) -> None:
     """Fill a cache on all ranks of a training, each a part of it.
 
@@ -223,7 +240,7 @@ def fill_together(
     ---------
     cache : FeatureCache
         Of the same folder name on each rank.
-    items : dict
+    items : Mapping
         Manifest rows (id → row), the same on each rank.
     device : str
         Where the encoder is.
@@ -242,8 +259,8 @@ def fill_together(
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         rank = torch.distributed.get_rank()
         ranks = torch.distributed.get_world_size()
-    mine = {key: items[key] for key in list(items)[rank::ranks]}
-    cache.fill(mine, device=device, progress=progress and rank == 0)
+    shown = progress and rank == 0
+    cache.fill(items, device=device, progress=shown, rank=rank, ranks=ranks)
     ddp_barrier()
     cache.find_shards()
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:

@@ -238,7 +238,7 @@ def check_leakage(
     Arguments
     ---------
     splits : dict
-        Split name -> items.
+        Split name -> items; those of the largest are gone through, not kept.
     by : sequence of str
         "id", "wav", "speaker" and/or "dataset" (for a test corpus that must
         be foreign to the training set: spellings of one source count as the
@@ -255,19 +255,29 @@ def check_leakage(
     >>> items = {"a": {"wav": "a.wav", "speaker": "1", "duration": 1.0}}
     >>> check_leakage({"train": items, "test": {}})
     """
+    order = list(splits)
+    # of the largest nothing needs to be remembered
+    by_size = sorted(order, key=lambda split: len(splits[split]))
     for field in by:
-        owner = {}
-        for split, items in splits.items():
-            for key, item in items.items():
-                value = key if field == "id" else item.get(field)
+        owner: dict = {}
+        for split in by_size:
+            items = splits[split]
+            is_id = field == "id"
+            pairs = ((key, {}) for key in items) if is_id else items.items()
+            for key, item in pairs:
+                value = key if is_id else item.get(field)
                 if value is None:
                     continue
-                first = owner.setdefault(_owned(field, value, item), split)
-                if first != split:
+                mark = _owned(field, value, item)
+                other = owner.get(mark, split)
+                if other != split:
+                    both = sorted((other, split), key=order.index)
                     raise ManifestError(
                         f"Leakage: the {field} {value!r} of item {key!r} is "
-                        f"in both {first} and {split}."
+                        f"in both {' and '.join(both)}."
                     )
+                if split != by_size[-1]:
+                    owner[mark] = split
 
 
 def _owned(field, value, item):

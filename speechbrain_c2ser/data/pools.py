@@ -1,113 +1,27 @@
 """Several manifests as one set: shares, label maps, ids by corpus."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from speechbrain.utils.logger import get_logger
 
+from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
 from speechbrain_c2ser.data.manifest import (
     SPLITS,
     ManifestError,
     check_leakage,
     read_manifest,
 )
+from speechbrain_c2ser.data.parts import parts_of
+from speechbrain_c2ser.data.streams import open_stream
+from speechbrain_c2ser.data.weak import EMOTION, WeakCounts, with_weak
 from speechbrain_c2ser.labels import LabelSpace
 
 logger = get_logger(__name__)
 
-KEYS = ("manifest", "share", "map")
 SHOWN = 5  # labels in a message
-
-
-class Part(NamedTuple):
-    """A manifest as a part of a pool.
-
-    Arguments
-    ---------
-    path : Path
-        The manifest.
-    share : float
-        How much of it is taken; 2 is every row twice.
-    places : dict | LabelSpace | None
-        The corpus's label → ours, or None for what is left out; or the set
-        that its labels are mapped to.
-    """
-
-    path: Path
-    share: float = 1.0
-    places: dict | LabelSpace | None = None
-
-
-def parts_of(source: Any) -> list[Part]:
-    """The parts of a pool, as a yaml names them.
-
-    Arguments
-    ---------
-    source : str | Path | dict | list of them
-        Manifests. A dict has ``manifest`` and perhaps ``share``, how much of
-        it is taken (0.1: a tenth, the same rows in every run; 2: every row
-        twice), and ``map``: the corpus's label → ours, null for what is left
-        out, other labels as they are; or the name or size of a label set.
-
-    Returns
-    -------
-    list of Part
-
-    Raises
-    ------
-    ManifestError
-        For an entry of another form.
-
-    Example
-    -------
-    >>> parts_of(["a.json", {"manifest": "b.json", "share": 0.5}])[1].share
-    0.5
-    """
-    entries = source if isinstance(source, list | tuple) else [source]
-    if not entries:
-        raise ManifestError("The list of manifests is empty: name one.")
-    return [_part(entry) for entry in entries]
-
-
-def _part(entry):
-    if isinstance(entry, str | os.PathLike):
-        return Part(Path(entry))
-    if not isinstance(entry, dict) or not isinstance(
-        entry.get("manifest"), str | os.PathLike
-    ):
-        raise ManifestError(
-            f"{entry!r} is no manifest: give a path, or {{manifest: PATH, "
-            "share: 0.5, map: {bored: null}}."
-        )
-    path = Path(entry["manifest"])
-    unknown = sorted(set(entry) - set(KEYS))
-    if unknown:
-        raise ManifestError(
-            f"{path} has the key {unknown[0]!r}, which is not known: give "
-            f"{', '.join(KEYS)}."
-        )
-    share = entry.get("share", 1.0)
-    number = isinstance(share, int | float) and not isinstance(share, bool)
-    if not number or not 0 < share < float("inf"):
-        raise ManifestError(
-            f"The share {share!r} of {path} is no number above 0."
-        )
-    places = entry.get("map")
-    if isinstance(places, str | int):
-        try:
-            places = LabelSpace.from_name(places)
-        except ValueError as error:
-            raise ManifestError(f"The map of {path}: {error}") from error
-    if not isinstance(places, dict | LabelSpace | None):
-        raise ManifestError(
-            f"The map {places!r} of {path} is none: give label: label, or the "
-            "name of a label set."
-        )
-    return Part(path, float(share), places)
 
 
 def read_pool(source: Any, aloud: bool = True) -> dict:
@@ -118,8 +32,8 @@ def read_pool(source: Any, aloud: bool = True) -> dict:
     Arguments
     ---------
     source : str | Path | dict | list of them
-        As in :func:`parts_of`; ``{data_root}`` of each manifest is its own
-        folder.
+        As in :func:`~.parts.parts_of`; ``{data_root}`` of each manifest is
+        its own folder.
     aloud : bool
         Whether to say what is left out.
 
@@ -139,7 +53,7 @@ def read_pool(source: Any, aloud: bool = True) -> dict:
     parts = parts_of(source)
     items: dict[str, dict] = {}
     for part in parts:
-        rows = read_manifest(part.path)
+        rows = _labelled(read_manifest(part.path), part, aloud)
         for key, row in _share(
             _relabel(rows, part, aloud), part, aloud
         ).items():
@@ -156,7 +70,9 @@ def read_pool(source: Any, aloud: bool = True) -> dict:
     return items
 
 
-def read_pools(sources: dict[str, Any], apart: Sequence[str]) -> dict:
+def read_pools(
+    sources: dict[str, Any], apart: Sequence[str], row_by_row: bool = False
+) -> dict[str, Any]:
     """Train, valid and test sets, of one manifest or several each.
 
     Arguments
@@ -167,6 +83,9 @@ def read_pools(sources: dict[str, Any], apart: Sequence[str]) -> dict:
         What no two splits may share, as of
         :func:`~speechbrain_c2ser.data.manifest.check_leakage`; over all
         manifests.
+    row_by_row : bool
+        Whether a split that is one Arrow manifest is opened as
+        :func:`~.streams.open_stream` does, and not read whole.
 
     Returns
     -------
@@ -189,7 +108,11 @@ def read_pools(sources: dict[str, Any], apart: Sequence[str]) -> dict:
                 f"A share above 1 repeats rows, which the {split} set cannot: "
                 "give 1 at most."
             )
-    items = {split: read_pool(sources[split]) for split in parts}
+    items: dict[str, Any] = {
+        split: (open_stream(sources[split]) if row_by_row else None)
+        or read_pool(sources[split])
+        for split in parts
+    }
     compared = dict(items)
     for split, (first, *others) in parts.items():
         # One name for an utterance, whether its split is a pool or not.
@@ -198,8 +121,19 @@ def read_pools(sources: dict[str, Any], apart: Sequence[str]) -> dict:
                 _name(key, row, first.path): row
                 for key, row in items[split].items()
             }
+        elif isinstance(items[split], ArrowManifest):
+            compared[split] = items[split].only(apart)
     check_leakage(compared, apart)
     return items
+
+
+def _labelled(rows, part, aloud):
+    """Rows whose emotion is what the part takes for the label."""
+    if part.label == EMOTION:
+        return rows
+    if aloud:
+        WeakCounts(rows.values()).tell(part.path)
+    return {key: with_weak(row) for key, row in rows.items()}
 
 
 def _name(key, row, path):

@@ -1,7 +1,7 @@
 """Batches of similar length in which every emotion has a partner."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -10,11 +10,74 @@ from torch.utils.data import Sampler
 NEAR = 64  # batches that are looked at first
 
 
-class PairedBatchSampler(Sampler):
+class BatchesInTurn(Sampler):
+    """Batches of an epoch in two arrays, which ranks take in turn.
+
+    A million items are some megabytes in each process. The order is to be a
+    function of the seed and the epoch alone: ``set_epoch`` makes it, by
+    :meth:`lay_out`.
+    """
+
+    _turn = 0, 1
+
+    def take_turns(self, rank: int, ranks: int) -> None:
+        """Give every rank of a training its share: batches in turn.
+
+        Where they do not come out even, the last ranks begin again, as
+        torch's ``DistributedSampler`` has it.
+
+        Arguments
+        ---------
+        rank : int
+            This process, from 0.
+        ranks : int
+            How many there are.
+        """
+        self._turn = rank, ranks
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the batches of an epoch.
+
+        Arguments
+        ---------
+        epoch : int
+            Each has another order.
+        """
+        raise NotImplementedError
+
+    def lay_out(
+        self, items: np.ndarray, firsts: np.ndarray, sizes: np.ndarray
+    ) -> None:
+        """Take stretches of a list of items as the batches.
+
+        Arguments
+        ---------
+        items : numpy.ndarray
+            Indices [N], those of a batch side by side.
+        firsts, sizes : numpy.ndarray
+            Where each batch starts, and its items, in the batches' order.
+        """
+        self._starts = np.concatenate([[0], np.cumsum(sizes)])
+        steps = np.repeat(firsts - self._starts[:-1], sizes)
+        self._items = items[steps + np.arange(len(steps))].astype(np.int32)
+
+    def __len__(self):
+        return -(-(len(self._starts) - 1) // self._turn[1])
+
+    def __iter__(self):
+        rank, ranks = self._turn
+        for number in range(len(self)):
+            batch = (number * ranks + rank) % (len(self._starts) - 1)
+            yield self._batch(batch).tolist()
+
+    def _batch(self, number):
+        return self._items[self._starts[number] : self._starts[number + 1]]
+
+
+class PairedBatchSampler(BatchesInTurn):
     """Length-bucketed batches that hold a pair of one label where possible.
 
-    The batches of SpeechBrain's ``DynamicBatchSampler``, kept in two arrays
-    (a million items are some megabytes in each process), with two changes.
+    The batches of SpeechBrain's ``DynamicBatchSampler``, with two changes.
     The buckets' boundaries are quantiles of the corpus' own lengths, so that
     short clips fill a batch too. And a batch in which no two items share a
     label, useless to PairLoss, exchanges one item with the nearest batch that
@@ -80,23 +143,7 @@ class PairedBatchSampler(Sampler):
         self._buckets = self._buckets.astype(np.int32)
         sizes = (max_batch_length / boundaries).astype(int)
         self._sizes = np.maximum(1, sizes)
-        self._turn = 0, 1
         self.set_epoch(0)
-
-    def take_turns(self, rank: int, ranks: int) -> None:
-        """Give every rank of a training its share: batches in turn.
-
-        Where they do not come out even, the last ranks begin again, as
-        torch's ``DistributedSampler`` has it.
-
-        Arguments
-        ---------
-        rank : int
-            This process, from 0.
-        ranks : int
-            How many there are.
-        """
-        self._turn = rank, ranks
 
     def set_epoch(self, epoch: int) -> None:
         """Make the batches of an epoch.
@@ -107,26 +154,33 @@ class PairedBatchSampler(Sampler):
             Each has another order.
         """
         order = self._order(len(self.lengths), epoch)
-        buckets = self._buckets[order]
-        batches, ends = [], []
-        for bucket, size in enumerate(self._sizes):
-            places = np.flatnonzero(buckets == bucket)
-            whole = len(places) // size * size
+        # places in the order, bucket by bucket; cut into batches
+        by_bucket = np.argsort(self._buckets[order], kind="stable")
+        counts = np.bincount(self._buckets, minlength=len(self._sizes))
+        firsts, sizes, ends = [], [], []
+        start = 0
+        for bucket, (size, count) in enumerate(
+            zip(self._sizes.tolist(), counts.tolist(), strict=True)
+        ):
+            first = np.arange(start, start + count, size)
+            start += count
+            last = np.minimum(first + size, start) - 1
             # a batch is ready when its last item has come; rests come last
-            batches += list(places[:whole].reshape(-1, size))
-            ends += list(places[size - 1 : whole : size])
-            if whole < len(places):
-                batches.append(places[whole:])
-                ends.append(len(order) + bucket)
-        ready = np.argsort(ends)
+            end = by_bucket[last]
+            if count % size:
+                end[-1] = len(order) + bucket
+            firsts.append(first)
+            sizes.append(last - first + 1)
+            ends.append(end)
+        first, length = np.concatenate(firsts), np.concatenate(sizes)
+        ready = np.argsort(np.concatenate(ends))
         if self.shuffle:
             ready = ready[self._order(len(ready), epoch)]
         else:
-            longest = [self.lengths[order[places]].max() for places in batches]
-            ready = ready[np.argsort(np.array(longest)[ready], kind="stable")]
-        batches = [batches[number] for number in ready]
-        self._items = order[np.concatenate(batches)].astype(np.int32)
-        self._starts = np.cumsum([0, *map(len, batches)])
+            lengths = self.lengths[order[by_bucket]]
+            longest = np.maximum.reduceat(lengths, first)
+            ready = ready[np.argsort(longest[ready], kind="stable")]
+        self.lay_out(order[by_bucket], first[ready], length[ready])
         self._make_pairs()
 
     def _order(self, number, epoch):
@@ -134,18 +188,6 @@ class PairedBatchSampler(Sampler):
             return np.arange(number)
         generator = torch.Generator().manual_seed(self.seed + epoch)
         return torch.randperm(number, generator=generator).numpy()
-
-    def __len__(self):
-        return -(-(len(self._starts) - 1) // self._turn[1])
-
-    def __iter__(self):
-        rank, ranks = self._turn
-        for number in range(len(self)):
-            batch = (number * ranks + rank) % (len(self._starts) - 1)
-            yield self._batch(batch).tolist()
-
-    def _batch(self, number):
-        return self._items[self._starts[number] : self._starts[number + 1]]
 
     def _make_pairs(self):
         """Each batch that has a label but no pair of one seeks a partner."""
@@ -234,11 +276,11 @@ class PairedBatchSampler(Sampler):
 
 
 def hide_labels(
-    ids: Sequence[str],
-    labels: Sequence[int],
+    ids: Iterable[str],
+    labels: Sequence[int] | np.ndarray,
     labelled_fraction: float,
     seed: int = 0,
-) -> list[int]:
+) -> np.ndarray:
     """Hide a part of the labels, the same part in every run.
 
     Whether an item keeps its label depends on its id and the seed alone, not
@@ -246,7 +288,7 @@ def hide_labels(
 
     Arguments
     ---------
-    ids : sequence of str
+    ids : iterable of str
         Utterance ids.
     labels : sequence of int
         Class indices, -1 = unlabelled already.
@@ -257,26 +299,25 @@ def hide_labels(
 
     Returns
     -------
-    list of int
-        Labels, -1 where hidden.
+    numpy.ndarray
+        Labels int32 [N], -1 where hidden.
 
     Example
     -------
-    >>> hide_labels(["a", "b"], [0, 1], labelled_fraction=0.0)
+    >>> hide_labels(["a", "b"], [0, 1], labelled_fraction=0.0).tolist()
     [-1, -1]
-    >>> hide_labels(["a", "b"], [0, 1], labelled_fraction=1.0)
+    >>> hide_labels(["a", "b"], [0, 1], labelled_fraction=1.0).tolist()
     [0, 1]
     """
     if not 0 <= labelled_fraction <= 1:
         raise ValueError(
             f"labelled_fraction must lie in [0, 1], got {labelled_fraction}."
         )
-    if labelled_fraction == 1:
-        return list(labels)
-    return [
-        label if keeps_label(name, labelled_fraction, seed) else -1
-        for name, label in zip(ids, labels, strict=True)
-    ]
+    labels = np.array(labels, np.int32)
+    if labelled_fraction < 1:
+        keeps = (keeps_label(name, labelled_fraction, seed) for name in ids)
+        labels[~np.fromiter(keeps, bool, len(labels))] = -1
+    return labels
 
 
 def keeps_label(name: str, labelled_fraction: float, seed: int = 0) -> bool:

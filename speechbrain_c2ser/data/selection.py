@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
 from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
 from speechbrain_c2ser.chain_of_thought.languages import has_texts
+from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
 from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.streams import codes_of, durations_of
 
 logger = get_logger(__name__)
 
@@ -51,14 +54,14 @@ def long_enough(items: dict, least: float) -> dict:
 
 
 def within_limits(
-    items: dict,
+    items: dict | ArrowManifest,
     answers: Callable,
     count_tokens: Callable,
     mel_frames: int | None,
     answer_tokens: int | None,
     progress: bool = True,
     least: float = SHORTEST,
-) -> tuple[dict, dict]:
+) -> tuple[dict | ArrowManifest, dict]:
     """Items whose audio and answers a training batch can hold.
 
     Every answer that may be drawn for an item is counted, whatever its mode
@@ -67,7 +70,7 @@ def within_limits(
 
     Arguments
     ---------
-    items : dict
+    items : dict | ArrowManifest
         Manifest rows (id → row).
     answers : callable
         ``item → list of str``: the answers that may be drawn.
@@ -84,7 +87,7 @@ def within_limits(
 
     Returns
     -------
-    kept : dict
+    kept : dict | ArrowManifest
         The other items, in their order.
     left_out : dict
         id → reason, such as "audio over N mel frames", "audio under N s" or
@@ -108,13 +111,20 @@ def within_limits(
     (['a'], {'b': 'audio over 2900 mel frames'})
     """
     left_out = {}
-    for key, item in tqdm(
-        items.items(), desc="answer lengths", disable=not progress
+    durations = durations_of(items)
+    # without a limit to the answers no row is made of a stream
+    bare = answer_tokens is None
+    pairs = ((key, None) for key in items) if bare else items.items()
+    for (key, item), seconds in tqdm(
+        zip(pairs, durations.tolist(), strict=True),
+        desc="answer lengths",
+        total=len(items),
+        disable=not progress,
     ):
-        frames = item["duration"] * MEL_FRAMES_PER_SECOND
+        frames = seconds * MEL_FRAMES_PER_SECOND
         if mel_frames is not None and frames > mel_frames:
             left_out[key] = f"audio over {mel_frames} mel frames"
-        elif item["duration"] < least:
+        elif seconds < least:
             left_out[key] = _shorter(least)
         elif answer_tokens is not None and any(
             _is_longer(answer, answer_tokens, count_tokens)
@@ -124,12 +134,12 @@ def within_limits(
     return _without(items, left_out), left_out
 
 
-def describe_training_set(items: dict, label_space) -> dict:
+def describe_training_set(items: dict | ArrowManifest, label_space) -> dict:
     """Log what a training set teaches, and warn of what it cannot.
 
     Arguments
     ---------
-    items : dict
+    items : dict | ArrowManifest
         Manifest rows (id → row) with an emotion.
     label_space : LabelSpace
         The emotions that the model shall tell apart.
@@ -148,16 +158,15 @@ def describe_training_set(items: dict, label_space) -> dict:
     >>> describe_training_set(items, LabelSpace(["happy", "sad"]))
     {'emotions': {'happy': 0, 'sad': 1}, 'languages': {'de': 1}}
     """
-    rows = list(items.values())
-    counts = Counter(row["emotion"] for row in rows)
+    counts = _counts(items, "emotion")
     emotions = {name: counts[name] for name in label_space.names}
-    languages = Counter(
-        row.get("language") or "unknown"
-        for row in rows
-        if not has_texts(row.get("language"))
-    )
+    languages = {
+        language or "unknown": number
+        for language, number in _counts(items, "language").items()
+        if not has_texts(language)
+    }
     shown = ", ".join(f"{name} {n}" for name, n in emotions.items())
-    logger.info("Training set: %d items (%s)", len(rows), shown)
+    logger.info("Training set: %d items (%s)", len(items), shown)
     absent = [name for name, number in emotions.items() if number == 0]
     if absent:
         logger.warning(
@@ -172,7 +181,15 @@ def describe_training_set(items: dict, label_space) -> dict:
             number,
             language,
         )
-    return {"emotions": emotions, "languages": dict(languages)}
+    return {"emotions": emotions, "languages": languages}
+
+
+def _counts(items, field):
+    """Value → items; None is those that have none."""
+    values, codes = codes_of(items, field)
+    counts = np.bincount(codes + 1, minlength=len(values) + 1).tolist()
+    pairs = zip([None, *values], counts, strict=True)
+    return Counter({value: number for value, number in pairs if number})
 
 
 def _shorter(least):
@@ -190,13 +207,14 @@ def _without(items, left_out):
             reason,
             _some(ids),
         )
-    kept = {k: item for k, item in items.items() if k not in left_out}
-    if not kept:
+    if len(left_out) == len(items):
         raise ManifestError(
             f"None of the {len(items)} items is within the limits "
             f"({', '.join(sorted(set(left_out.values())))}): change them."
         )
-    return kept
+    if isinstance(items, ArrowManifest):
+        return items.without(left_out) if left_out else items
+    return {k: item for k, item in items.items() if k not in left_out}
 
 
 def _is_longer(answer, limit, count_tokens):

@@ -1,17 +1,18 @@
 """A training set of any size: rows of an Arrow manifest as they are needed."""
 
-import os
+import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import DataPipeline
 
-from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
-from speechbrain_c2ser.data.arrow_writing import NUMBERS, TEXTS, arrow
+from speechbrain_c2ser.data.arrow_manifest import ArrowManifest, RowByRow
+from speechbrain_c2ser.data.arrow_writing import MORE, NUMBERS, TEXTS, arrow
 from speechbrain_c2ser.data.manifest import check_manifest
+from speechbrain_c2ser.data.parts import is_rows, parts_of
+from speechbrain_c2ser.data.weak import WEAK
 
 
 def open_stream(
@@ -22,8 +23,9 @@ def open_stream(
     Arguments
     ---------
     source : object
-        A manifest as a yaml names it: one .arrow file, or a folder of them.
-        Anything else (JSON, a pool with shares or maps) is no stream.
+        A manifest as a yaml names it: one .arrow file, or a folder of them,
+        perhaps as ``{manifest: PATH, label: weak}``. Anything else (JSON, a
+        pool with shares or maps) is no stream.
     fields : sequence of str | None
         As of :class:`~speechbrain_c2ser.data.arrow_manifest.ArrowManifest`.
 
@@ -43,23 +45,30 @@ def open_stream(
     >>> open_stream("train.json") is None
     True
     """
-    if not isinstance(source, str | os.PathLike):
+    if isinstance(source, list | tuple) or is_rows(source):
         return None
-    path = Path(source)
+    (part,) = parts_of(source)
+    if part.share != 1 or part.places is not None:
+        return None
+    path = part.path
     if path.suffix != ".arrow" and not any(path.glob("*.arrow")):
         return None
-    manifest = ArrowManifest(path, fields=fields)
-    return None if manifest.mentions("dialogue") else manifest
+    manifest = ArrowManifest(path, fields=fields, label=part.label)
+    if manifest.mentions("dialogue"):
+        return None
+    if part.label == WEAK:
+        manifest.weak_labels()[1].tell(path)
+    return manifest
 
 
-def check_stream(
-    manifest: ArrowManifest, need: Sequence[str] = (), label_space=None
+def check_rows(
+    manifest: ArrowManifest | dict, need: Sequence[str] = (), label_space=None
 ) -> None:
-    """Check by columns what ``check_manifest`` checks row by row.
+    """Check what a recipe needs, but for the audio: a stream's by columns.
 
     Arguments
     ---------
-    manifest : ArrowManifest
+    manifest : ArrowManifest | dict
         The rows; audio is not opened.
     need : sequence of str
         Fields that each row must have.
@@ -76,17 +85,19 @@ def check_stream(
     >>> from speechbrain_c2ser.data.arrow_writing import write_arrow_manifest
     >>> path = getfixture("tmpdir") / "train.arrow"
     >>> _ = write_arrow_manifest({"a": {"wav": "a.wav", "duration": 0}}, path)
-    >>> check_stream(ArrowManifest(path))
+    >>> check_rows(ArrowManifest(path))
     Traceback (most recent call last):
     speechbrain_c2ser.data.manifest.ManifestError: Item 'a': the duration \
 0.0 is not a positive number of seconds.
     """
+    if not isinstance(manifest, ArrowManifest):
+        check_manifest(manifest, need, label_space, check_audio=False)
+        return
     durations = durations_of(manifest)
     bad = ~((durations > 0) & (durations < np.inf))
     columns = [name for name in ("wav", *need) if name in (*TEXTS, *NUMBERS)]
     for name in columns:
-        names, codes = codes_of(manifest, name)
-        bad |= codes < 0
+        bad |= ~_is_there(manifest.column(name))
     names = getattr(label_space, "names", label_space)
     if names is not None:
         there, codes = codes_of(manifest, "emotion")
@@ -95,10 +106,23 @@ def check_stream(
     for place in np.flatnonzero(bad):
         _check_row(manifest.row(int(place)), need, label_space)
     others = set(need) - set(columns)
-    if others:
-        for key, row in manifest.items():
-            if any(row.get(field) in (None, "") for field in others):
-                _check_row({"id": key, **row}, need, label_space)
+    if not others:
+        return
+    texts = (t for c in manifest.column(MORE).chunks for t in c.to_pylist())
+    for number, text in enumerate(texts):
+        row = json.loads(text or "{}")
+        if any(row.get(field) in (None, "") for field in others):
+            _check_row(manifest.row(number), need, label_space)
+
+
+def _is_there(column):
+    """Whether each value is neither missing nor an empty text [N]."""
+    import pyarrow.compute as compute
+
+    there = compute.is_valid(column)
+    if arrow().types.is_string(column.type):
+        there = compute.fill_null(compute.not_equal(column, ""), False)
+    return there.to_numpy()
 
 
 def _check_row(row, need, label_space):
@@ -110,8 +134,9 @@ def durations_of(data: Any) -> np.ndarray:
 
     Arguments
     ---------
-    data : ArrowManifest | DynamicItemDataset
-        The latter of :func:`~speechbrain_c2ser.data.dataset.speech_dataset`.
+    data : ArrowManifest | DynamicItemDataset | dict
+        The second of :func:`~speechbrain_c2ser.data.dataset.speech_dataset`,
+        the last id → row.
 
     Returns
     -------
@@ -122,7 +147,7 @@ def durations_of(data: Any) -> np.ndarray:
         data = data.manifest
     if isinstance(data, ArrowManifest):
         return data.column("duration").to_numpy()
-    return np.array([data.data[key]["duration"] for key in data.data_ids])
+    return np.array([row["duration"] for row in rows_of(data).values()])
 
 
 def codes_of(data: Any, field: str) -> tuple[list[str], np.ndarray]:
@@ -130,8 +155,9 @@ def codes_of(data: Any, field: str) -> tuple[list[str], np.ndarray]:
 
     Arguments
     ---------
-    data : ArrowManifest | DynamicItemDataset
-        The latter of :func:`~speechbrain_c2ser.data.dataset.speech_dataset`.
+    data : ArrowManifest | DynamicItemDataset | dict
+        The second of :func:`~speechbrain_c2ser.data.dataset.speech_dataset`,
+        the last id → row.
     field : str
         Such as "emotion".
 
@@ -160,10 +186,37 @@ def codes_of(data: Any, field: str) -> tuple[list[str], np.ndarray]:
             column, value_set=arrow().array(values, column.type)
         )
         return values, places.fill_null(-1).to_numpy()
-    given = [data.data[key]["row"].get(field) or None for key in data.data_ids]
+    given = [row.get(field) or None for row in rows_of(data).values()]
     values = sorted({value for value in given if value is not None})
     numbers = {value: number for number, value in enumerate(values)}
     return values, np.array([numbers.get(v, -1) for v in given], np.int32)
+
+
+def rows_of(data: Any) -> Mapping[str, dict]:
+    """Rows with their ids, those of a stream made as they are asked for.
+
+    Arguments
+    ---------
+    data : ArrowManifest | DynamicItemDataset | dict
+        As of :func:`codes_of`.
+
+    Returns
+    -------
+    Mapping
+        Id → row.
+
+    Example
+    -------
+    >>> rows_of({"a": {"wav": "a.wav"}})["a"]
+    {'id': 'a', 'wav': 'a.wav'}
+    """
+    if isinstance(data, StreamedDataset):
+        data = data.manifest
+    if isinstance(data, ArrowManifest):
+        return _Rows(data)
+    if isinstance(data, DynamicItemDataset):
+        return {key: data.data[key]["row"] for key in data.data_ids}
+    return {key: {"id": key, **row} for key, row in data.items()}
 
 
 class StreamedDataset(DynamicItemDataset):
@@ -205,8 +258,8 @@ def _entry(row):
     return {"row": row, "duration": row["duration"]}
 
 
-class _View:
-    """A manifest's length and ids, of what stands for it in a dataset."""
+class _Rows(RowByRow):
+    """Id -> row with its id."""
 
     def __init__(self, manifest):
         self.manifest = manifest
@@ -217,24 +270,36 @@ class _View:
     def __iter__(self):
         return iter(self.manifest)
 
+    def __getitem__(self, key):
+        return {"id": key, **self.manifest[key]}
 
-class _Entries(_View, Mapping):
+    def pairs(self):
+        for key, row in self.manifest.pairs():
+            yield key, {"id": key, **row}
+
+
+class _Entries(_Rows):
     """Id -> what a dataset holds of a row."""
 
     def __getitem__(self, key):
-        return _entry({"id": key, **self.manifest[key]})
+        return _entry(super().__getitem__(key))
 
-    def items(self):
-        for key, row in self.manifest.items():
-            yield key, _entry({"id": key, **row})
-
-    def values(self):
-        for _, entry in self.items():
-            yield entry
+    def pairs(self):
+        for key, row in super().pairs():
+            yield key, _entry(row)
 
 
-class _Ids(_View, Sequence):
+class _Ids(Sequence):
     """The ids in their order."""
+
+    def __init__(self, manifest):
+        self.manifest = manifest
+
+    def __len__(self):
+        return len(self.manifest)
+
+    def __iter__(self):
+        return iter(self.manifest)
 
     def __getitem__(self, index):
         return self.manifest.row(range(len(self))[index])["id"]

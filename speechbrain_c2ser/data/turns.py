@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
 from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.text_files import read_text
 
@@ -10,18 +11,18 @@ from speechbrain_c2ser.data.text_files import read_text
 UNQUOTED = ("wav", "duration", "start", "stop", "before", "after")
 
 
-def with_turns(items: dict) -> dict:
+def with_turns(items: Any) -> Any:
     """Rows with their ``before`` and ``after``, from ``dialogue`` and ``turn``.
 
     Arguments
     ---------
-    items : dict
+    items : dict | ArrowManifest
         Utterance id → row, of whole dialogues: a turn that is not there is
-        not quoted.
+        not quoted. A stream (:mod:`.streams`) has no dialogues.
 
     Returns
     -------
-    dict
+    dict | ArrowManifest
         Id → row; those with a dialogue and a turn have the earlier and the
         later rows of the same ``dataset`` and dialogue, in the order of the
         turns. A row that has them already, or no dialogue, stays as it is.
@@ -40,6 +41,8 @@ def with_turns(items: dict) -> dict:
     >>> [turn["id"] for turn in with_turns(rows)["c"]["before"]]
     ['a', 'b']
     """
+    if isinstance(items, ArrowManifest):
+        return items
     dialogues: dict[tuple, list] = {}
     for key, row in items.items():
         place = _place(key, row)
@@ -69,7 +72,7 @@ def examples_of(manifest: Any, per_label: int = 1) -> list[dict]:
     ---------
     manifest : str | Path | list of them
         The training set, as of
-        :func:`~speechbrain_c2ser.data.pools.parts_of`.
+        :func:`~speechbrain_c2ser.data.parts.parts_of`.
     per_label : int
         Rows of each emotion.
 

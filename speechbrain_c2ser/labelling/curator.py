@@ -8,11 +8,11 @@ without Curator it can be imported, too, but no stage made.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from speechbrain_c2ser.data.weak import top_label
 from speechbrain_c2ser.labelling.items import LABELLED, Item
 from speechbrain_c2ser.labelling.shards import run_stages
 from speechbrain_c2ser.labelling.stages import Stage
 from speechbrain_c2ser.labelling.tars import row_of
-from speechbrain_c2ser.labelling.weak_labels import top_label
 
 try:
     from nemo_curator.stages.base import ProcessingStage

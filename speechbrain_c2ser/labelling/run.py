@@ -22,6 +22,7 @@ from speechbrain_c2ser.data.arrow_writing import (
 )
 from speechbrain_c2ser.data.atomic import write_atomic, written_beside
 from speechbrain_c2ser.data.manifest import write_manifest
+from speechbrain_c2ser.data.weak import top_label
 from speechbrain_c2ser.inference.journal import changed_settings
 from speechbrain_c2ser.labelling.items import FAILED, LABELLED, LEFT_OUT
 from speechbrain_c2ser.labelling.shards import (
@@ -35,7 +36,6 @@ from speechbrain_c2ser.labelling.shards import (
 )
 from speechbrain_c2ser.labelling.sources import Shard
 from speechbrain_c2ser.labelling.stages import Stage
-from speechbrain_c2ser.labelling.weak_labels import top_label
 from speechbrain_c2ser.versions import versions_of
 
 RUN = "run.json"

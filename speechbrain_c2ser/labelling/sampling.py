@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from speechbrain_c2ser.data.sources import source_of
-from speechbrain_c2ser.labelling.weak_labels import top_label
+from speechbrain_c2ser.data.weak import top_label
 
 
 def label_of(row: Mapping) -> str | None:

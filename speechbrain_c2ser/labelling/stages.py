@@ -14,6 +14,7 @@ import torch
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.audio import is_silent, load_audio
+from speechbrain_c2ser.data.weak import top_label
 from speechbrain_c2ser.inference.opening import open_classifier
 from speechbrain_c2ser.inference.options import check_number
 from speechbrain_c2ser.inference.pretrained import find_device
@@ -23,7 +24,6 @@ from speechbrain_c2ser.labelling.weak_labels import (
     ask_words,
     same_folder,
     sureness,
-    top_label,
     weak_of,
 )
 from speechbrain_c2ser.labels import LabelSpace

@@ -11,6 +11,7 @@ from speechbrain_c2ser.data.manifest import (
     check_manifest,
     read_manifest,
 )
+from speechbrain_c2ser.data.weak import top_label
 from speechbrain_c2ser.labelling.items import LABELLED
 from speechbrain_c2ser.labelling.measures import Style, WordErrors
 from speechbrain_c2ser.labelling.run import label_shards
@@ -28,7 +29,6 @@ from speechbrain_c2ser.labelling.thresholds import fit_thresholds
 from speechbrain_c2ser.labelling.weak_labels import (
     source_names,
     sureness,
-    top_label,
 )
 from speechbrain_c2ser.labels import LabelSpace
 

@@ -141,18 +141,6 @@ def weak_of(
     return {**weak, "source": list(answers)}, ""
 
 
-def top_label(weak: dict) -> str | None:
-    """The most probable label of a weak one; None of dimensions alone.
-
-    Example
-    -------
-    >>> top_label({"labels": {"sad": 0.7, "angry": 0.3}})
-    'sad'
-    """
-    shares = weak.get("labels")
-    return max(shares, key=shares.__getitem__) if shares else None
-
-
 def sureness(answers: dict, space: LabelSpace, label: str) -> float:
     """Share that the least sure of several models gives a label.
 

@@ -19,7 +19,7 @@ from speechbrain.utils.distributed import (
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
-from speechbrain_c2ser.data.sampling import PairedBatchSampler
+from speechbrain_c2ser.data.sampling import BatchesInTurn
 from speechbrain_c2ser.training.optimizers import make_optimizers
 from speechbrain_c2ser.training.seeds import seed_from
 
@@ -121,7 +121,7 @@ class TrainingBrain(sb.Brain):
 
     def _train_loader_specifics(self, dataset, loader_kwargs):
         sampler = loader_kwargs.get("batch_sampler")
-        if self.distributed_launch and isinstance(sampler, PairedBatchSampler):
+        if self.distributed_launch and isinstance(sampler, BatchesInTurn):
             # SpeechBrain's wrapper would list all batches in each rank
             sampler.take_turns(self.rank, torch.distributed.get_world_size())
             self.train_sampler = sampler

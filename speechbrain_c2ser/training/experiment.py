@@ -381,7 +381,8 @@ def _take(argv, option, what):
 def _merge(tree, changes):
     """Plain mappings go into what is there, at any depth; the rest replaces."""
     for key, value in changes.items():
-        if key not in tree or not _is_plain_mapping(value):
+        is_new = key not in tree or _tag(tree[key]) == "!PLACEHOLDER"
+        if is_new or not _is_plain_mapping(value):
             tree[key] = value
             continue
         if not hasattr(tree[key], "items"):
@@ -399,10 +400,11 @@ def _with_arguments(node):
 
 def _is_plain_mapping(node):
     """A mapping without a tag: it changes arguments, not the object."""
-    if not hasattr(node, "items"):
-        return False
-    tag = getattr(node, "tag", None)
-    return tag is None or tag.value is None
+    return hasattr(node, "items") and _tag(node) is None
+
+
+def _tag(node):
+    return getattr(getattr(node, "tag", None), "value", None)
 
 
 def _stream(text, path):

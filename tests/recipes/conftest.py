@@ -13,6 +13,7 @@ import speechbrain
 
 from speechbrain_c2ser.chain_of_thought.prosody import annotate
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
+from speechbrain_c2ser.data.arrow_writing import write_arrow_manifest
 from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
 from speechbrain_c2ser.data.synthetic import corpus as synthetic
 
@@ -88,6 +89,22 @@ def corpus(tmp_path_factory):
         thresholds = annotate(items, thresholds, workers=1, progress=False)
         write_manifest(items, path)
     return folder
+
+
+@pytest.fixture(scope="session")
+def streams(corpus, tmp_path_factory):
+    """The same training and validation sets as Arrow, the first in shards."""
+    folder = tmp_path_factory.mktemp("streams")
+    (folder / "train").mkdir()
+    pairs = list(read_manifest(corpus / "train.json").items())
+    for name, part in {"a": pairs[:9], "b": pairs[9:]}.items():
+        write_arrow_manifest(part, folder / "train" / f"{name}.arrow")
+    valid = read_manifest(corpus / "valid.json")
+    write_arrow_manifest(valid, folder / "valid.arrow")
+    return {
+        "train_manifest": folder / "train",
+        "valid_manifest": folder / "valid.arrow",
+    }
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
+from speechbrain_c2ser.data import pools
 from speechbrain_c2ser.data.manifest import (
     ManifestError,
     read_manifest,
@@ -264,9 +265,15 @@ def test_curves_go_to_wandb(train, tmp_path, monkeypatch):
     assert b"valid_ua" in written.read_bytes()
 
 
-def test_killed_second_stage_ends_with_the_same_weights(
-    train, corpus, models, options, kill_after, tmp_path
-):
+STREAMED = "{batch_seconds: 12.0, num_buckets: 2, num_workers: 1}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_stage_of_a_stream_ends_with_the_weights_of_json(
+    stage, train, corpus, streams, models, options, kill_after, tmp_path,
+    monkeypatch,
+):  # fmt: skip
+    """The whole run reads JSON, the killed one row by row from Arrow."""
     more = [
         "--grad_accumulation_factor=2",
         "--ckpt_interval_steps=1",
@@ -276,12 +283,14 @@ def test_killed_second_stage_ends_with_the_same_weights(
         "precision": "bf16",
         "ckpt_interval_minutes": 0,
     }
-    brain = train("implicit", tmp_path / "whole", TINY, *more, **changes)
+    brain = train(stage, tmp_path / "whole", TINY, *more, **changes)
     output = tmp_path / "killed"
+    changes |= {**streams, "batching": STREAMED}
     argv = [str(TINY), *options(corpus, output, models, **changes), *more]
     # in the second epoch, when labels have been scored once
-    kill_after(brain.batches_per_epoch + 2, *STAGES["implicit"], argv)
-    train("implicit", output, TINY, *more, **changes)
+    kill_after(brain.batches_per_epoch + 2, *STAGES[stage], argv)
+    monkeypatch.setattr(pools, "read_pool", None)  # nothing is read whole
+    train(stage, output, TINY, *more, **changes)
     one, two = (
         load_file(folder / "c2ser" / "model.safetensors")
         for folder in (tmp_path / "whole", output)
@@ -352,10 +361,12 @@ BATCHES = {"batching": "{batch_seconds: 16.0, num_buckets: 1}"}
     ],
 )
 def test_two_processes_train_as_one(
-    one_process, sharded, corpus, models, options, tmp_path
+    one_process, sharded, corpus, streams, models, options, tmp_path
 ):
+    """The one has read JSON, the two read row by row from Arrow."""
     features, output = tmp_path / "features", tmp_path / "two"
-    argv = options(corpus, output, models, feature_folder=features, **BATCHES)
+    changes = {"feature_folder": features, **streams, **BATCHES}
+    argv = options(corpus, output, models, **changes)
     argv += [f"--overlay={SHARDED}"] * sharded
     launch(argv)
     one, two = read_log(one_process), read_log(output)

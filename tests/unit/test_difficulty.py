@@ -38,7 +38,8 @@ def test_shifts_of_one_speaker_weigh_twice_and_all_turns_share_them():
 def test_groups_are_even_and_from_easy_to_hard():
     easy = EasyFirst(groups=3, by="noise")
     rows = [{"id": str(i), "noise": n} for i, n in enumerate([5, 1, 4, 0, 3])]
-    assert easy.divide(rows) == [[3, 1], [4, 2], [0]]
+    groups = [group.tolist() for group in easy.divide(rows)]
+    assert groups == [[3, 1], [4, 2], [0]]
     with pytest.raises(ManifestError, match="'noise', which 1 of 6.*'x'"):
         easy.divide([*rows, {"id": "x", "noise": "much"}])
     with pytest.raises(ManifestError, match="give dialogue and turn"):
@@ -66,3 +67,14 @@ def test_order_is_kept_for_its_epochs_and_each_epoch_is_the_same_again():
         hard = [batch[0] % 2 for batch in batches]
         assert (hard == sorted(hard)) is (epoch <= 2)
     assert len({str(order) for order in orders.values()}) == 4
+    # Ranks take its batches in turn: both are at the easy ones at a time.
+    for epoch in (1, 3):
+        sampler.set_epoch(epoch)
+        shares = []
+        for rank in range(4):
+            sampler.take_turns(rank, 4)
+            assert len(sampler) == 2
+            shares.append(list(sampler))
+        turns = [batch for turn in zip(*shares, strict=True) for batch in turn]
+        assert turns == [*orders[epoch], *orders[epoch][:2]]
+        sampler.take_turns(0, 1)

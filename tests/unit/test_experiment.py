@@ -105,6 +105,14 @@ def test_an_overlay_adds_one_argument_at_any_depth(base, tmp_path):
     assert load(base, tmp_path, *given)["heads"]["heads"]["a"] is None
 
 
+def test_a_mapping_fills_a_placeholder(base, tmp_path):
+    base.write_text(BASE + "train_manifest: !PLACEHOLDER\n")
+    given = "--train_manifest={manifest: a.arrow, label: weak}"
+    hparams = load(base, tmp_path, given)
+    pool = {"manifest": "a.arrow", "label": "weak"}
+    assert hparams["train_manifest"] == pool
+
+
 def test_a_key_that_nothing_refers_to_is_a_slip(base, tmp_path):
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("learning_rate: 1\n")

@@ -29,6 +29,7 @@ from speechbrain_c2ser.data.manifest import (
     read_manifest,
     write_manifest,
 )
+from speechbrain_c2ser.data.weak import top_label
 from speechbrain_c2ser.labelling.items import Item
 from speechbrain_c2ser.labelling.run import label_shards
 from speechbrain_c2ser.labelling.shards import check_versions, run_stages
@@ -41,7 +42,6 @@ from speechbrain_c2ser.labelling.stages import (
     Stage,
 )
 from speechbrain_c2ser.labelling.thresholds import fit_thresholds
-from speechbrain_c2ser.labelling.weak_labels import top_label
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes import (
     CategoryHead,

@@ -6,7 +6,8 @@ import pytest
 
 from speechbrain_c2ser.data.dataset import emotions_of, speech_dataset
 from speechbrain_c2ser.data.manifest import ManifestError, write_manifest
-from speechbrain_c2ser.data.pools import parts_of, read_pool, read_pools
+from speechbrain_c2ser.data.parts import parts_of
+from speechbrain_c2ser.data.pools import read_pool, read_pools
 
 HERE = "speechbrain_c2ser.data.pools"
 

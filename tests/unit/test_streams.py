@@ -13,13 +13,25 @@ from speechbrain_c2ser.data.dataset import (
     read_item,
     speech_dataset,
 )
-from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
+from speechbrain_c2ser.data.difficulty import EasyFirst
+from speechbrain_c2ser.data.manifest import (
+    ManifestError,
+    read_manifest,
+    write_manifest,
+)
+from speechbrain_c2ser.data.pools import read_pools
+from speechbrain_c2ser.data.selection import (
+    describe_training_set,
+    within_limits,
+)
 from speechbrain_c2ser.data.streams import (
     StreamedDataset,
     codes_of,
     durations_of,
     open_stream,
+    rows_of,
 )
+from speechbrain_c2ser.labels import LabelSpace
 
 pytest.importorskip("pyarrow")
 
@@ -139,6 +151,104 @@ def test_what_is_no_stream_is_read_whole(rows, shards, tmp_path):
     write_arrow_manifest({"u3": rows["u3"]}, shards / "c.arrow")
     with pytest.raises(ManifestError, match="'u3' twice"):
         open_stream(shards)
+
+
+def test_what_c2ser_checks_and_counts_is_that_of_the_rows(rows, shards):
+    stream = ArrowManifest(shards)
+    assert dict(rows_of(stream).items()) == rows_of(rows)
+    assert len(rows_of(stream).values()) == 20
+    assert rows_of(stream)["u3"] == {"id": "u3", **rows["u3"]}
+
+    def limited(items):
+        kept, left_out = within_limits(
+            items, lambda row: [row["transcript"] * 9], len, 70, None, False
+        )
+        return dict(kept.items()), left_out, kept
+
+    ours, theirs = limited(stream), limited(rows)
+    assert ours[:2] == theirs[:2] and 0 < len(ours[1]) < 20
+    assert isinstance(ours[2], ArrowManifest)
+    space = LabelSpace(["angry", "sad"])
+    named = {k: row for k, row in rows.items() if "emotion" in row}
+    without = stream.without(set(rows) - set(named))
+    told = [describe_training_set(each, space) for each in (without, named)]
+    assert told[0] == told[1] == {
+        "emotions": {"angry": 5, "sad": 10}, "languages": {"unknown": 15},
+    }  # fmt: skip
+
+
+def test_a_split_of_a_stream_is_apart_from_another(rows, shards, tmp_path):
+    held = tmp_path / "valid.json"
+    row = {"wav": "b.wav", "duration": 1.0}
+
+    def pools(valid, apart=("id",)):
+        write_manifest(valid, held)
+        sources = {"train": shards, "valid": held}
+        return read_pools(sources, apart, row_by_row=True)
+
+    train, valid = pools({"v": row}, ("id", "wav")).values()
+    assert isinstance(train, ArrowManifest) and list(valid) == ["v"]
+    assert train["u2"] == rows["u2"]
+    with pytest.raises(ManifestError, match="id 'u7'.* both train and valid"):
+        pools({"u7": row})
+    with pytest.raises(ManifestError, match="wav .*a.wav' of item 'u0'"):
+        pools({"v": {**row, "wav": rows["u0"]["wav"]}}, ("wav",))
+
+
+def test_easy_rows_of_a_stream_come_first(rows, tmp_path):
+    for n, row in enumerate(rows.values()):
+        row["noise"] = n % 4
+    write_arrow_manifest(rows, tmp_path / "a.arrow")
+    easy = EasyFirst(groups=2, by="noise")
+    orders = [
+        list(
+            loader_options(speech_dataset(each), 2.0, 2, easy_first=easy)[
+                "batch_sampler"
+            ]
+        )
+        for each in (tmp_path / "a.arrow", rows)
+    ]
+    assert orders[0] == orders[1]
+    assert [n % 4 < 2 for n in sum(orders[0], [])] == [True] * 10 + [False] * 10
+
+
+def test_weak_labels_are_labels_where_that_is_asked_for(rows, tmp_path, caplog):
+    for n, row in enumerate(rows.values()):
+        if n % 5:
+            shares = {"happy": 0.3 + n / 50, "angry": 0.4}
+            row["weak"] = {"labels": shares, "source": ["probe"]}
+    path, whole = tmp_path / "a.arrow", tmp_path / "a.json"
+    write_arrow_manifest(rows, path)
+    write_manifest(rows, whole)
+    expected = {
+        key: None if not n % 5 else "happy" if n >= 6 else "angry"
+        for n, key in enumerate(rows)
+    }
+    assert speech_dataset(path).data["u1"]["row"].get("emotion") is None
+    caplog.clear()
+    for place in (path, whole):
+        source = {"manifest": place, "label": "weak"}
+        dataset = speech_dataset(source, fields=["emotion"])
+        told = {k: r.get("emotion") for k, r in rows_of(dataset).items()}
+        assert told == expected
+        names, codes = codes_of(dataset, "emotion")
+        assert names == ["angry", "happy"]
+        assert [names[c] if c >= 0 else None for c in codes] == list(
+            told.values()
+        )
+        assert dataset.data["u3"]["row"]["emotion_raw"] == "sad"
+        assert "16 of 20 rows are labelled by models (probe)" in caplog.text
+        assert "15 have an emotion of their own" in caplog.text
+        caplog.clear()
+    stream = speech_dataset({"manifest": path, "label": "weak"})
+    again = pickle.loads(pickle.dumps(stream))
+    assert again.manifest.row(7)["emotion"] == "happy"
+    manifest = stream.manifest.without(["u0"])
+    assert codes_of(manifest, "emotion")[1].tolist() == codes.tolist()[1:]
+    with pytest.raises(ManifestError, match="'votes' .*is none: give emotion"):
+        speech_dataset({"manifest": path, "label": "votes"})
+    with pytest.raises(ManifestError, match="'u0' has no 'emotion'"):
+        speech_dataset({"manifest": path, "label": "weak"}, ["emotion"])
 
 
 def test_an_epoch_is_entered_without_reading_what_came_before(

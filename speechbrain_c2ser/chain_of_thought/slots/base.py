@@ -1,6 +1,6 @@
 """What a slot of a prompt is, and how slots become a prompt."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from speechbrain_c2ser.chain_of_thought.languages import FALLBACK
 from speechbrain_c2ser.labels import LabelSpace
@@ -85,14 +85,14 @@ def fill(
     return "\n".join([*filter(None, texts), question])
 
 
-def check_slots(slots: Sequence, items: Sequence[dict]) -> None:
+def check_slots(slots: Sequence, items: Collection[dict]) -> None:
     """Refuse items that lack what a prompt's slots need.
 
     Arguments
     ---------
     slots : sequence of Slot
         Of the prompt.
-    items : sequence of dict
+    items : collection of dict
         Manifest rows.
 
     Raises
@@ -116,7 +116,7 @@ which 1 of 2 rows lack, such as 'a'.
 
 
 def check_fields(
-    what: str, missing: Callable[[dict], str | None], items: Sequence[dict]
+    what: str, missing: Callable[[dict], str | None], items: Collection[dict]
 ) -> None:
     """Refuse items that lack a field.
 
@@ -126,7 +126,7 @@ def check_fields(
         What needs it, as the error begins.
     missing : callable
         Item → the first field that it lacks, or None.
-    items : sequence of dict
+    items : collection of dict
         Manifest rows.
 
     Raises
@@ -138,13 +138,14 @@ def check_fields(
     -------
     >>> check_fields("It", lambda item: None, [{"id": "a"}])
     """
-    lacking = [(missing(item), item) for item in items]
-    lacking = [(field, item) for field, item in lacking if field]
-    if not lacking:
+    field, name, number = None, None, 0
+    for item in items:  # of a set of any size: none is kept
+        lacks = missing(item)
+        if lacks and field is None:
+            field, name = lacks, item.get("id") or item.get("wav")
+        number += bool(lacks) and lacks == field
+    if field is None:
         return
-    field, item = lacking[0]
-    name = item.get("id") or item.get("wav")
-    number = sum(each == field for each, _ in lacking)
     raise ValueError(
         f"{what} needs the field {field!r}, which {number} of {len(items)} "
         "rows lack"
