@@ -68,7 +68,7 @@ def test_losses_and_gradients_are_those_of_cross_entropy(model, most, kind):
     weights = torch.tensor([1.0, -2.0, 0.0, 0.5, 3.0])
     losses, logits = words.losses(hidden, targets)
     if kind == "plain":
-        assert most() <= 2 * size
+        assert most() <= 3 * size
     (losses * weights).sum().backward()
     gradient, hidden.grad = hidden.grad, None
     trained, weight.grad = weight.grad, None

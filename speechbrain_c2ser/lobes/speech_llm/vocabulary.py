@@ -152,9 +152,12 @@ class _WordLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, weight, targets):
         size = max(LOGITS_AT_A_TIME // len(weight), FEWEST_ROWS)
+        pieces = max(round(len(targets) / size), 1)  # alike: none of few rows
         losses, gradients = [], []
         for states, words in zip(
-            hidden.split(size), targets.split(size), strict=True
+            hidden.tensor_split(pieces),
+            targets.tensor_split(pieces),
+            strict=True,
         ):
             logits = F.linear(states, weight)
             kind, logits = logits.dtype, logits.float()
