@@ -44,7 +44,7 @@ from speechbrain_c2ser.training.experiment import (
     errors_in_one_line,
     load_experiment,
 )
-from speechbrain_c2ser.training.logs import RunningMeans
+from speechbrain_c2ser.training.logs import means_of
 from speechbrain_c2ser.training.rehearsal import rehearse
 
 logger = get_logger(__name__)
@@ -58,6 +58,7 @@ class ExplicitBrain(TrainingBrain):
 
     mode = "explicit"
     cache = None
+    validated = ("probabilities", "true", "losses")
     # The best epoch: of an answer all words count, not the emotion alone.
     best = {"min_key": "valid_loss"}
 
@@ -93,7 +94,7 @@ class ExplicitBrain(TrainingBrain):
             return
         others = Speech(speech.embeddings.roll(1, 0), speech.lengths.roll(1, 0))
         loss = self.hparams.model.loss(others, prompts, answers).loss
-        self.losses.add({"own": output.loss, "others": loss})
+        self.losses.append({"own": float(output.loss), "others": float(loss)})
 
     def compute_objectives(self, predictions, batch, stage):
         """Mean over the answer tokens of the batch, and the yaml's terms."""
@@ -138,7 +139,7 @@ class ExplicitBrain(TrainingBrain):
     def on_stage_start(self, stage, epoch=None):
         """Nothing scored yet."""
         self.probabilities, self.true = [], []
-        self.losses = RunningMeans()
+        self.losses = []  # of each batch, and behind other speech
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log the epoch; keep the newest checkpoint and the best."""
@@ -159,8 +160,8 @@ class ExplicitBrain(TrainingBrain):
                 self.probabilities, [labels.index(name) for name in self.true]
             ),
         }
-        losses = self.losses.take()
-        if losses:
+        if self.losses:
+            losses = means_of(self.losses)
             figures["valid_loss_of_other_speech"] = losses["others"]
             warn_if_deaf(epoch, losses)
         self.hparams.epoch_log.write(epoch, **figures)

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 class RecognitionBrain(TrainingBrain):
     """Phonemes by connectionist temporal classification."""
 
+    validated = ("recognized",)
+
     def compute_forward(self, batch, stage):
         """Waveforms → phoneme log-probabilities [B, T, V], lengths [B]."""
         wavs, wav_lens = batch.to(self.device).sig
@@ -61,22 +63,22 @@ class RecognitionBrain(TrainingBrain):
                 lengths / log_probs.shape[1],
                 self.phonemes.get_blank_index(),
             )
-            self.error_rate.append(
-                batch.id, self.phonemes.decode_ndim(decoded), texts
-            )
+            phonemes = self.phonemes.decode_ndim(decoded)
+            self.recognized += zip(batch.id, phonemes, texts, strict=True)
         return loss
 
     def on_stage_start(self, stage, epoch=None):
-        """A fresh error rate for each evaluation."""
-        if stage != sb.Stage.TRAIN:
-            self.error_rate = ErrorRateStats()
+        """Nothing recognized yet."""
+        self.recognized = []
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log, and keep the newest checkpoint."""
         if stage == sb.Stage.TRAIN:
             self.train_loss = stage_loss
             return
-        error_rate = self.error_rate.summarize("error_rate") / 100
+        counted = ErrorRateStats()
+        counted.append(*map(list, zip(*self.recognized, strict=True)))
+        error_rate = counted.summarize("error_rate") / 100
         figures = {
             "train_loss": self.train_loss,
             "valid_loss": stage_loss,

@@ -32,10 +32,13 @@ from speechbrain_c2ser.training.experiment import (
     errors_in_one_line,
     load_experiment,
 )
+from speechbrain_c2ser.training.logs import means_of
 
 
 class PretrainingBrain(TrainingBrain):
     """L = L_frame + w_utt L_utt + w_cat L_cat (+ w_head of the head's)."""
+
+    validated = ("numbers",)
 
     def compute_forward(self, batch, stage):
         """Masked clones through the student, the whole through the teacher."""
@@ -62,11 +65,17 @@ class PretrainingBrain(TrainingBrain):
             losses["head"] = head_loss(output.class_logits, labels)
         total = sum(self.hparams.weights[n] * x for n, x in losses.items())
         self.variances = self.hparams.model.variances(output)
-        self.hparams.means.add(
-            {"loss": total, **{f"{n}_loss": x for n, x in losses.items()}}
-            | self.variances
-        )
+        numbers = {"loss": total, **self.variances}
+        numbers |= {f"{name}_loss": loss for name, loss in losses.items()}
+        if stage == sb.Stage.TRAIN:
+            self.hparams.means.add(numbers)
+        else:
+            self.numbers.append({name: float(x) for name, x in numbers.items()})
         return total
+
+    def on_stage_start(self, stage, epoch=None):
+        """Nothing validated yet."""
+        self.numbers = []  # of each batch
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
         """The teacher follows; a collapsed model stops the run."""
@@ -77,10 +86,10 @@ class PretrainingBrain(TrainingBrain):
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log the epoch, then keep the newest and the best checkpoint."""
-        means = self.hparams.means.take()
         if stage == sb.Stage.TRAIN:
-            self.train_means = means
+            self.train_means = self.hparams.means.take()
             return
+        means = means_of(self.numbers)
         state = {
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "ema_decay": self.hparams.model.teacher_decay(self.progress),

@@ -45,6 +45,7 @@ class EmotionBrain(TrainingBrain):
 
     cache = None
     choice = None  # EpochChoice, where there is a valid set
+    validated = ("results.rows", "results.records")
     temperature = 1.0  # fitted when the training is done
 
     def compute_forward(self, batch, stage):

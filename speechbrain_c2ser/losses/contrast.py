@@ -130,6 +130,9 @@ def gather_rows(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Collect the rows of all DDP ranks; gradients reach every rank's own.
 
+    Without gradient, as in a validation that ranks divide, a rank's own are
+    all there are.
+
     Arguments
     ---------
     vectors : torch.Tensor
@@ -150,9 +153,10 @@ def gather_rows(
     >>> vectors.shape
     torch.Size([2, 3])
     """
-    if not (
+    together = (
         torch.distributed.is_available() and torch.distributed.is_initialized()
-    ):
+    )
+    if not together or not torch.is_grad_enabled():
         return vectors, labels
     world = torch.distributed.get_world_size()
     count = torch.tensor([len(labels)], device=labels.device)
@@ -197,8 +201,6 @@ def gather_targets(
     >>> gather_targets(torch.ones(2, 1), torch.zeros(2, 1))[1].shape
     torch.Size([2, 1])
     """
-    if not torch.is_grad_enabled():
-        return values, targets
     both = torch.cat([values, targets], 1)
     nobody = torch.zeros(len(both), dtype=torch.long, device=both.device)
     values, targets = gather_rows(both, nobody)[0].chunk(2, 1)

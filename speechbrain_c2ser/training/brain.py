@@ -22,6 +22,11 @@ from torch.utils.data import DataLoader
 from speechbrain_c2ser.data.sampling import BatchesInTurn
 from speechbrain_c2ser.training.optimizers import make_optimizers
 from speechbrain_c2ser.training.seeds import seed_from
+from speechbrain_c2ser.training.shared_validation import (
+    Turns,
+    evaluate_together,
+    in_turn,
+)
 
 
 class NonFiniteLossError(RuntimeError):
@@ -33,7 +38,7 @@ class TrainingBrain(sb.Brain):
 
     - Before each batch all random generators are seeded from (seed, update,
       batch of the epoch, rank), so there is no generator state to save, ranks
-      differ, and validation draws the same every epoch. Draw augmentation,
+      differ, and validation draws the same every epoch and for any ranks. Draw augmentation,
       masks and prompts in ``compute_forward``, not in loader workers.
     - The last batches of an epoch make a smaller accumulation window instead
       of being dropped; a checkpoint within an epoch waits for a window's end.
@@ -45,8 +50,12 @@ class TrainingBrain(sb.Brain):
       factor where ``lr_factors`` (name → factor) holds one.
     - Under DDP the training loss is the mean over all ranks, as one process
       with as many batches in an update would report it.
+    - Under DDP each rank validates a share of the batches. ``validated`` names
+      the lists that a validation adds to (``"scores"``, ``"results.rows"``):
+      at the stage's end each rank has all of them, as one process would.
     - Where hparams hold ``sharding`` (:class:`.sharding.FullySharded`), ranks
-      divide the model among them instead of holding a copy each.
+      divide the model among them instead of holding a copy each, and all of
+      them validate every batch: they compute each layer together.
     - A loss that is not finite ends the run and names the batch.
 
     hparams must hold ``seed``. Hand ``fit`` the dataset with
@@ -69,6 +78,8 @@ class TrainingBrain(sb.Brain):
     >>> toy.optimizer_step, toy.progress
     (4, 1.0)
     """
+
+    validated: tuple[str, ...] = ()
 
     def fit(
         self,
@@ -137,6 +148,27 @@ class TrainingBrain(sb.Brain):
             # hold in one process that accumulates as many of them
             self.train_sampler.shuffle = False
         return loader_kwargs
+
+    def make_dataloader(
+        self, dataset, stage, ckpt_prefix="dataloader-", **loader_kwargs
+    ):
+        """See ``speechbrain.Brain``; in validation, this rank's share."""
+        apart = self.distributed_launch and self.sharding is None
+        if stage == sb.Stage.VALID and apart:
+            ranks = torch.distributed.get_world_size()
+            loader_kwargs = in_turn(dataset, loader_kwargs, self.rank, ranks)
+        return super().make_dataloader(
+            dataset, stage, ckpt_prefix, **loader_kwargs
+        )
+
+    def _fit_valid(self, valid_set, epoch, enable):
+        if not isinstance(getattr(valid_set, "batch_sampler", None), Turns):
+            super()._fit_valid(valid_set, epoch, enable)
+            return
+        self.on_stage_start(sb.Stage.VALID, epoch)
+        self.modules.eval()
+        loss = evaluate_together(self, valid_set, sb.Stage.VALID, enable)
+        self.on_stage_end(sb.Stage.VALID, loss, epoch)
 
     @property
     def progress(self):
@@ -219,8 +251,9 @@ class TrainingBrain(sb.Brain):
         return evaluate(batch, stage)
 
     def _seed(self, stage):
-        rank = self.rank if self.distributed_launch else 0
-        update = self.optimizer_step if stage == sb.Stage.TRAIN else 0
+        training = stage == sb.Stage.TRAIN
+        rank = self.rank if self.distributed_launch and training else 0
+        update = self.optimizer_step if training else 0
         seed_from(self.hparams.seed, stage.name, update, self.step, rank)
 
     def _require_finite(self, loss, batch):

@@ -1,6 +1,7 @@
 """Running means of a stage and the log of epochs."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -56,6 +57,30 @@ class RunningMeans:
     def _load(self, path, end_of_epoch):
         sums = json.loads(Path(path).read_text(encoding="utf-8"))
         self._sums = {} if end_of_epoch else sums
+
+
+def means_of(numbers: Iterable[dict]) -> dict[str, float]:
+    """The means of named numbers, each over those who have it.
+
+    Arguments
+    ---------
+    numbers : iterable of dict
+        Name → number, such as of each batch.
+
+    Returns
+    -------
+    dict
+        Name → mean.
+
+    Example
+    -------
+    >>> means_of([{"loss": 1.0}, {"loss": 3.0, "accuracy": 0.5}])
+    {'loss': 2.0, 'accuracy': 0.5}
+    """
+    means = RunningMeans()
+    for each in numbers:
+        means.add(each)
+    return means.take()
 
 
 class EpochLog:
