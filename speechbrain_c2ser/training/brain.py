@@ -38,7 +38,7 @@ class TrainingBrain(sb.Brain):
 
     - Before each batch all random generators are seeded from (seed, update,
       batch of the epoch, rank), so there is no generator state to save, ranks
-      differ, and validation draws the same every epoch and for any ranks. Draw augmentation,
+      differ, and every validation draws the same. Draw augmentation,
       masks and prompts in ``compute_forward``, not in loader workers.
     - The last batches of an epoch make a smaller accumulation window instead
       of being dropped; a checkpoint within an epoch waits for a window's end.

@@ -100,7 +100,7 @@ def evaluate_together(brain, loader, stage: Stage, enable: bool) -> float:
     rank = torch.distributed.get_rank()
     ranks = torch.distributed.get_world_size()
     parts = []
-    with alone(brain), torch.no_grad():
+    with torch.no_grad(), alone(brain):
         for number, batch in enumerate(tqdm(loader, disable=not enable)):
             # the number that the batch has in one process, for what is drawn
             brain.step = number * ranks + rank + 1
@@ -141,9 +141,12 @@ def alone(brain) -> Iterator[None]:
         if isinstance(module, DistributedDataParallel):
             module = module.module
             for buffer in module.buffers():
-                torch.distributed.broadcast(buffer, 0)
+                sent = buffer.contiguous()  # a view would arrive as another
+                torch.distributed.broadcast(sent, 0)
+                buffer.copy_(sent)
         plain[name] = module
     brain.modules = torch.nn.ModuleDict(plain)
+    brain.modules.training = wrapped.training
     try:
         yield
     finally:

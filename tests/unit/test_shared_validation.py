@@ -46,7 +46,10 @@ class Noted(TrainingBrain):
         rows, _ = gather_rows(output, torch.zeros(len(output)).long())
         loss = rows.square().mean()
         if stage == sb.Stage.VALID:
-            self.notes.append((len(output), float(loss), float(noise)))
+            training = self.modules.training
+            self.notes.append(
+                (len(output), float(loss), float(noise), training)
+            )
             self.batches += 1
         return loss
 
