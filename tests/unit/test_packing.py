@@ -175,3 +175,14 @@ def test_breadth_counts_the_layers_alone(lm):
     layer = sum(p.numel() for p in lm.model.model.layers[0].parameters())
     breadth = RowPacking(lm.model).breadth
     assert breadth == pytest.approx(layer / (2 * config.hidden_size), abs=2)
+
+
+def test_in_half_precision_rows_stay_shorter(lm, monkeypatch):
+    sizes = rows_read(lm, monkeypatch)
+    _, merged = batch(lm)
+    lm._packing.breadth = 100
+    lm(merged)
+    with torch.autocast("cpu", torch.bfloat16):
+        lm(merged)
+    plain, half = (rows for rows, length in sizes if length > 4)  # no try
+    assert plain < half

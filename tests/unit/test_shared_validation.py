@@ -21,7 +21,8 @@ class Centred(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.linear = torch.nn.Linear(4, 2)
-        self.register_buffer("mean", torch.zeros(4))
+        # a column: where it lies, others lie between
+        self.register_buffer("mean", torch.zeros(4, 2)[:, 0])
 
     def forward(self, rows):
         """Rows [B, 4] → [B, 2]."""
