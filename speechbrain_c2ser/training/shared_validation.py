@@ -4,14 +4,14 @@ Each rank evaluates batches in turn; what was computed of each is put together
 in the order of the batches, so that every sum is added up as one process would.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from operator import attrgetter
 
 import torch
 from speechbrain.core import Stage
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import BatchSampler, Dataset, Sampler, SequentialSampler
+from torch.utils.data import BatchSampler, Sampler, SequentialSampler
 from tqdm import tqdm
 
 
@@ -48,12 +48,12 @@ class Turns(Sampler):
                 yield batch
 
 
-def in_turn(dataset: Dataset, options: dict, rank: int, ranks: int) -> dict:
+def in_turn(dataset: Sized, options: dict, rank: int, ranks: int) -> dict:
     """A loader's options, for a rank's share of the batches.
 
     Arguments
     ---------
-    dataset : torch.utils.data.Dataset
+    dataset : Sized
         What is validated, in its order or a ``batch_sampler``'s.
     options : dict
         Of the loader of one process.

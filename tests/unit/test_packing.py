@@ -180,7 +180,7 @@ def test_breadth_counts_the_layers_alone(lm):
 def test_in_half_precision_rows_stay_shorter(lm, monkeypatch):
     sizes = rows_read(lm, monkeypatch)
     _, merged = batch(lm)
-    lm._packing.breadth = 100
+    lm._packing.breadth = 5000
     lm(merged)
     with torch.autocast("cpu", torch.bfloat16):
         lm(merged)
