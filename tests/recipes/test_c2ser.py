@@ -18,7 +18,7 @@ from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.training.brain import NonFiniteLossError
 from speechbrain_c2ser.training.checkpointer import SafeCheckpointer
 from speechbrain_c2ser.training.experiment import load_experiment
-from speechbrain_c2ser.training.logs import EpochLog, RunningMeans
+from speechbrain_c2ser.training.logs import EpochLog
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "hparams" / "c2ser" / "sizes" / "tiny.yaml")
@@ -74,7 +74,7 @@ def test_the_epoch_that_is_kept(recipe, tmp_path, name, epoch):
             true=["angry", "sad"],
             probabilities=probabilities[number],
             train_figures={"train_loss": 1.0},
-            losses=RunningMeans(),
+            losses=[],
             hparams=hparams,
             checkpointer=checkpointer,
             best=brain_class.best,
