@@ -8,7 +8,7 @@ import argparse
 import errno
 import sys
 
-from speechbrain_c2ser import __version__
+import speechbrain_c2ser
 from speechbrain_c2ser.cli.completion import add_completion
 from speechbrain_c2ser.cli.doctor import add_doctor
 from speechbrain_c2ser.cli.evaluating import add_evaluate
@@ -73,7 +73,9 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="c2ser", description="Speech emotion recognition in words."
     )
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--version", action="version", version=speechbrain_c2ser.__version__
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     add_recordings(commands)

@@ -70,6 +70,6 @@ def _from_folder(folder):
 
 def _from_list(path):
     # Not at the top: help must not wait for it.
-    from speechbrain_c2ser.data.tables import read_list
+    from speechbrain_c2ser.data.lists import read_list
 
     return [{**row, "id": key} for key, row in read_list(path).items()]

@@ -60,6 +60,15 @@ TIMES = re.compile(
 )
 # Units behind the name of a time: "begin_sec", "duration_ms".
 UNIT = re.compile(r"(.+?)(?:(ms|msecs?|millis|milliseconds?)|s|secs?|seconds?)")
+WITH_UNIT = re.compile(
+    r"([+-]?[\d.,]+(?:e[+-]?\d+)?)\s*(ms|msec|milliseconds?|s|secs?|seconds?)",
+    re.IGNORECASE,
+)
+# h:mm:ss.fff, mm:ss, and pandas' "0 days 00:00:01.5".
+CLOCK = re.compile(
+    r"(?:(\d+) days? )?(?:(\d+):)?(\d{1,3}):([0-5]?\d(?:[.,]\d+)?)"
+)
+BOUND = re.compile(r"start|begin|onset|end|stop|xmin|xmax|tmin|tmax")
 # As spreadsheets, pandas and databases write that there is no value.
 MISSING = frozenset(
     ("", "nan", "NaN", "NAN", "<NA>", "N/A", "n/a", "#N/A", "NaT")
@@ -130,6 +139,31 @@ def as_number(value: object) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def as_seconds(value: object) -> float | None:
+    """A time in seconds: a number, with a unit, or as clocks show it.
+
+    Example
+    -------
+    >>> as_seconds("1:02.5"), as_seconds("00:01:02,500"), as_seconds("500 ms")
+    (62.5, 62.5, 0.5)
+    """
+    number = as_number(value)
+    if number is not None or not isinstance(value, str):
+        return number
+    unit = WITH_UNIT.fullmatch(value.strip())
+    if unit:
+        number = as_number(unit[1])
+        thousandth = unit[2].lower().startswith("m")
+        return number / 1000 if number is not None and thousandth else number
+    clock = CLOCK.fullmatch(value.strip())
+    if clock is None:
+        return None
+    days, hours, minutes, seconds = (
+        float((part or "0").replace(",", ".")) for part in clock.groups()
+    )
+    return ((24 * days + hours) * 60 + minutes) * 60 + seconds
 
 
 def fields_of(
@@ -233,6 +267,18 @@ def looks_like_time(column: str) -> bool:
     """
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(column)).lower()
     return any(TIMES.fullmatch(word) for word in re.split(r"[\W_\d]+", words))
+
+
+def looks_like_bound(column: str) -> bool:
+    """Whether a column's name speaks of one end of a segment.
+
+    Example
+    -------
+    >>> [looks_like_bound(c) for c in ("start_sample", "EndFrame", "end2end")]
+    [True, True, False]
+    """
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(column)).lower()
+    return any(BOUND.fullmatch(word) for word in re.split(r"[\W_]+", words))
 
 
 def known_names(field: str, names: dict = FIELDS) -> str:

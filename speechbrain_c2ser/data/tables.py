@@ -1,32 +1,47 @@
-"""Tables and lists of utterances from files: the one reader of all of them.
+"""Tables of utterances from files: the one reader of all of them.
 
-JSON, JSON lines, CSV and TSV, as people, spreadsheets and pandas write them;
-and Kaldi's ``wav.scp``. What columns mean is in ``columns.py``.
+JSON, JSON lines, CSV and TSV, as people, spreadsheets and pandas write them.
+Lists of recordings are in ``lists.py``. What columns mean is in ``columns.py``.
 """
 
 import csv
 import io
 import json
-import os
 import re
-import unicodedata
 from pathlib import Path
 
 from speechbrain_c2ser.data.columns import (
+    BOUNDS,
     FIELDS,
-    as_id,
     as_number,
+    as_seconds,
     fields_of,
     is_missing,
-    known_names,
     plain_name,
 )
-from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
+from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.text_files import read_text
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 GAP = re.compile(r"[\s,]*")  # between JSON objects
 SPREADSHEETS = (".xls", ".xlsx", ".ods")
+ARROW = (".parquet", ".arrow")
+# First bytes of what is no text, whatever its name.
+BINARY = {
+    b"PK\x03\x04": "a spreadsheet or ZIP archive: save it as CSV",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet: save it as CSV",
+    b"\x1f\x8b": "compressed: unpack it (gunzip)",
+    b"BZh": "compressed: unpack it (bunzip2)",
+    b"\xfd7zXZ": "compressed: unpack it (unxz)",
+    b"(\xb5/\xfd": "compressed: unpack it (unzstd)",
+    b"PAR1": "Parquet: name it .parquet",
+    b"ARROW1": "Arrow: name it .arrow",
+    b"\x80\x04": "a pickle, which is never opened: save it as CSV",
+    b"\x80\x05": "a pickle, which is never opened: save it as CSV",
+    b"SQLite": "a database: export its table as CSV",
+    b"\x93NUMPY": "a NumPy array: save it as CSV with a header",
+    b"%PDF": "a PDF document: save its table as CSV",
+}
 # A text field of a table may be long: an answer that loops.
 csv.field_size_limit(10**9)
 
@@ -40,7 +55,8 @@ def read_table(path: str | Path) -> list[dict]:
         One JSON object a line (.jsonl, or .json); a list of objects, or one
         object id -> object, which gets the id as "id" (.json); or a table
         with a header (.csv, .tsv), divided by what its header is divided by:
-        commas, semicolons, tabs or bars. In any encoding of
+        commas, semicolons, tabs or bars; or .parquet or .arrow. In any
+        encoding of
         :func:`~speechbrain_c2ser.data.text_files.decode`.
 
     Returns
@@ -60,9 +76,13 @@ def read_table(path: str | Path) -> list[dict]:
     if suffix in SPREADSHEETS:
         raise ManifestError(f"{path} is a spreadsheet: save it as CSV.")
     try:
+        if suffix in ARROW:
+            rows = _arrow_rows(path)
+            return [{name: _cell(v) for name, v in row.items()} for row in rows]
+        _check_text(path)
         text = read_text(path)
-        if suffix in DELIMITERS:
-            rows = _csv_rows(text, path, DELIMITERS[suffix])
+        if suffix in DELIMITERS or _is_table(text, suffix):
+            rows = _csv_rows(text, path, DELIMITERS.get(suffix, ","))
         elif suffix == ".json" or text.lstrip().startswith("["):
             rows = _json_rows(text, path)
         else:
@@ -74,74 +94,6 @@ def read_table(path: str | Path) -> list[dict]:
     return [{name: _cell(v) for name, v in row.items()} for row in rows]
 
 
-def read_list(path: str | Path) -> dict[str, dict]:
-    """Recordings that a list names: wav.scp, a manifest, or any table.
-
-    Arguments
-    ---------
-    path : str | Path
-        ``ID PATH`` a line (.scp, .txt, .list, or no suffix), or, but in a
-        .scp, paths alone; or what
-        :func:`read_table` reads, with a column of paths.
-
-    Returns
-    -------
-    dict
-        Id -> fields with "wav", perhaps "start" and "stop" (s, float) and
-        "channel" (from 0). A
-        path that is not there from the working folder is taken from the
-        list's own. A table without ids gives the paths as ids.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such list.
-    ManifestError
-        Names the line or row that cannot be used, or an id that is there
-        twice.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no list {path}.")
-    if path.suffix.lower() in (".scp", ".txt", ".list", ""):
-        rows = list(_scp_rows(path))
-        if not rows:
-            raise ManifestError(f"The list {path} is empty.")
-    else:
-        rows = read_table(path)
-    items = {}
-    for number, row in enumerate(rows, 1):
-        fields, rest = fields_of(row)
-        wav = fields.get("wav")
-        if not isinstance(wav, str):
-            raise ManifestError(
-                f"Row {number} of {path} names no recording (columns: "
-                f"{', '.join(map(str, row))}; looked for: "
-                f"{known_names('wav')})."
-            )
-        key = as_id(fields.get("id", wav))
-        if key is None or key in items:
-            problem = "has no id" if key is None else f"repeats the id {key!r}"
-            raise ManifestError(f"Row {number} of {path} {problem}.")
-        for field in ("start", "stop", "duration"):
-            if field in fields:
-                fields[field] = number_of(fields[field], key, field)
-        if rest.get("channel") is not None:
-            rest["channel"] = _channel(rest["channel"], key)
-        items[key] = {**rest, **fields, "wav": _found(wav, path.parent)}
-        items[key].pop("id", None)
-    return items
-
-
-def _channel(value, key):
-    number = number_of(value, key, "channel")
-    if number < 0 or number != int(number):
-        raise ManifestError(
-            f"The channel {value!r} of {key} is no whole number from 0."
-        )
-    return int(number)
-
-
 def number_of(value: object, key: str, field: str) -> float:
     """A number, or an error that names whose it should be.
 
@@ -150,7 +102,7 @@ def number_of(value: object, key: str, field: str) -> float:
     >>> number_of("0,25", "a", "start")
     0.25
     """
-    number = as_number(value)
+    number = as_seconds(value) if field in BOUNDS else as_number(value)
     if number is None:
         raise ManifestError(
             f"Item {key!r}: the {field} {value!r} is no number."
@@ -190,9 +142,39 @@ def _cell(value):
     return value
 
 
+def _arrow_rows(path):
+    # Not at the top: it needs pyarrow.
+    from speechbrain_c2ser.data.importers.arrow_tables import read_rows
+
+    rows = list(read_rows(path))
+    if not rows:
+        raise ManifestError(f"The manifest {path} is empty.")
+    return rows
+
+
+def _check_text(path):
+    with open(path, "rb") as file:
+        head = file.read(8)
+    for magic, what in BINARY.items():
+        if head.startswith(magic):
+            raise ManifestError(f"{path} is {what}.")
+
+
+def _is_table(text, suffix):
+    """Whether a file of another suffix is divided as a table is."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if suffix in (".json", ".jsonl", ".ndjson") or first.strip()[:1] in "{[":
+        return False
+    return any(sign in first for sign in ",;\t|")
+
+
 def _csv_rows(text, path, usual):
     text, delimiter = _without_preamble(text.rstrip("\x1a\0"), usual)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    single = '"' not in text and re.search(r"(?m)^'[^'\n]*'\s*[,;\t|]", text)
+    quote = "'" if single else '"'
+    lines = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quote
+    )
     header, rows = None, []
     for cells in lines:
         cells = [cell.strip() for cell in cells]
@@ -301,7 +283,11 @@ def _rows_of_lists(content):
             dict(zip(lists, cells, strict=True))
             for cells in zip(*lists.values(), strict=True)
         ]
-    return [content] if means_something else None
+    if means_something:
+        return [content]
+    if content and all(isinstance(v, str) for v in content.values()):
+        return [{"id": key, "label": value} for key, value in content.items()]
+    return None
 
 
 def _json_lines(text, path):
@@ -343,49 +329,3 @@ def _json_values(text, path):
         rows.append(row)
         place = GAP.match(text, place).end()
     return rows
-
-
-def _scp_rows(path):
-    """Lines ``ID PATH``; a list that is no .scp may hold paths alone."""
-    alone = path.suffix.lower() != ".scp"
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        if line.endswith("|"):
-            raise ManifestError(
-                f"{path}:{number} is a command, which is never run: write "
-                "its output to a file and name that."
-            )
-        parts = line.split(maxsplit=1)
-        if alone and (
-            len(parts) == 1 or os.path.exists(_found(line, path.parent))
-        ):
-            yield {"wav": line}
-        elif len(parts) == 1:
-            raise ManifestError(f"{path}:{number} is not `ID PATH`: {line!r}.")
-        else:
-            yield {"id": parts[0], "wav": parts[1]}
-
-
-def _found(wav, folder):
-    """The path that is there: from here or the list, as it may be spelt.
-
-    macOS takes accents apart; names of old archives are no UTF-8.
-    """
-    wav = wav.replace(DATA_ROOT, os.path.abspath(folder))
-    forms = [
-        wav,
-        wav.strip("\"'"),
-        *(unicodedata.normalize(f, wav) for f in ("NFC", "NFD")),
-    ]
-    if not wav.isascii():
-        forms += [
-            os.fsdecode(wav.encode(encoding, "replace"))
-            for encoding in ("cp1252", "gb18030")
-        ]
-    for form in forms:
-        for place in (form, str(folder / form)):
-            if os.path.exists(place):
-                return place
-    return wav

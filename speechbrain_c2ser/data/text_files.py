@@ -68,6 +68,8 @@ def decode(content: bytes) -> str:
     for mark, encoding in MARKS:
         if content.startswith(mark):
             return content.decode(encoding)
+    if content.endswith(b"\0") and b"\0" not in content.rstrip(b"\0"):
+        content = content.rstrip(b"\0")  # a disk that was not written to
     if b"\0" in content:
         little = content[1::2].count(0) > content[::2].count(0)
         return content.decode("utf-16-le" if little else "utf-16-be")

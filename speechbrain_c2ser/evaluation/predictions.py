@@ -160,6 +160,7 @@ def check_predictions(rows, name):
                 f"{known_names('id', PREDICTED)} (it has: {some(row, 20)})."
             )
         if not row.keys() & {"text", "label", "heads"}:
+            check_probabilities(row, name)
             raise PredictionError(
                 f"Prediction {key!r} of {name} has neither text nor label "
                 f"(it has: {some(row, 20)})."
@@ -167,7 +168,8 @@ def check_predictions(rows, name):
         for field in ("text", "label"):
             if not isinstance(row.get(field), str | None):
                 raise PredictionError(
-                    f"Prediction {key!r} of {name}: its {field} is no text."
+                    f"Prediction {key!r} of {name}: its {field} "
+                    f"{row[field]!r} is no text: write the label's name."
                 )
         check_probabilities(row, name)
     twice = [k for k, n in Counter(row["id"] for row in rows).items() if n > 1]

@@ -12,6 +12,9 @@ from speechbrain_c2ser.labels.emotion_words import concept_of
 PREFIXES = ("prob_", "probability_", "p_", "score_", "posterior_")
 
 
+PAIRS = ([str, float], [str, int])
+
+
 def take_probabilities(row: dict) -> dict:
     """A prediction whose probabilities stand in ``probabilities``.
 
@@ -19,9 +22,9 @@ def take_probabilities(row: dict) -> dict:
     ---------
     row : dict
         A prediction with ``probabilities`` (label -> number, also as JSON
-        text, or a list of {label, score}), ``logits`` (label -> number, of
-        which the softmax is taken), FunASR's ``labels`` and ``scores``, or a
-        column a label: "prob_angry" or "angry".
+        text, or a list of {label, score} or [label, score]), ``logits``
+        (label -> number, of which the softmax is taken), FunASR's ``labels``
+        and ``scores``, or a column a label: "prob_angry" or "angry".
 
     Returns
     -------
@@ -48,6 +51,11 @@ def take_probabilities(row: dict) -> dict:
         del row["labels"]
         probabilities = dict(zip(map(str, names), probabilities, strict=True))
     elif isinstance(probabilities, list) and all(
+        isinstance(each, list) and list(map(type, each)) in PAIRS
+        for each in probabilities
+    ):
+        probabilities = dict(probabilities)
+    elif isinstance(probabilities, list) and all(
         isinstance(each, dict) and {"label", "score"} <= each.keys()
         for each in probabilities
     ):
@@ -63,7 +71,7 @@ def take_probabilities(row: dict) -> dict:
         return row
     row["probabilities"] = probabilities
     if isinstance(probabilities, dict) and probabilities:
-        numbers = {k: as_number(v) for k, v in probabilities.items()}
+        numbers = {k: _share(v) for k, v in probabilities.items()}
         if None not in numbers.values():
             row["probabilities"] = {k.strip(): v for k, v in numbers.items()}
             if "label" not in row and "text" not in row:
@@ -90,6 +98,11 @@ def check_probabilities(row: dict, name: str) -> None:
     if probabilities is None:
         return
     problem = f"Prediction {row['id']!r} of {name}: its probabilities "
+    if isinstance(probabilities, list | int | float):
+        raise PredictionError(
+            f"{problem}have no labels: give label -> number, or their labels "
+            "as a list in the field labels."
+        )
     if not isinstance(probabilities, dict) or not all(
         as_number(p) is not None and not isinstance(p, str)
         for p in probabilities.values()
@@ -241,6 +254,15 @@ def _from_json(value):
         except ValueError:
             return value
     return value
+
+
+def _share(value):
+    """A probability, also as a text of per cent: "70%"."""
+    text = value.strip() if isinstance(value, str) else ""
+    if text.endswith(("%", "％")):
+        number = as_number(text[:-1])
+        return None if number is None else number / 100
+    return as_number(value)
 
 
 def _softmax(logits, row):

@@ -201,8 +201,8 @@ def _in_order(predictions, references, missing_as_unparsed):
     if unknown:
         raise PredictionError(
             f"{len(unknown)} predictions are of utterances that the "
-            f"references do not hold ({some(unknown)}): give the list that "
-            "was predicted."
+            f"references do not hold ({some(unknown)}; theirs are "
+            f"{some(list(references), 2)}): give the list that was predicted."
         )
     missing = [key for key in references if key not in by_id]
     if missing and not missing_as_unparsed:

@@ -10,7 +10,7 @@ from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.checkpoints.kinds import check_kind
 from speechbrain_c2ser.data.atomic import written_beside
-from speechbrain_c2ser.data.tables import read_list
+from speechbrain_c2ser.data.lists import read_list
 from speechbrain_c2ser.inference.options import check_batch
 from speechbrain_c2ser.inference.pretrained import PretrainedModel
 from speechbrain_c2ser.inference.recordings import (

@@ -143,6 +143,8 @@ def test_nine_classes_on_a_smaller_set(tmp_path, capsys):
         lambda best: {f"prob_{k}": float(k == best) for k in LABELS},
         lambda best: {k: "0,8" if k == best else "0,1" for k in LABELS},
         lambda best: {"probs": json.dumps(nine(best))},
+        lambda best: {"probs": [[k, v] for k, v in nine(best).items()]},
+        lambda best: {"probs": {k: f"{v:.0%}" for k, v in nine(best).items()}},
     ],
 )
 def test_probabilities_in_other_forms(tmp_path, row):
@@ -158,7 +160,8 @@ def test_probabilities_in_other_forms(tmp_path, row):
         ({"sad": 80, "happy": 20}, "'0'.*not from 0 to 1.*per cent"),
         ({"sad": 0.4, "happy": 0.4}, "'0'.*sum to 0.800, not to 1"),
         ({"sad": float("nan"), "happy": 1.0}, "'0'.*not label -> number"),
-        ([0.5, 0.5], "'0'.*not label -> number"),
+        ([0.5, 0.5], "'0'.*have no labels: give label -> number"),
+        (0.9, "'0'.*have no labels"),
     ],
 )
 def test_probabilities_that_are_none(tmp_path, own, problem):

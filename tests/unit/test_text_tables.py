@@ -1,12 +1,16 @@
 """Tables as people, spreadsheets and pandas write them: one reader for all."""
 
 import json
+import os
 
+import numpy as np
 import pytest
+import soundfile
 
 from speechbrain_c2ser.data.columns import as_id, as_number, fields_of
+from speechbrain_c2ser.data.lists import read_list
 from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
-from speechbrain_c2ser.data.tables import read_list, read_table
+from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.data.text_files import decode
 
 ROWS = [{"id": "a", "text": "Sie ist müde."}, {"id": "b", "text": "你好"}]
@@ -222,3 +226,101 @@ def test_bounds_by_any_name(start, stop):
     fields, rest = fields_of(row)
     assert (fields["start"], float(fields["stop"])) == (0.1, 0.3)
     assert not rest
+
+
+@pytest.mark.parametrize(
+    "start, stop",
+    [
+        ("0:00.5", "0:01.5"),
+        ("00:00:00.500", "00:00:01.500"),
+        ("0 days 00:00:00.5", "0 days 00:00:01.5"),
+        ("0.5s", "1.5 s"),
+        ("500ms", "1500 msec"),
+    ],
+)
+def test_times_as_clocks_and_with_units(tmp_path, start, stop):
+    table = tmp_path / "a.csv"
+    table.write_text(f"file,start,end\na.wav,{start},{stop}\n")
+    (row,) = read_list(table).values()
+    assert (row["start"], row["stop"]) == (0.5, 1.5)
+
+
+def test_a_segment_in_samples_is_not_the_whole_file(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("file,start_sample,end_sample\na.wav,8000,24000\n")
+    with pytest.raises(ManifestError, match="start_sample, end_sample look"):
+        read_list(table)
+
+
+def test_a_start_and_a_duration_are_a_segment(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(32000), 16000)
+    table = tmp_path / "a.csv"
+    table.write_text("id,file,offset,duration\n1,a.wav,0.5,1\n2,a.wav,0.5,2\n")
+    rows = read_list(table)
+    assert rows["1"]["stop"] == 1.5 and "stop" not in rows["2"]  # the file's
+
+
+@pytest.mark.parametrize(
+    "name, line, wav",
+    [
+        ("a.csv", "file\n.\\w\\a b.wav", "w/a b.wav"),
+        ("a.csv", "file\nfile://{here}/w/a%20b.wav", "w/a b.wav"),
+        ("a.txt", "c.wav\thappy", "c.wav"),
+    ],
+)
+def test_paths_of_other_systems(tmp_path, name, line, wav):
+    (tmp_path / "w").mkdir()
+    for each in ("w/a b.wav", "c.wav"):
+        (tmp_path / each).touch()
+    (tmp_path / name).write_text(line.format(here=tmp_path))
+    (row,) = read_list(tmp_path / name).values()
+    assert os.path.samefile(row["wav"], tmp_path / wav)
+
+
+def test_a_side_is_a_channel(tmp_path):
+    (tmp_path / "a.csv").write_text("file,channel\na.wav,Right\n")
+    assert read_list(tmp_path / "a.csv")["a.wav"]["channel"] == 1
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.txt", "id;label\na;sad\nb;angry\n"),
+        ("a", "id,label\na,sad\nb,angry\n"),
+        ("a.csv", "id,label\n'a','sad'\n'b','angry'\n"),
+        ("a.json", '{"a": "sad", "b": "angry"}'),
+        ("a.csv", "id,label\na,sad\nb,angry\n\0\0\0"),
+        ("a.jsonl", '{"id": "a", "label": "sad"}\n'
+         '{"id": "b", "label": "angry"}\n\0\0\0\0'),
+    ],
+)  # fmt: skip
+def test_tables_under_other_names(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert read_table(tmp_path / name) == [
+        {"id": "a", "label": "sad"},
+        {"id": "b", "label": "angry"},
+    ]
+
+
+def test_parquet_is_a_table(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow.parquet")
+    import pyarrow as arrow
+
+    rows = [{"id": "a", "label": "sad"}]
+    pyarrow.write_table(arrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet") == rows
+
+
+@pytest.mark.parametrize(
+    "head, what",
+    [
+        (b"PK\3\4", "spreadsheet or ZIP"),
+        (b"\x1f\x8b", "gunzip"),
+        (b"\x80\4\x95", "pickle, which is never opened"),
+        (b"PAR1", "Parquet"),
+    ],
+)
+def test_what_is_no_text_is_named(tmp_path, head, what):
+    (tmp_path / "a.csv").write_bytes(head + bytes(range(256)))
+    with pytest.raises(ManifestError, match=f"a.csv is .*{what}"):
+        read_table(tmp_path / "a.csv")

@@ -1,0 +1,177 @@
+"""Lists of recordings: ``wav.scp``, paths, any table with a column of them."""
+
+import os
+import unicodedata
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from speechbrain_c2ser.audio import AudioError
+from speechbrain_c2ser.audio.reading import told_seconds
+from speechbrain_c2ser.data.columns import (
+    as_id,
+    fields_of,
+    known_names,
+    looks_like_bound,
+)
+from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
+from speechbrain_c2ser.data.tables import number_of, read_table
+from speechbrain_c2ser.data.text_files import read_text
+
+
+def read_list(path: str | Path) -> dict[str, dict]:
+    """Recordings that a list names: wav.scp, a manifest, or any table.
+
+    Arguments
+    ---------
+    path : str | Path
+        ``ID PATH`` a line (.scp, .txt, .list, or no suffix), or, but in a
+        .scp, paths alone; or what
+        :func:`read_table` reads, with a column of paths.
+
+    Returns
+    -------
+    dict
+        Id -> fields with "wav", perhaps "start" and "stop" (s, float) and
+        "channel" (from 0). A
+        path that is not there from the working folder is taken from the
+        list's own. A table without ids gives the paths as ids.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such list.
+    ManifestError
+        Names the line or row that cannot be used, or an id that is there
+        twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no list {path}.")
+    if path.suffix.lower() in (".scp", ".txt", ".list", ""):
+        rows = list(_scp_rows(path))
+        if not rows:
+            raise ManifestError(f"The list {path} is empty.")
+    else:
+        rows = read_table(path)
+    items = {}
+    for number, row in enumerate(rows, 1):
+        fields, rest = fields_of(row)
+        wav = fields.get("wav")
+        if not isinstance(wav, str):
+            raise ManifestError(
+                f"Row {number} of {path} names no recording (columns: "
+                f"{', '.join(map(str, row))}; looked for: "
+                f"{known_names('wav')})."
+            )
+        _check_bounds(fields, rest, number, path)
+        key = as_id(fields.get("id", wav))
+        if key is None or key in items:
+            problem = "has no id" if key is None else f"repeats the id {key!r}"
+            raise ManifestError(f"Row {number} of {path} {problem}.")
+        for field in ("start", "stop", "duration"):
+            if field in fields:
+                fields[field] = number_of(fields[field], key, field)
+        if rest.get("channel") is not None:
+            rest["channel"] = _channel(rest["channel"], key)
+        fields["wav"] = _found(wav, path.parent)
+        if {"start", "duration"} <= fields.keys() and "stop" not in fields:
+            _set_stop(fields)
+        items[key] = {**rest, **fields}
+        items[key].pop("id", None)
+    return items
+
+
+def _check_bounds(fields, rest, number, path):
+    """Refuse bounds in a unit or under a name that is not understood."""
+    if {"start", "stop"} & fields.keys():
+        return
+    bounds = [c for c in rest if looks_like_bound(c)]
+    if len(bounds) > 1:
+        raise ManifestError(
+            f"Row {number} of {path}: the columns {', '.join(bounds)} look "
+            "like a segment, and only seconds or milliseconds are understood: "
+            "name them start and stop, or take them out."
+        )
+
+
+def _set_stop(fields):
+    """Of a start and a duration, as NeMo has them: the segment's."""
+    try:
+        length = told_seconds(fields["wav"])
+    except AudioError:
+        return  # told where it is read
+    if length is None or abs(fields["duration"] - length) >= 0.01:
+        fields["stop"] = round(fields["start"] + fields["duration"], 6)
+
+
+def _channel(value, key):
+    sides = {"left": 0, "l": 0, "right": 1, "r": 1}
+    if isinstance(value, str) and value.lower() in sides:
+        return sides[value.lower()]
+    number = number_of(value, key, "channel")
+    if number < 0 or number != int(number):
+        raise ManifestError(
+            f"The channel {value!r} of {key} is no whole number from 0."
+        )
+    return int(number)
+
+
+def _scp_rows(path):
+    """Lines ``ID PATH``; a list that is no .scp may hold paths alone."""
+    alone = path.suffix.lower() != ".scp"
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        if line.endswith("|"):
+            raise ManifestError(
+                f"{path}:{number} is a command, which is never run: write "
+                "its output to a file and name that."
+            )
+        parts = line.split(maxsplit=1)
+        if alone and (
+            len(parts) == 1 or os.path.exists(_found(line, path.parent))
+        ):
+            yield {"wav": line}
+        elif len(parts) == 1:
+            raise ManifestError(f"{path}:{number} is not `ID PATH`: {line!r}.")
+        elif (
+            alone
+            and _is_there(parts[0], path)
+            and not _is_there(parts[1], path)
+        ):
+            yield {"wav": parts[0]}  # and its label, or what else
+        else:
+            yield {"id": parts[0], "wav": parts[1]}
+
+
+def _is_there(wav, path):
+    return os.path.exists(_found(wav, path.parent))
+
+
+def _found(wav, folder):
+    """The path that is there: from here or the list, as it may be spelt.
+
+    macOS takes accents apart, Windows folders by another sign; names of old
+    archives are no UTF-8.
+    """
+    wav = wav.replace(DATA_ROOT, os.path.abspath(folder))
+    if wav.lower().startswith("file://"):
+        wav = unquote(urlsplit(wav).path)
+    forms = [
+        wav,
+        wav.strip("\"'"),
+        wav.replace("\\", "/"),
+        os.path.expanduser(wav),
+        *(unicodedata.normalize(f, wav) for f in ("NFC", "NFD")),
+    ]
+    if not wav.isascii():
+        forms += [
+            os.fsdecode(wav.encode(encoding, "replace"))
+            for encoding in ("cp1252", "gb18030")
+        ]
+    for form in forms:
+        for place in (form, str(folder / form)):
+            if os.path.exists(place):
+                return place
+    return wav
