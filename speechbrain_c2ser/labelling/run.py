@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy
@@ -33,12 +34,15 @@ from speechbrain_c2ser.labelling.shards import (
     is_done,
     read_results,
     result_of,
+    told_when_full,
 )
 from speechbrain_c2ser.labelling.sources import Shard
 from speechbrain_c2ser.labelling.stages import Stage
 from speechbrain_c2ser.versions import versions_of
 
 RUN = "run.json"
+PLAN = "plan.json"  # names of the shards
+LOCK = ".lock"
 MANIFEST = "labelled.arrow"
 FAILURES = "failures.jsonl"
 Engine = Callable[[list[Shard], ShardLabeller], Iterable[dict]]
@@ -77,7 +81,8 @@ def label_shards(
     Raises
     ------
     ValueError
-        If the folder holds a run of other stages, models or versions.
+        If the folder holds a run of other stages, models or versions,
+        another run is at work in it, or a shard of its source has gone.
     OSError
         If there is no room on the disk. What is done stays.
     """
@@ -91,15 +96,19 @@ def label_shards(
         )
     shards = sorted(shards, key=_by_name)
     here = versions_of(PACKAGES)
-    _begin(folder, {"stages": [s.describe() for s in stages], **here}, about)
-    todo = [shard for shard in shards if not is_done(folder, shard)]
-    labeller = ShardLabeller(stages, folder, here)
-    for _ in (engine or one_after_another)(todo, labeller):
-        pass
-    counts = _finish(folder, [result_of(folder, s) for s in shards])
-    _note(folder, {"counts": counts})
-    for part in (folder / RESULTS).glob("*.part"):
-        part.unlink(missing_ok=True)  # of runs that were killed
+    settings = {"stages": [s.describe() for s in stages], **here}
+    with alone_in(folder):
+        _begin(folder, settings, about)
+        _keep_plan(folder, [shard.name for shard in shards])
+        todo = [shard for shard in shards if not is_done(folder, shard)]
+        labeller = ShardLabeller(stages, folder, here)
+        for _ in (engine or one_after_another)(todo, labeller):
+            pass
+        with told_when_full(folder / MANIFEST):
+            counts = _finish(folder, [result_of(folder, s) for s in shards])
+            _note(folder, {"counts": counts})
+        for part in (folder / RESULTS).glob("*.part"):
+            part.unlink(missing_ok=True)  # of runs that were killed
     return counts
 
 
@@ -134,7 +143,7 @@ def _begin(folder, settings, about):
     path = folder / RUN
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        changes = changed_settings(before, settings)
+        changes = changed_settings(_by_stage(before), _by_stage(settings))
         if changes:
             raise ValueError(
                 f"{folder} holds a run with other settings "
@@ -147,6 +156,68 @@ def _begin(folder, settings, about):
         )
     text = json.dumps({"settings": settings, **(about or {})}, indent=1)
     write_atomic(text + "\n", path)
+
+
+def _by_stage(settings):
+    """Settings one by one, so that the one that differs is told."""
+    flat = {k: v for k, v in settings.items() if k != "stages"}
+    for number, stage in enumerate(settings["stages"], 1):
+        for name, value in stage.items():
+            own = "" if name == "stage" else f" {name}"
+            flat[f"stage {number}{own}"] = value
+    return flat
+
+
+def _keep_plan(folder, names):
+    """Remember the shards; refuse where one is not in the source any more."""
+    path = folder / PLAN
+    before: list = []
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+    gone = sorted(set(before) - set(names))
+    if gone:
+        raise ValueError(
+            f"{len(gone)} of {len(before)} shards of {folder} are not in the "
+            f"source any more, such as {gone[0]} (or --rows is another): "
+            "bring them back, or label what is left into another folder."
+        )
+    if names != before:
+        write_atomic(json.dumps(names, indent=0) + "\n", path)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder while a run is at work in it.
+
+    Arguments
+    ---------
+    folder : Path
+        Made if it is not there.
+
+    Raises
+    ------
+    ValueError
+        If another run holds it.
+
+    Example
+    -------
+    >>> with alone_in(Path(getfixture("tmpdir"))):
+    ...     pass
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "w", encoding="utf-8") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"Another run is at work in {folder}: wait for its end, or "
+                "give another one."
+            ) from None
+        except (ImportError, OSError):
+            pass  # a system or disk without locks
+        yield
 
 
 def _note(folder, fields):

@@ -4,6 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from speechbrain_c2ser.data.arrow_writing import (
 )
 from speechbrain_c2ser.data.atomic import written_beside
 from speechbrain_c2ser.data.importers.arrow_tables import save_audio
+from speechbrain_c2ser.data.manifest import DATA_ROOT
 from speechbrain_c2ser.labelling.items import FAILED, LABELLED, Item
 from speechbrain_c2ser.labelling.sources import Shard, read_shard
 from speechbrain_c2ser.labelling.stages import Stage
@@ -81,7 +83,7 @@ class ShardLabeller:
             for item in chunk:
                 self._keep_audio(item, shard)
                 rows.append(_record(item))
-        write_result(rows, result_of(self.folder, shard), state)
+        rows = write_result(rows, result_of(self.folder, shard), state)
         return dict(Counter(row["outcome"] for row in rows))
 
     def _open(self):
@@ -95,7 +97,11 @@ class ShardLabeller:
         """What is only in a table's cell gets a file, where it is wanted."""
         if item.outcome == LABELLED and "wav" not in item.row:
             folder = self.folder / AUDIO / shard.name
-            item.row["wav"] = str(save_audio(item.audio, folder, item.id))
+            with told_when_full(folder):
+                path = save_audio(item.audio, folder, item.id)
+            # as of the manifest's own folder: it may be moved
+            below = path.relative_to(self.folder).as_posix()
+            item.row["wav"] = f"{DATA_ROOT}/{below}"
 
     def __getstate__(self):
         return {**self.__dict__, "_is_open": False}
@@ -189,7 +195,7 @@ def result_of(folder: Path, shard: Shard) -> Path:
     return Path(folder) / RESULTS / f"{shard.name}.parquet"
 
 
-def write_result(rows: Iterable[dict], path: Path, state: str) -> None:
+def write_result(rows: Iterable[dict], path: Path, state: str) -> list[dict]:
     """Write a shard's result, whole or not at all.
 
     Arguments
@@ -201,6 +207,11 @@ def write_result(rows: Iterable[dict], path: Path, state: str) -> None:
     state : str
         What told its source from itself.
 
+    Returns
+    -------
+    list of dict
+        The rows as they are written: what cannot be has failed.
+
     Raises
     ------
     OSError
@@ -208,14 +219,46 @@ def write_result(rows: Iterable[dict], path: Path, state: str) -> None:
     """
     pyarrow = arrow()
     schema = result_schema().with_metadata({"source_state": state})
-    table = pyarrow.Table.from_pylist(list(rows), schema=schema)
+    rows = [_writable(row) for row in rows]
+    table = pyarrow.Table.from_pylist(rows, schema=schema)
+    with told_when_full(path), written_beside(path) as part:
+        pyarrow.parquet.write_table(table, part)
+    return rows
+
+
+def _writable(row):
+    """The row, or a failed one where it holds half a character."""
     try:
-        with written_beside(path) as part:
-            pyarrow.parquet.write_table(table, part)
+        for value in row.values():
+            if isinstance(value, str):
+                value.encode()
+    except UnicodeEncodeError as error:
+        key = row["id"].encode("utf-8", "replace").decode()
+        reason = f"its text cannot be written: {error}"
+        return {"id": key, "outcome": FAILED, "reason": reason}
+    return row
+
+
+@contextmanager
+def told_when_full(path: Path) -> Iterator[None]:
+    """Say what could not be written, and what to do.
+
+    Arguments
+    ---------
+    path : Path
+        What is being written.
+
+    Raises
+    ------
+    OSError
+        If there is no room.
+    """
+    try:
+        yield
     except OSError as error:
         raise OSError(
-            f"The result {path} cannot be written ({error}): nothing of it is "
-            "kept; make room and start again."
+            f"{path} cannot be written ({error}): nothing of it is kept; make "
+            "room and start again."
         ) from error
 
 

@@ -4,12 +4,12 @@ A shard is one tar, one row group of a Parquet file, or so many rows of a
 manifest, table or folder.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import unquote
 
 from speechbrain_c2ser.data.arrow_writing import arrow
 from speechbrain_c2ser.data.columns import as_id, fields_of
@@ -17,8 +17,15 @@ from speechbrain_c2ser.data.importers.arrow_tables import read_rows
 from speechbrain_c2ser.data.lists import read_list
 from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.labelling.items import Item
-from speechbrain_c2ser.labelling.tars import AUDIO, read_tar, row_of
+from speechbrain_c2ser.labelling.tars import (
+    AUDIO,
+    object_of,
+    read_tar,
+    row_of,
+    whole_clip,
+)
 
+COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 TABLES = (".json", ".jsonl", ".csv", ".tsv", ".scp")
 
 
@@ -57,7 +64,8 @@ class Shard:
         if self.kind == "files":
             return "\n".join(self.files)
         about = os.stat(self.path)
-        return f"{about.st_size} {about.st_mtime_ns}"
+        rows = f" {self.first}-{self.last}" if self.kind == "table" else ""
+        return f"{about.st_size} {about.st_mtime_ns}{rows}"
 
 
 def plan_shards(source: str | Path, rows: int = 1000) -> list[Shard]:
@@ -81,12 +89,21 @@ def plan_shards(source: str | Path, rows: int = 1000) -> list[Shard]:
         If there is nothing, or something that cannot be read so.
     """
     path = Path(os.path.abspath(source))
+    shards = _shards_of(path, source, rows)
+    # now, not when its turn has come
+    for place in dict.fromkeys(shard.path for shard in shards):
+        if not os.access(place, os.R_OK):
+            raise ManifestError(f"{place} may not be read: change its rights.")
+    return shards
+
+
+def _shards_of(path, source, rows):
     if path.is_dir():
         return _of_folder(path, rows)
     if not path.is_file():
         raise ManifestError(f"There is no {source} to be labelled.")
     suffix = path.suffix.lower()
-    if path.name.lower().endswith((".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")):
+    if path.name.lower().endswith(COMPRESSED):
         raise ManifestError(
             f"{source} is compressed, so that no recording in it can be named "
             "by its place: unpack it to a .tar."
@@ -110,8 +127,14 @@ def plan_shards(source: str | Path, rows: int = 1000) -> list[Shard]:
 
 
 def _of_folder(folder, rows):
-    tars, tables, audio = [], [], []
-    for root, folders, names in os.walk(folder):
+    tars, tables, audio, compressed = [], [], [], []
+
+    def refuse(error):
+        raise ManifestError(
+            f"The folder {error.filename} cannot be read: {error.strerror}."
+        ) from error
+
+    for root, folders, names in os.walk(folder, onerror=refuse):
         folders.sort()
         for name in sorted(names):
             suffix = name.rpartition(".")[2].lower()
@@ -122,6 +145,14 @@ def _of_folder(folder, rows):
                 tables.append(place)
             elif suffix in AUDIO:
                 audio.append(os.path.relpath(place, folder))
+            elif name.lower().endswith(COMPRESSED):
+                compressed.append(place)
+    if compressed:
+        raise ManifestError(
+            f"{folder} holds {len(compressed)} compressed tars, such as "
+            f"{compressed[0]}, in which no recording can be named by its "
+            "place: unpack them to .tar."
+        )
     if bool(tars) + bool(tables) + bool(audio) > 1:
         raise ManifestError(
             f"{folder} holds {len(tars)} tars, {len(tables)} Parquet files and "
@@ -130,7 +161,7 @@ def _of_folder(folder, rows):
     if tars:
         return [Shard(_name(folder, p), "tar", p) for p in tars]
     if tables:
-        return [s for p in tables for s in _of_parquet(Path(p), folder)]
+        return [s for p in tables for s in _of_parquet(Path(p), folder, True)]
     if not audio:
         raise ManifestError(
             f"{folder} holds no tar, Parquet file or recording."
@@ -144,12 +175,14 @@ def _of_folder(folder, rows):
     ]  # fmt: skip
 
 
-def _of_parquet(path, folder):
+def _of_parquet(path, folder, has_others=False):
     pyarrow = arrow()
     try:
         groups = pyarrow.parquet.ParquetFile(path).num_row_groups
     except (pyarrow.ArrowException, OSError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}.") from error
+        if not has_others:
+            raise ManifestError(f"{path} cannot be read: {error}.") from error
+        groups = 1  # it fails when it is read, and the others do not
     name = _name(folder, path)
     return [
         Shard(f"{name}-{k:05}", "parquet", str(path), k) for k in range(groups)
@@ -190,46 +223,86 @@ def read_shard(shard: Shard) -> Iterator[Item]:
 
 
 def _read_parquet(shard):
-    folder = Path(shard.path).parent
-    stem = Path(shard.path).stem
-    for number, columns in enumerate(read_rows(shard.path, shard.first)):
-        name = f"{stem}-{shard.first}-{number}"
-        audio = next(
-            (
-                value
-                for value in columns.values()
-                if isinstance(value, dict)
-                and isinstance(value.get("bytes"), bytes)
-            ),
-            None,
+    path, number = Path(shard.path), 0
+    partitions = _partitions(path)
+    try:
+        for columns in read_rows(path, shard.first):
+            yield _item_of(
+                {**partitions, **columns}, path, f"{shard.name}-{number}"
+            )
+            number += 1
+    except ManifestError as error:
+        # as many as are told: the counts are to add up
+        for lost in range(number, max(_rows_in(shard), number + 1)):
+            item = Item(f"{shard.name}-{lost}")
+            item.fail(error)
+            yield item
+
+
+def _item_of(columns, path, name):
+    """The item of a row; its audio is a cell, or a file that a cell names."""
+    structs = [v for v in columns.values() if isinstance(v, dict)]
+    cells = [v for v in structs if isinstance(v.get("bytes"), bytes)]
+    bare = [v for v in columns.values() if isinstance(v, bytes)]
+    if len(bare) == 1:
+        cells.append({"bytes": bare[0], "path": None})
+    plain = {
+        key: value.get("path") if isinstance(value, dict) else value
+        for key, value in columns.items()
+        if not isinstance(value, bytes)
+    }
+    fields, _ = fields_of(plain)
+    item = Item(as_id(fields.get("id")) or name, row_of(plain))
+    wav = fields.get("wav")
+    if cells:
+        item.row = whole_clip(item.row)
+        audio = cells[0]
+        item.audio = {"bytes": audio["bytes"], "path": audio.get("path")}
+    elif isinstance(wav, str):
+        item.row["wav"] = str(path.parent / wav)
+        item.audio = _stretch_of(item.row)
+    else:
+        item.fail(
+            "its row holds no audio and names none (it has the columns "
+            f"{', '.join(columns)})"
         )
-        plain = {
-            key: value.get("path") if isinstance(value, dict) else value
-            for key, value in columns.items()
-            if not isinstance(value, bytes)
-        }
-        fields, _ = fields_of(plain)
-        item = Item(as_id(fields.get("id")) or name, row_of(plain))
-        if audio is not None:
-            item.audio = {"bytes": audio["bytes"], "path": audio.get("path")}
-        else:
-            wav = fields.get("wav")
-            if isinstance(wav, str):
-                item.row["wav"] = item.audio = str(folder / wav)
-            else:
-                item.fail("its row holds no audio and names none")
-        yield item
+    return item
+
+
+def _partitions(path):
+    """What the folders of a partitioned table tell: "language=en"."""
+    told = {}
+    for folder in path.parents:
+        column, equals, value = folder.name.partition("=")
+        if not equals:
+            break
+        if value != "__HIVE_DEFAULT_PARTITION__":
+            told[column] = unquote(value)
+    return told
+
+
+def _rows_in(shard):
+    pyarrow = arrow()
+    try:
+        about = pyarrow.parquet.read_metadata(shard.path)
+        return about.row_group(shard.first).num_rows
+    except (pyarrow.ArrowException, OSError):
+        return 1
 
 
 def _read_table(shard):
     rows = _rows_of_table(shard.path, _changed(shard.path))
     for key, fields in rows[shard.first : shard.last]:
         row = {**fields}
-        yield Item(key, row, {**row} if _is_stretch(row) else row["wav"])
+        yield Item(key, row, _stretch_of(row))
 
 
-def _is_stretch(row):
-    return any(row.get(k) is not None for k in ("start", "stop", "channel"))
+def _stretch_of(row):
+    """What is heard of a row that names a file: all of it, or a part."""
+    bounds = ("start", "stop", "channel")
+    if any(row.get(name) is not None for name in bounds):
+        return {**row}
+    return row["wav"]
 
 
 def _read_files(shard):
@@ -241,9 +314,12 @@ def _read_files(shard):
         beside = path.with_suffix(".json")
         if beside.is_file():
             try:
-                item.row |= row_of(json.loads(beside.read_bytes()))
-            except (ValueError, AttributeError, OSError) as error:
-                item.fail(f"{beside} cannot be read: {error}")
+                told = row_of(object_of(beside.read_bytes()))
+                item.row = whole_clip(told) | item.row
+            except ValueError as error:
+                item.fail(f"{beside} {error}")
+            except OSError as error:
+                item.fail(f"{beside} cannot be read: {error.strerror}")
         yield item
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from speechbrain_c2ser.audio.stored import Stored
 from speechbrain_c2ser.data.columns import as_json, as_number, fields_of
+from speechbrain_c2ser.data.manifest import FIELDS
 from speechbrain_c2ser.labelling.items import Item
 
 AUDIO = frozenset(
@@ -19,6 +20,8 @@ AUDIO = frozenset(
 )
 JSON_LIMIT = 1 << 20  # bytes; Emilia's have some hundred
 BLOCK = tarfile.BLOCKSIZE
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # gzip, bzip2, xz
+STRETCH = ("start", "stop")
 
 
 def read_tar(path: str | Path) -> Iterator[Item]:
@@ -27,7 +30,8 @@ def read_tar(path: str | Path) -> Iterator[Item]:
     Arguments
     ---------
     path : str | Path
-        An uncompressed tar; members of one key follow each other.
+        An uncompressed tar; members of one key, which is the name without
+        its suffix, follow each other.
 
     Yields
     ------
@@ -40,7 +44,11 @@ def read_tar(path: str | Path) -> Iterator[Item]:
         try:
             archive = tarfile.open(fileobj=file, mode="r:")
         except tarfile.TarError as error:
-            yield _broken(path, f"{path} is no tar that can be read: {error}")
+            file.seek(0)
+            is_packed = file.read(6).startswith(COMPRESSED)
+            packed = "it is compressed, unpack it to a .tar"
+            why = packed if is_packed else error
+            yield _broken(path, f"{path} is no tar that can be read: {why}")
             return
         key, group, count = None, [], 0
         while True:
@@ -59,14 +67,12 @@ def read_tar(path: str | Path) -> Iterator[Item]:
             count += 1
             if not member.isfile():
                 continue
-            folder, _, base = member.name.rpartition("/")
-            stem, _, suffix = base.partition(".")
-            own = f"{folder}/{stem}" if folder else stem
+            own, suffix = _key_of(member.name, key)
             # The same name once more is a copy of the item, not a part of it.
             if own != key or any(m.name == member.name for _, m, _ in group):
                 yield from _close(path, key, group)
                 key, group = own, []
-            group.append((suffix.lower(), member, _json_of(file, member)))
+            group.append((suffix, member, _json_of(file, member)))
         yield from _close(path, key, group)
         # A damaged header ends the reading in silence, but for this.
         file.seek(archive.offset)
@@ -76,6 +82,22 @@ def read_tar(path: str | Path) -> Iterator[Item]:
                 f"{path} breaks off after {count} members: it was cut, or "
                 "what follows is damaged",
             )
+
+
+def _key_of(name, current):
+    """A member's key and suffix; a dot may stand in a key ("clip_0.5.mp3").
+
+    What is neither audio nor JSON goes by the first dot, as WebDataset has
+    it, and so does JSON of another kind ("k.words.json") behind its item.
+    """
+    folder, _, base = name.rpartition("/")
+    stem, _, suffix = base.rpartition(".")
+    first, _, rest = base.partition(".")
+    place = f"{folder}/" if folder else ""
+    known = stem and suffix.lower() in (*AUDIO, "json")
+    if not known or (suffix.lower() == "json" and place + first == current):
+        return place + first, rest.lower()
+    return place + stem, suffix.lower()
 
 
 def _json_of(file, member):
@@ -116,14 +138,57 @@ def _close(path, key, group):
 def _describe(item, content):
     """Fields of the JSON object; those that name the audio go."""
     try:
-        fields = json.loads(content)
+        item.row |= whole_clip(row_of(object_of(content)))
     except ValueError as error:
-        item.fail(f"its JSON cannot be read: {error}")
-        return
+        item.fail(f"its JSON {error}")
+
+
+def object_of(content: bytes) -> dict:
+    """A JSON object of its bytes.
+
+    Arguments
+    ---------
+    content : bytes
+        In any of JSON's encodings.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        Says what is wrong, as a sentence goes on: "its JSON ...".
+
+    Example
+    -------
+    >>> object_of(b"[1]")
+    Traceback (most recent call last):
+    ValueError: is no object
+    """
+    try:
+        fields = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"cannot be read: {error}") from error
     if not isinstance(fields, dict):
-        item.fail("its JSON is no object")
-        return
-    item.row |= row_of(fields)
+        raise ValueError("is no object")
+    return fields
+
+
+def whole_clip(row: dict) -> dict:
+    """A row of a recording that is its own file or cell.
+
+    Where it began and ended in what it was cut from is no stretch of itself.
+
+    Example
+    -------
+    >>> whole_clip({"start": 20.5, "stop": 21.0, "language": "en"})
+    {'language': 'en', 'source_start': 20.5, 'source_stop': 21.0}
+    """
+    bounds = {
+        f"source_{name}": row.pop(name) for name in STRETCH if name in row
+    }
+    return {**row, **bounds}
 
 
 def row_of(fields: dict) -> dict:
@@ -137,7 +202,8 @@ def row_of(fields: dict) -> dict:
     Returns
     -------
     dict
-        Without id and path; times are numbers.
+        Without id and path; times are numbers, and a number that stands for
+        a name or words is text.
 
     Example
     -------
@@ -151,6 +217,9 @@ def row_of(fields: dict) -> dict:
     for name in ("duration", "start", "stop"):
         if name in row:
             row[name] = as_number(row[name])
+    for name in FIELDS:
+        if isinstance(row.get(name), int | float):
+            row[name] = str(row[name])
     return {name: value for name, value in row.items() if value is not None}
 
 

@@ -259,7 +259,7 @@ def killing(rows, path, state):
         path.with_name(path.name + ".1.part").write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
     left[0] -= 1
-    write(rows, path, state)
+    return write(rows, path, state)
 shards.write_result = killing
 sys.exit(main(sys.argv[2:]))
 """
@@ -362,11 +362,15 @@ def test_what_cannot_be_is_one_line_before_anything_is_loaded(
 ):
     (tmp_path / "a.tar.gz").write_bytes(b"")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "mixed").mkdir()
+    shutil.copy(archive / "EN-0.tar", tmp_path / "mixed")
+    (tmp_path / "mixed" / "EN-1.tar.gz").write_bytes(b"")
     (tmp_path / "d.json").mkdir()
     out = tmp_path / "out"
     for words, message in (
         (["nowhere", out, "--model", model_folder], "no nowhere to be"),
         ([tmp_path / "a.tar.gz", out, "--model", "x"], "is compressed"),
+        ([tmp_path / "mixed", out, "--model", "x"], "1 compressed tars"),
         ([tmp_path / "empty", out, "--model", "x"], "holds no tar"),
         ([archive, "x.arrow", "--model", "x"], "neither NAME.json nor"),
         ([archive, out, "--model", "x", "--precision", "0.9"], "--validation"),
@@ -376,7 +380,7 @@ def test_what_cannot_be_is_one_line_before_anything_is_loaded(
         ([archive, out, "--model", "x", "--device", "cuda:7"], "cuda"),
         (
             [archive, labelled, "--model", model_folder, "--agree"],
-            "other settings",
+            "stage 5 agree was False, is True)",
         ),
     ):
         assert main(["label", *map(str, words)]) == 2, words

@@ -11,6 +11,7 @@ from speechbrain.dataio.sampler import (
     DynamicBatchSampler,
 )
 
+from speechbrain_c2ser.data.difficulty import EasyFirstSampler
 from speechbrain_c2ser.data.sampling import PairedBatchSampler, hide_labels
 from speechbrain_c2ser.training.brain import NonFiniteLossError, TrainingBrain
 from speechbrain_c2ser.training.checkpointer import SafeCheckpointer
@@ -208,6 +209,23 @@ def test_an_item_over_the_limit_is_alone():
 def test_a_batch_keeps_the_only_pair_that_it_has():
     sampler = PairedBatchSampler([1.0] * 4, [0, 0, 0, 1], 2.0, 1, False)
     assert list(sampler) == [[0, 1], [2, 3]]
+
+
+def test_ranks_share_easy_batches_as_they_share_all(monkeypatch):
+    """One rule: no wrapper lists the batches of either sampler."""
+    brain = TrainingBrain(hparams={"seed": 1}, run_opts={"device": "cpu"})
+    brain.distributed_launch, brain.rank = True, 1
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    easy = EasyFirstSampler(
+        [1.0] * 8, [[0, 1, 2, 3], [4, 5, 6, 7]], 1,
+        max_batch_length=2.0, num_buckets=1,
+    )  # fmt: skip
+    for sampler in (easy, PairedBatchSampler([1.0] * 8, [0] * 8, 2.0, 1)):
+        whole = list(sampler)
+        options = {"batch_sampler": sampler}
+        assert brain._train_loader_specifics(None, options) == options
+        assert brain.train_sampler is sampler
+        assert list(sampler) == whole[1::2]
 
 
 def test_hidden_labels_do_not_depend_on_the_other_items():
