@@ -11,6 +11,9 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from speechbrain_c2ser.lobes.exporting import is_exporting
 
 NAME = "shared_heads"
+# What models hand on that the mask has already, or that tells nothing here;
+# whatever else says something is transformers' to do.
+KNOWN = {"is_causal", "sliding_window", "position_ids", "use_cache"}
 
 
 def use_shared_heads(model: nn.Module) -> None:
@@ -48,12 +51,12 @@ def shared_heads(
     causal = more.get("is_causal")
     causal = getattr(module, "is_causal", True) if causal is None else causal
     causal = causal and attention_mask is None
-    time = query.shape[2]
+    time, special = query.shape[2], set(more) - KNOWN
     if (
         is_exporting()
         or query.device.type != "cpu"
         or dropout
-        or set(more) - {"is_causal", "sliding_window", "position_ids"}
+        or any(more[n] is not None and more[n] is not False for n in special)
         or time == 1
         or (causal and time != key.shape[2])
         or query.shape[-1] != value.shape[-1]

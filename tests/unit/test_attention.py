@@ -84,29 +84,27 @@ def test_what_else_there_is_goes_to_transformers(monkeypatch):
     )  # fmt: skip
     query, key, value = inputs()
     module = SimpleNamespace(is_causal=True, num_key_value_groups=3)
-    for more in ({"dropout": 0.5}, {"position_bias": None}):
+    for more in ({"dropout": 0.5}, {"position_bias": torch.zeros(1)}):
         shared_heads(module, query, key, value, None, **more)
     shared_heads(module, query[:, :, -1:], key, value, None)
     shared_heads(module, query[:, :, -2:], key, value, None)
     assert len(calls) == 4
-    shared_heads(module, query, key, value, None)
+    shared_heads(module, query, key, value, None, output_attentions=False)
     assert len(calls) == 4
 
 
-def test_models_have_it(tiny_llm, monkeypatch):
-    shapes, before = [], attention.F.scaled_dot_product_attention
-    monkeypatch.setattr(
-        attention.F,
-        "scaled_dot_product_attention",
-        lambda q, k, *x, **more: (
-            shapes.append((q.shape[1], k.shape[1])) or before(q, k, *x, **more)
-        ),
-    )
-    lm = LanguageModel(tiny_llm)
+@pytest.mark.parametrize("training", [True, False])
+def test_models_have_it(tiny_llm, monkeypatch, training):
+    def never(*x, **more):
+        raise AssertionError(f"left to transformers: {more}")
+
+    monkeypatch.setattr(attention, "sdpa_attention_forward", never)
+    lm = LanguageModel(tiny_llm, lora={"rank": 2}).train(training)
     assert lm.model.config._attn_implementation == NAME
-    config = lm.model.config
-    lm.model(torch.tensor([[1, 2, 3]]))
-    heads = config.num_attention_heads, config.num_key_value_heads
-    assert set(shapes) == {heads}
+    ids, padding = torch.tensor([[1, 2, 3], [1, 2, 3]]), torch.ones(2, 3)
     whisper = WhisperEncoder(num_layers=1, size=16, num_heads=2, ffn_size=32)
     assert whisper.encoder.config._attn_implementation == NAME
+    with torch.autocast("cpu", torch.bfloat16):
+        for mask in (None, padding.tril(1)):
+            lm.model(ids, attention_mask=mask, use_cache=False)
+        whisper.train(training)(torch.randn(2, 4000), torch.tensor([1, 0.5]))
