@@ -7,6 +7,7 @@ of it kept for the backward pass.
 
 import torch
 from peft.tuners.lora.layer import Linear as PeftLinear
+from torch.nn import functional as F
 
 from speechbrain_c2ser.lobes.exporting import is_exporting
 
@@ -74,9 +75,17 @@ class LoraLinear(PeftLinear):
         (name,) = names
         dropout = self.lora_dropout[name]
         share = getattr(dropout, "p", 0.0) if dropout.training else 0.0
+        base = self.base_layer
+        y = weight = None
+        if _is_frozen_matrix(base, x):
+            weight = base.weight  # its product is a part of the update
+        else:
+            y = base(x)
         return _Update.apply(
             x,
-            self.base_layer(x),
+            y,
+            weight,
+            base.bias if y is None else None,
             self.lora_A[name].weight,
             self.lora_B[name].weight,
             self.scaling[name],
@@ -84,35 +93,56 @@ class LoraLinear(PeftLinear):
         )
 
 
+def _is_frozen_matrix(base, x):
+    """Whether a layer is a product with a frozen matrix of the right type."""
+    kind = x.dtype
+    if torch.is_autocast_enabled(x.device.type):
+        kind = torch.get_autocast_dtype(x.device.type)
+    return (
+        type(base) is torch.nn.Linear
+        and type(base.weight) is torch.nn.Parameter
+        and base.weight.dtype == kind
+        and not any(p.requires_grad for p in base.parameters())
+        and not base._forward_hooks
+        and not base._forward_pre_hooks
+    )
+
+
 class _Update(torch.autograd.Function):
-    """y + scale * dropout(x) A^T B^T."""
+    """y + scale * dropout(x) A^T B^T; y is given, or x W^T + b."""
 
     @staticmethod
-    def forward(ctx, x, y, down, up, scale, share):
+    def forward(ctx, x, y, weight, bias, down, up, scale, share):
         device = x.device.type
         kind = down.dtype
         if torch.is_autocast_enabled(device):
             kind = torch.get_autocast_dtype(device)
+        elif weight is not None:
+            kind = weight.dtype
         with torch.autocast(device, enabled=False):
             rows = x.reshape(-1, x.shape[-1]).to(kind)  # [N, in]
             kept, kept_share = _draw(rows, share)
             ctx.scale = scale / kept_share
-            seen = rows if kept is None else rows * kept
-            inner = (seen @ down.to(kind).t()) * ctx.scale  # [N, rank]
-            sums = y.reshape(-1, y.shape[-1])
-            outer = up.to(kind).t()
-            if sums.dtype == kind:
-                sums = torch.addmm(sums, inner, outer)
+            inner = (_mask(rows, kept) @ down.to(kind).t()) * ctx.scale
+            outer = up.to(kind).t()  # inner: [N, rank]
+            if weight is not None:
+                sums = F.linear(rows, weight, bias)
+                sums.addmm_(inner, outer)
+            elif y.dtype == kind:
+                sums = torch.addmm(y.reshape(-1, y.shape[-1]), inner, outer)
             else:
-                sums = (sums + inner @ outer).to(y.dtype)
-        ctx.kind, ctx.types = kind, (x.dtype, y.dtype)
-        ctx.save_for_backward(rows, kept, inner, down, up)
-        return sums.view(y.shape)
+                sums = y.reshape(-1, y.shape[-1]) + inner @ outer
+                sums = sums.to(y.dtype)
+        ctx.kind, ctx.type = kind, x.dtype
+        ctx.save_for_backward(rows, kept, inner, weight, down, up)
+        return sums.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx, gradient):
-        rows, kept, inner, down, up = ctx.saved_tensors
-        wants_x, wants_y, wants_down, wants_up, _, _ = ctx.needs_input_grad
+        rows, kept, inner, weight, down, up = ctx.saved_tensors
+        wants_x, wants_y, _, _, wants_down, wants_up, _, _ = (
+            ctx.needs_input_grad
+        )
         into_x = into_down = into_up = None
         with torch.autocast(gradient.device.type, enabled=False):
             outer = gradient.reshape(-1, gradient.shape[-1]).to(ctx.kind)
@@ -121,20 +151,31 @@ class _Update(torch.autograd.Function):
             if wants_x or wants_down:
                 within = (outer @ up.to(ctx.kind)) * ctx.scale  # [N, rank]
             if wants_down:
-                seen = rows if kept is None else rows * kept
+                seen = _mask(rows, kept)
                 into_down = (within.t() @ seen).to(down.dtype)
             if wants_x:
-                into_x = within @ down.to(ctx.kind)
-                if kept is not None:
-                    into_x *= kept
-                into_x = into_x.to(ctx.types[0])
+                into_x = _mask(within @ down.to(ctx.kind), kept)
+                if weight is not None:
+                    into_x += outer @ weight
+                into_x = into_x.to(ctx.type)
                 into_x = into_x.view(*gradient.shape[:-1], -1)
         into_y = gradient if wants_y else None
-        return into_x, into_y, into_down, into_up, None, None
+        return into_x, into_y, None, None, into_down, into_up, None, None
+
+
+def _mask(rows, kept):
+    """Rows with zeros where nothing is kept."""
+    if kept is None:
+        return rows
+    if kept.dtype == rows.dtype:
+        return rows * kept
+    # half precision by its bits, which is quicker than a change of type
+    return (rows.view(kept.dtype) * kept).view(rows.dtype)
 
 
 def _draw(rows, share):
-    """(ones and zeros like rows or None, share of ones)."""
+    """(ones and zeros of rows' shape or None, share of ones); the ones of
+    half precision on a processor are integers."""
     dropped = round(share * DRAWS)
     if not dropped:
         return None, 1.0
@@ -145,5 +186,5 @@ def _draw(rows, share):
     count = -(-rows.numel() // 4)
     draws = torch.empty(count, dtype=torch.int64).random_(-(2**63), None)
     draws = draws.view(torch.int16)[: rows.numel()].view(rows.shape)
-    kept = draws >= dropped - DRAWS // 2
-    return kept.to(rows.dtype), kept_share
+    kept = draws.ge_(dropped - DRAWS // 2)
+    return kept if rows.itemsize == 2 else kept.to(rows.dtype), kept_share

@@ -8,7 +8,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
 from speechbrain_c2ser.lobes.lora import add_lora, train_adapters
-from speechbrain_c2ser.lobes.lora_layer import LoraLinear, _draw
+from speechbrain_c2ser.lobes.lora_layer import LoraLinear, _draw, _mask
 
 
 def pair(dropout=0.0, bias=True, dtype=torch.float32):
@@ -111,23 +111,47 @@ def test_dropout_is_in_training_only_and_its_gradient_is_its_own():
     torch.testing.assert_close(one[2], inner.t() @ (x * kept / share))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("share", [0.1, 0.5, 1e-9])
-def test_so_many_are_dropped(share):
+def test_so_many_are_dropped(share, dtype):
     torch.manual_seed(0)
-    rows = torch.ones(301, 999, dtype=torch.bfloat16)
+    rows = torch.ones(301, 999, dtype=dtype)
     kept, kept_share = _draw(rows, share)
     assert abs(kept_share - (1 - share)) < 1e-5
     if share < 1e-6:
         assert kept is None
         return
-    assert kept.dtype == rows.dtype and set(kept.unique().tolist()) == {0, 1}
-    counts = kept.float()
+    assert _mask(rows, kept).dtype == dtype and set(kept.unique().tolist()) == {
+        0,
+        1,
+    }
+    counts = _mask(rows, kept).float()
+    assert torch.equal(counts, kept.float())
     for mean in (counts.mean(), *counts.flatten()[:300000].view(-1, 4).mean(0)):
         assert abs(mean - kept_share) < 0.005
     # neighbours know nothing of each other
     apart = counts - counts.mean()
     assert abs((apart[:, 1:] * apart[:, :-1]).mean()) < 0.002
     assert abs((apart[1:] * apart[:-1]).mean()) < 0.002
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_a_base_that_is_more_than_a_frozen_matrix_computes_itself(autocast):
+    ours, theirs = pair(dtype=torch.bfloat16 if autocast else torch.float32)
+    x, calls = torch.randn(2, 24), []
+    expected = results(ours, x, autocast)
+    ours.base_layer.register_forward_hook(lambda *_: calls.append(1))
+    hooked = results(ours, x, autocast)
+    assert calls == [1]
+    tolerance = {"atol": 0.05, "rtol": 0.02} if autocast else {}
+    for one, two in zip(hooked, expected, strict=True):
+        torch.testing.assert_close(one, two, **tolerance)
+    theirs.base_layer.requires_grad_(True)
+    ours.base_layer.requires_grad_(True)
+    if not autocast:
+        pairs = zip(results(ours, x), results(theirs, x), strict=True)
+        for one, two in pairs:
+            torch.testing.assert_close(one, two)
 
 
 def test_what_is_more_than_plain_is_left_to_peft(monkeypatch):
