@@ -53,8 +53,6 @@ def add_lora(
     # Here, so that a model without LoRA does not wait for the library.
     from peft import LoraConfig, inject_adapter_in_model
 
-    from speechbrain_c2ser.lobes.lora_layer import LoraLinear
-
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -62,8 +60,6 @@ def add_lora(
         target_modules=list(targets),
     )
     inject_adapter_in_model(config, model)
-    for module in model.modules():
-        LoraLinear.take(module)
     # Small updates would be lost in a base's half precision.
     for parameter in model.parameters():
         if parameter.requires_grad:

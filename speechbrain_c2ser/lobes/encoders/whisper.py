@@ -13,7 +13,6 @@ from transformers.utils import logging as transformers_logging
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.acoustics.power_spectrum import power_spectrum
-from speechbrain_c2ser.lobes.attention import use_shared_heads
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
@@ -137,7 +136,6 @@ class WhisperEncoder(SpeechEncoder):
         self.encoder.float()
         self.encoder.embed_positions.requires_grad_(False)
         self.encoder.set_attn_implementation("sdpa")
-        use_shared_heads(self.encoder)
         for layer in self.encoder.layers:
             layer.dropout = layer.activation_dropout = dropout
         self.dropout = nn.Dropout(dropout)

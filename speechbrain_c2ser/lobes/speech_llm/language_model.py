@@ -14,7 +14,6 @@ from transformers import GenerationConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.attention import use_shared_heads
 from speechbrain_c2ser.lobes.lora import add_lora, train_adapters
 from speechbrain_c2ser.lobes.speech_llm.llm_loading import (
     load_model,
@@ -131,7 +130,6 @@ class LanguageModel(torch.nn.Module):
         self.model = load_model(
             self.source, dtype, quantize, device, pretrained
         )
-        use_shared_heads(self.model)
         # The first step of a generation projects a slice of the states, and
         # for a slice torch copies the projection [V, D] once for each item.
         self.model.get_output_embeddings().register_forward_pre_hook(
