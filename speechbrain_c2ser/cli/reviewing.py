@@ -58,7 +58,7 @@ def add_reviewing(commands: argparse._SubParsersAction) -> None:
         "--sheets",
         nargs="+",
         metavar="CSV",
-        help="filled (default: all of FOLDER)",
+        help="filled (default: those of all experts in FOLDER)",
     )
 
 
@@ -95,14 +95,13 @@ def _verify(options):
     from speechbrain_c2ser.labelling.review import (
         agreement_of,
         read_answers,
+        sheets_of,
         write_test_set,
     )
 
-    sheets = options.sheets or sorted(Path(options.folder).glob("*.csv"))
-    if len(sheets) < 2:
-        raise ValueError(
-            f"{options.folder} holds {len(sheets)} sheets: two are needed."
-        )
+    sheets = options.sheets or sheets_of(options.folder)
+    if len(set(sheets)) < 2:
+        raise ValueError("--sheets needs two different ones.")
     items, answers, space = read_answers(options.folder, sheets)
     figures = agreement_of(items, answers, space)
     number = write_test_set(items, answers, options.output)

@@ -15,7 +15,9 @@ from pathlib import Path
 import soundfile
 
 from speechbrain_c2ser.audio import AudioError
+from speechbrain_c2ser.data.arrow_manifest import hash_of
 from speechbrain_c2ser.data.atomic import file_name, write_atomic
+from speechbrain_c2ser.data.columns import plain_name
 from speechbrain_c2ser.data.corpora.emo_emilia import LANGUAGES, LIST
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.data.manifest import (
@@ -52,7 +54,8 @@ def write_review(
     experts : sequence of str
         Two or more names.
     folder : str | Path
-        Gets ``wav/0001.wav`` ..., ``NAME.csv`` and ``NAME.html`` for each
+        Gets ``wav/0001_3fa2.wav`` ... (what is behind the number differs
+        from sample to sample), ``NAME.csv`` and ``NAME.html`` for each
         expert in an order of its own, and ``sample.json``, which experts do
         not need: it alone knows the labels.
     seed : int
@@ -84,7 +87,7 @@ def write_review(
     (folder / "wav").mkdir(parents=True, exist_ok=True)
     rows = {}
     for number, (key, row) in enumerate(sample.items(), 1):
-        wav = folder / "wav" / f"{number:04}.wav"
+        wav = folder / "wav" / f"{number:04}_{hash_of(key) % 16**4:04x}.wav"
         try:
             soundfile.write(wav, read_item(row).numpy(), 16000)
         except AudioError as error:
@@ -108,6 +111,40 @@ def write_review(
     # Last: a folder that has it is whole.
     write_manifest(rows, folder / SAMPLE)
     return sheets
+
+
+def sheets_of(folder: str | Path) -> list[Path]:
+    """The experts' sheets of a review.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Of :func:`write_review`.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    ValueError
+        If one is missing, or there is one that no expert was given.
+    """
+    folder = Path(folder)
+    given = {page.stem for page in folder.glob("*.html")}
+    there = {sheet.stem for sheet in folder.glob("*.csv")}
+    if there - given:
+        raise ValueError(
+            f"{folder / min(there - given)}.csv was given to no expert: move "
+            "it away, or name the sheets (--sheets)."
+        )
+    if given - there or len(given) < 2:
+        lost = ", ".join(sorted(given - there))
+        raise ValueError(
+            f"{folder} lacks the sheets of {lost or 'two experts'}: bring them "
+            "back, or name the others (--sheets)."
+        )
+    return sorted(folder / f"{name}.csv" for name in given)
 
 
 def read_answers(
@@ -135,26 +172,35 @@ def read_answers(
     ------
     ManifestError
         For a recording that is not of the sample, is there twice or missing,
-        or an answer that is none of the labels; names sheet and row.
+        an answer that is none of the labels, or no answer at all; names
+        sheet and row.
     """
     folder = Path(folder)
     items = read_manifest(folder / SAMPLE)
     names = (folder / "labels.txt").read_text(encoding="utf-8")
     space = LabelSpace([name.strip() for name in names.split(",")])
-    places = {
-        f"wav/{Path(row['wav']).name}": n
-        for n, row in enumerate(items.values())
-    }
+    places = {Path(row["wav"]).name: n for n, row in enumerate(items.values())}
     answers = []
     for sheet in sheets:
         told: dict[int, str | None] = {}
-        for number, row in enumerate(read_table(sheet), 2):
-            place = places.get(str(row.get("recording")))
-            if place is None or place in told:
-                problem = "is there twice" if place in told else "is none of it"
+        rows = read_table(sheet)
+        columns = {plain_name(name): name for row in rows for name in row}
+        for name in (COLUMNS[0], COLUMNS[2]):
+            if name not in columns:
                 raise ManifestError(
-                    f"Line {number} of {sheet}: the recording "
-                    f"{row.get('recording')!r} {problem}."
+                    f"{sheet} has no column {name!r} (it has: "
+                    f"{', '.join(columns.values())}): keep the first line."
+                )
+        for number, row in enumerate(rows, 2):
+            row = {plain_name(name): value for name, value in row.items()}
+            wav = str(row.get("recording"))
+            place = places.get(wav.replace("\\", "/").rpartition("/")[2])
+            if place is None or place in told:
+                problem = "is none of the sample: is it another one's sheet?"
+                if place in told:
+                    problem = "is there twice."
+                raise ManifestError(
+                    f"Line {number} of {sheet}: the recording {wav!r} {problem}"
                 )
             answer = row.get("emotion")
             if answer is not None:
@@ -171,6 +217,8 @@ def read_answers(
             raise ManifestError(
                 f"{sheet} holds {len(told)} of {len(items)} recordings."
             )
+        if not any(told.values()):
+            raise ManifestError(f"{sheet} has no answer: it is to be filled.")
         answers.append([told[n] for n in range(len(items))])
     return items, answers, space
 
@@ -254,12 +302,12 @@ def write_test_set(
     folder = Path(folder)
     if (folder / LIST).exists():
         raise ValueError(f"{folder} holds a test set: give another folder.")
+    agreed = [_unanimous(column) for column in zip(*answers, strict=True)]
+    if not any(agreed):
+        raise ValueError("No recording is unanimous: there is no test set.")
     lines = []
     (folder / "wav").mkdir(parents=True, exist_ok=True)
-    for (key, row), column in zip(
-        items.items(), zip(*answers, strict=True), strict=True
-    ):
-        emotion = _unanimous(column)
+    for (key, row), emotion in zip(items.items(), agreed, strict=True):
         if emotion is None:
             continue
         prefix = PREFIX.get(row.get("language", ""), "")
@@ -269,8 +317,6 @@ def write_test_set(
         line = {"index": index, "emotion": emotion, "wav": f"wav/{name}.wav"}
         line["text"] = row.get("transcript") or "-"
         lines.append(json.dumps(line, ensure_ascii=False))
-    if not lines:
-        raise ValueError("No recording is unanimous: there is no test set.")
     write_atomic("\n".join(lines) + "\n", folder / LIST)
     return len(lines)
 

@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,7 +91,9 @@ def test_what_a_page_gives_to_download_is_the_filled_sheet(tmp_path):
     sheet, other = write_review(rows, ["sad", "well, fine"], "ab", folder)
     page = sheet.with_suffix(".html").read_text("utf-8")
     script = page.split("<script>")[1].split("</script>")[0]
-    data, answers = page_of(page), {"wav/0002.wav": "well, fine"}
+    data = page_of(page)
+    second = next(r[0] for r in data["rows"] if r[0].startswith("wav/0002_"))
+    answers = {second: "well, fine"}
 
     def run(call):
         told = f"const data = {json.dumps(data)}, kept = {json.dumps(answers)};"
@@ -109,7 +112,7 @@ def test_what_a_page_gives_to_download_is_the_filled_sheet(tmp_path):
         key = f"u{int(row['recording'][4:8]) - 1}"
         assert row["transcript"] == rows[key]["transcript"]
     # The next that has no answer, round the end.
-    place = [row[0] for row in data["rows"]].index("wav/0002.wav")
+    place = [row[0] for row in data["rows"]].index(second)
     assert run(f"openPlace(data.rows, kept, {(place - 1) % 4})") != place
     assert run("openPlace(data.rows, kept, 3)") == (1 if place == 0 else 0)
 
@@ -137,7 +140,7 @@ def test_drawn_verified_and_read_as_emo_emilia(pool, tmp_path, capsys):
         ]
         assert not any(key in page for key in sample)
     truth = {
-        f"wav/{row['wav'][-8:]}": next(iter(row["weak"]["labels"]))
+        f"wav/{Path(row['wav']).name}": next(iter(row["weak"]["labels"]))
         for row in sample.values()
     }
     wrong = [fill(sheet, truth, k + 1, 7) for k, sheet in enumerate(sheets)]
@@ -180,17 +183,114 @@ def test_a_sheet_that_is_not_as_it_was_given_is_told(pool, tmp_path, capsys):
     assert main([*words, "--experts", "ben", "anna"]) == 0
     whole = (folder / "ben.csv").read_text(encoding="utf-8")
     lines = whole.splitlines()
+    first, *others = (folder / "anna.csv").read_text("utf-8").splitlines()
+    filled = "\n".join([first, *(f"{line}sad" for line in others)])
+    (folder / "anna.csv").write_text(filled, encoding="utf-8")
     for text, message in (
         ("\n".join(lines[:-1]), "holds 13 of 14"),
         (whole + lines[1], "is there twice"),
-        (whole.replace("wav/0003", "wav/0099"), "is none of it"),
+        (whole.replace("wav/0003", "wav/0099"), "is none of the sample"),
         ("\n".join([lines[0], lines[1] + "grumpyish", *lines[2:]]), "none of"),
-        (whole, "No recording is unanimous"),
+        (whole, "ben.csv has no answer"),
+        ("\n".join(lines[1:]), "has no column 'recording'"),
+        (whole.replace(",emotion", ",mood"), "no column 'emotion'"),
     ):
         (folder / "ben.csv").write_text(text, encoding="utf-8")
         assert main(["verify", str(folder), str(tmp_path / "set")]) == 2
         assert message in capsys.readouterr().err
-        assert not list((tmp_path / "set").glob("*.jsonl"))
+        assert not (tmp_path / "set").exists()
+    (folder / "ben.csv").unlink()
+    for name, message in (
+        ("", "lacks the sheets of ben: bring"),
+        ("ben (1)", "ben (1).csv was given to no expert"),
+    ):
+        if name:
+            (folder / f"{name}.csv").write_text(whole, encoding="utf-8")
+        assert main(["verify", str(folder), str(tmp_path / "set")]) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def reviewed(pool, tmp_path):
+    """A review by three, all filled alike; and the rows of one."""
+    folder = tmp_path / "review"
+    words = ["sample", str(pool), str(folder), "--number", "1", "--experts"]
+    assert main([*words, "anna", "ben", "carl"]) == 0
+    truth = {
+        f"wav/{Path(row['wav']).name}": next(iter(row["weak"]["labels"]))
+        for row in read_manifest(folder / "sample.json").values()
+    }
+    for name in ("anna", "ben", "carl"):
+        fill(folder / f"{name}.csv", truth, 1, 0)
+    with open(folder / "ben.csv", encoding="utf-8", newline="") as file:
+        return folder, list(csv.DictReader(file))
+
+
+CHINESE = "生气 厌恶 恐惧 高兴 中性 悲伤 惊讶".split()
+# How a spreadsheet, or a hasty expert, gives a sheet back.
+SAVED = {
+    "semicolons": {"delimiter": ";", "encoding": "utf-8-sig", "end": "\r\n"},
+    "of Windows": {"delimiter": ";", "encoding": "cp1252", "end": "\r\n"},
+    "of China": {"encoding": "gb18030"},
+    "unicode text": {"delimiter": "\t", "encoding": "utf-16", "end": "\r\n"},
+    "blank lines": {"end": "\n\n"},
+    "backwards": {"order": -1},
+    "capitals": {"answer": str.upper, "header": str.capitalize},
+    "in Chinese": {"answer": lambda x: CHINESE[LABELS.index(x)]},
+    "bare names": {"recording": lambda x: x.removeprefix("wav/")},
+    "of backslashes": {"recording": lambda x: x.replace("/", "\\")},
+    "with notes": {"more": {"note": "so, so"}},
+}
+
+
+@pytest.mark.parametrize("way", SAVED)
+def test_a_sheet_is_read_however_it_was_saved(reviewed, way, tmp_path):
+    (folder, rows), how = reviewed, SAVED[way]
+    lines = [
+        {
+            **row,
+            "recording": how.get("recording", str)(row["recording"]),
+            "emotion": how.get("answer", str)(row["emotion"]),
+            **how.get("more", {}),
+        }
+        for row in rows[:: how.get("order", 1)]
+    ]
+    text = io.StringIO()
+    writer = csv.writer(
+        text, delimiter=how.get("delimiter", ","), lineterminator="\n"
+    )
+    writer.writerow(map(how.get("header", str), lines[0]))
+    writer.writerows(line.values() for line in lines)
+    content = text.getvalue().replace("\n", how.get("end", "\n"))
+    encoded = content.encode(how.get("encoding", "utf-8"), "replace")
+    (folder / "ben.csv").write_bytes(encoded)
+    assert main(["verify", str(folder), str(tmp_path / "set")]) == 0
+    figures = json.loads((tmp_path / "set" / "agreement.json").read_text())
+    assert figures["unanimous"] == 14 and figures["alpha"] == 1.0
+
+
+def test_answers_that_lack_are_counted(reviewed, tmp_path):
+    folder, rows = reviewed
+    lines = [
+        [row["recording"], row["transcript"], row["emotion"] * (n > 3)]
+        for n, row in enumerate(rows)
+    ]
+    with open(folder / "ben.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["recording", "x", "emotion"], *lines])
+    assert main(["verify", str(folder), str(tmp_path / "set")]) == 0
+    figures = json.loads((tmp_path / "set" / "agreement.json").read_text())
+    assert (figures["unanimous"], figures["unanswered"]) == (10, 4)
+
+
+def test_a_sheet_of_another_sample_is_refused(reviewed, pool, tmp_path, capsys):
+    folder, _ = reviewed
+    rows = {f"x{key}": row for key, row in read_manifest(pool).items()}
+    write_manifest(rows, tmp_path / "x.json")
+    words = ["sample", str(tmp_path / "x.json"), str(tmp_path / "other")]
+    assert main([*words, "--number", "1", "--experts", "anna", "ben"]) == 0
+    shutil.copy(tmp_path / "other" / "ben.csv", folder / "ben.csv")
+    assert main(["verify", str(folder), str(tmp_path / "set")]) == 2
+    assert "is it another one's sheet?" in capsys.readouterr().err
 
 
 def test_nobody_fills_a_cell_while_others_have_items():
