@@ -1,6 +1,12 @@
-"""Lengths of clips, and operations counted."""
+"""Lengths of clips; operations counted, and how often Python reads a tensor."""
+
+import sys
+from collections import Counter
 
 import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 CLIPS = ["short", "long_tail"]
@@ -34,3 +40,63 @@ def operations(function):
     with FlopCounterMode(display=False) as counter:
         result = function()
     return counter.get_total_flops(), result
+
+
+READS = ("item", "tolist", "cpu", "numpy", "nonzero", "unique")
+READS += tuple(f"__{name}__" for name in ("bool", "int", "float", "index"))
+
+
+class HostReads(TorchFunctionMode):
+    """Counts how often Python waits for values that a GPU would have.
+
+    Counted on a processor too, where nothing waits: there a tensor lies on the
+    host if it was made without a device, was fetched, or comes of such tensors
+    alone. What is sent to a device, weights and batches lie there.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.places = Counter()  # (file, function) -> times
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Pass a call on; count it if it reads, note where its result lies."""
+        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        given = list(filter(_is_tensor, tree_leaves((args, kwargs))))
+        host = all(getattr(x, "lies_on_host", False) for x in given)
+        host &= bool(given) or kwargs.get("device") is None
+        masked = name == "__getitem__" and _has_mask(args[1])
+        if given and not host and (name in READS or masked):
+            self.places[_place(sys._getframe(1))] += 1
+        results = func(*args, **kwargs)
+        if name in ("cpu", "to"):
+            # here it may be the tensor that was given; on a GPU it is another
+            results = torch.ops.aten.alias(results)
+            dtype = name == "to" and isinstance(args[-1], torch.dtype)
+            host = host if dtype else name == "cpu"
+        for x in filter(_is_tensor, tree_leaves(results)):
+            x.lies_on_host = host
+        return results
+
+
+def _is_tensor(value):
+    return isinstance(value, torch.Tensor)
+
+
+def _has_mask(index):
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(_is_tensor(x) and x.dtype == torch.bool for x in parts)
+
+
+def _place(frame):
+    """File and function that called torch."""
+    while "torch" in frame.f_code.co_filename.split("/"):
+        frame = frame.f_back
+    file = "/".join(frame.f_code.co_filename.split("/")[-2:])
+    return file, frame.f_code.co_name
+
+
+def host_reads(function):
+    """Counter of (file, function) in which a call waits for values."""
+    with HostReads() as reads:
+        function()
+    return reads.places

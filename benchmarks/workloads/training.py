@@ -17,7 +17,7 @@ from speechbrain_c2ser.data.dataset import (
 )
 from speechbrain_c2ser.data.manifest import write_manifest
 from speechbrain_c2ser.training.experiment import merge_yaml
-from workloads.counting import operations
+from workloads.counting import host_reads, operations
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,6 +121,11 @@ class Training:
     def done(self, clips=None):
         """Operations of an epoch."""
         return operations(self)[0]
+
+    def host_reads(self):
+        """How often Python waits for a tensor's values, per batch."""
+        reads = sum(host_reads(self).values())
+        return reads / self.brain.batches_per_epoch
 
     def useful(self, clips=None):
         """The same without padding, nothing computed twice."""

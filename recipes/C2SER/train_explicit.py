@@ -68,7 +68,7 @@ class ExplicitBrain(TrainingBrain):
 
     def compute_forward(self, batch, stage):
         """Waveforms, prompts and answers → the answers' cross-entropy."""
-        batch = batch.to(self.device)
+        batch = batch.to(self.device, non_blocking=True)
         # in training every epoch phrases anew; validation is canonical
         batch.moment = self.optimizer_step if stage == sb.Stage.TRAIN else None
         batch.modes = self.modes(batch, stage)

@@ -38,7 +38,7 @@ class RecognitionBrain(TrainingBrain):
 
     def compute_forward(self, batch, stage):
         """Waveforms → phoneme log-probabilities [B, T, V], lengths [B]."""
-        wavs, wav_lens = batch.to(self.device).sig
+        wavs, wav_lens = batch.to(self.device, non_blocking=True).sig
         speech = self.modules.encoder.extract(wavs, wav_lens)
         # the rows that stand for no phoneme are never heard
         scores = self.modules.head(speech.frames)[..., : len(self.phonemes)]

@@ -42,7 +42,7 @@ class PretrainingBrain(TrainingBrain):
 
     def compute_forward(self, batch, stage):
         """Masked clones through the student, the whole through the teacher."""
-        wavs, wav_lens = batch.to(self.device).sig
+        wavs, wav_lens = batch.to(self.device, non_blocking=True).sig
         if stage == sb.Stage.TRAIN and self.hparams.augmentation is not None:
             wavs, wav_lens = self.hparams.augmentation(wavs, wav_lens)
         return self.modules.model(wavs, wav_lens)

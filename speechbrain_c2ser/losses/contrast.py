@@ -60,10 +60,7 @@ class PairLoss(nn.Module):
             Scalar: mean over the items that have a positive; a zero that
             still carries a (zero) gradient when none has.
         """
-        vectors = vectors.float()
-        # validation runs the same items on every rank: nothing to gather
-        if torch.is_grad_enabled():
-            vectors, labels = gather_rows(vectors, labels)
+        vectors, labels = gather_rows(vectors.float(), labels)
         labelled = labels >= 0
         rows, labels = vectors[labelled], labels[labelled]
         if len(labels.unique()) == len(labels):

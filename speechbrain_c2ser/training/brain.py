@@ -152,7 +152,11 @@ class TrainingBrain(sb.Brain):
     def make_dataloader(
         self, dataset, stage, ckpt_prefix="dataloader-", **loader_kwargs
     ):
-        """See ``speechbrain.Brain``; in validation, this rank's share."""
+        """See ``speechbrain.Brain``; in validation, this rank's share.
+
+        For a GPU batches are pinned, unless ``pin_memory`` says otherwise.
+        """
+        loader_kwargs.setdefault("pin_memory", self.device_type == "cuda")
         apart = self.distributed_launch and self.sharding is None
         if stage == sb.Stage.VALID and apart:
             ranks = torch.distributed.get_world_size()
@@ -217,13 +221,33 @@ class TrainingBrain(sb.Brain):
             with self.training_ctx:
                 outputs = self.compute_forward(batch, sb.Stage.TRAIN)
                 loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
-            self._require_finite(loss, batch)
+            losses = self._sent_to_host(loss.detach())
             self.scaler.scale(loss / size).backward()
+        own, mean = losses()
+        self._require_finite(own, batch)  # before anything is learned of it
         if should_step:
             self._set_learning_rate()
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
-        return self._mean_over_ranks(loss.detach()).cpu()
+        return mean
+
+    def _sent_to_host(self, loss):
+        """A loss on its way to the host, while the device computes on.
+
+        Returns what waits for it (for the forward pass, not the backward one
+        behind it): this rank's loss and the mean over ranks.
+        """
+        both = torch.stack([loss, self._mean_over_ranks(loss)])
+        if not both.is_cuda:
+            return both.cpu().unbind
+        copy, arrived = both.to("cpu", non_blocking=True), torch.cuda.Event()
+        arrived.record()
+
+        def wait():
+            arrived.synchronize()
+            return copy.unbind()
+
+        return wait
 
     def _mean_over_ranks(self, loss):
         if not self.distributed_launch:

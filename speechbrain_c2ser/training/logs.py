@@ -21,6 +21,8 @@ from speechbrain_c2ser.data.atomic import write_atomic
 class RunningMeans:
     """Means of named numbers over an epoch, which survive a restart in it.
 
+    A tensor is added up where it is: Python does not wait for its value.
+
     Example
     -------
     >>> means = RunningMeans()
@@ -39,19 +41,25 @@ class RunningMeans:
         """Count one value per name; names may come and go."""
         for name, value in numbers.items():
             total, count = self._sums.get(name, (0.0, 0))
-            if isinstance(value, torch.Tensor):
-                value = value.detach()
-            self._sums[name] = (total + float(value), count + 1)
+            if not isinstance(value, torch.Tensor):
+                value = float(value)
+            elif value.device.type == "mps":  # has no float64
+                value = float(value.detach())
+            else:
+                value = value.detach().double()
+            self._sums[name] = (total + value, count + 1)
 
     def take(self):
         """The means so far; starts anew."""
-        means = {n: total / count for n, (total, count) in self._sums.items()}
-        self._sums = {}
-        return means
+        sums, self._sums = self._known(), {}
+        return {name: total / count for name, (total, count) in sums.items()}
+
+    def _known(self):
+        return {n: (float(total), c) for n, (total, c) in self._sums.items()}
 
     @mark_as_saver
     def _save(self, path):
-        Path(path).write_text(json.dumps(self._sums), encoding="utf-8")
+        Path(path).write_text(json.dumps(self._known()), encoding="utf-8")
 
     @mark_as_loader
     def _load(self, path, end_of_epoch):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,3 +74,35 @@ def test_a_lower_ratio_is_told(script, tmp_path):
     script.store(old, path)
     script.store({"other": {}}, path)
     assert set(json.loads(path.read_text())["workloads"]) == {*old, "other"}
+
+
+def test_a_wait_for_values_is_counted(script):
+    """A batch lies on the device; what was made or fetched, on the host."""
+    counting = importlib.import_module("workloads.counting")
+    batch = torch.tensor([1.0, 2.0])
+
+    def step():
+        mask = batch > 1.0
+        batch[mask]  # 1: how many?
+        lengths = batch.sum().cpu()  # 2
+        if lengths > 1 and float(lengths * 2) > 1:  # on the host by now
+            torch.arange(3).tolist()
+        torch.tensor([1]).to(batch.device).item()  # 3: sent there
+        torch.zeros(1, device=batch.device).item()  # 4: made there
+        batch.to(torch.float64).tolist()  # 5
+        batch[torch.tensor([0, 1])] + batch[0:1]
+
+    (place, reads), *others = counting.host_reads(step).items()
+    assert not others and place[1] == "step" and reads == 5
+
+
+def test_python_waits_no_oftener_in_a_step(script, tmp_path):
+    """Of stage 1; each has a reason (a shape, a mask, the loss)."""
+    workload = script.Training("stage_1", "tiny", tmp_path / "run")
+    workload.open([0.8, 0.8, 1.6, 1.6, 1.7])
+    assert workload.host_reads() <= 10
+    old = {"tiny/stage_1": {"host_reads": 9.0}}
+    now = {"tiny/stage_1": {"host_reads": 10.0}}
+    assert script.regressions(old, now) == []
+    (worse,) = script.regressions(now, old)
+    assert worse == "tiny/stage_1: host_reads 10.0, was 9.0"

@@ -122,6 +122,31 @@ def test_a_nan_stops_and_names_the_batch():
         fit(brain, dataset, loader)
 
 
+def test_a_nan_is_told_before_anything_is_learned_of_it():
+    brain, dataset, loader = toy([float("nan"), 2.0])
+    before = [p.clone() for p in brain.modules.parameters()]
+    with pytest.raises(NonFiniteLossError, match="nan at update 0"):
+        fit(brain, dataset, loader)
+    for old, new in zip(before, brain.modules.parameters(), strict=True):
+        assert torch.equal(old, new)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batches_are_pinned_for_a_gpu(device, monkeypatch):
+    brain, dataset, _ = toy([1.0])
+    brain.device_type = device
+    options = {}
+    monkeypatch.setattr(
+        sb.dataio.dataloader,
+        "make_dataloader",
+        lambda dataset, **given: options.update(given),
+    )
+    brain.make_dataloader(dataset, sb.Stage.VALID)
+    assert options == {"pin_memory": device == "cuda"}
+    brain.make_dataloader(dataset, sb.Stage.VALID, pin_memory=False)
+    assert options == {"pin_memory": False}
+
+
 def test_a_kill_while_saving_leaves_the_older_checkpoint(tmp_path):
     class Fragile(torch.nn.Linear):
         broken = False

@@ -343,10 +343,10 @@ class Emotion2VecPretraining(nn.Module):
             "prediction_variance": output.frame_predictions,
             "utterance_variance": output.utterance_vectors,
         }
-        return {
-            name: row.float().var(0, unbiased=False).mean().item()
-            for name, row in rows.items()
-        }
+        variances = torch.stack(
+            [x.float().var(0, unbiased=False).mean() for x in rows.values()]
+        )
+        return dict(zip(rows, variances.tolist(), strict=True))
 
     def check_collapse(self, variances: dict) -> None:
         """Stop a training whose targets or predictions became constant.

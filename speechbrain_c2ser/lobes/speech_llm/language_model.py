@@ -341,8 +341,8 @@ class LanguageModel(torch.nn.Module):
             For a model whose layers cannot read branches side by side.
         """
         shape = len(endings), max(map(len, endings))  # B, K
-        lengths = merged.attention_mask.sum(1).tolist()
-        branches = branch_out(endings, lengths, merged.embeddings.shape[1])
+        length = merged.embeddings.shape[1]
+        branches = branch_out(endings, merged.lengths, length)
         tree = add_branches(
             merged,
             self.embed(branches.read),

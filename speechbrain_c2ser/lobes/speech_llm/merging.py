@@ -45,6 +45,8 @@ class Merged:
     spans : list[tuple[int, int]]
         B first positions, and those behind the last ones, known on the host;
         none where nobody has counted them.
+    host_labels : torch.Tensor | None
+        The labels where Python reads them without waiting for a device.
     """
 
     embeddings: torch.Tensor
@@ -52,11 +54,21 @@ class Merged:
     position_ids: torch.Tensor
     labels: torch.Tensor
     spans: list[tuple[int, int]] = field(default_factory=list)
+    host_labels: torch.Tensor | None = None
 
     @property
     def answer_positions(self):
         """(items, positions) of the answer tokens, two [N] index tensors."""
-        return (self.labels != IGNORED).nonzero(as_tuple=True)
+        labels = self.labels if self.host_labels is None else self.host_labels
+        places = (labels != IGNORED).nonzero()  # [N, 2]
+        return places.to(self.labels.device).unbind(1)
+
+    @property
+    def lengths(self):
+        """[B] real positions of each item."""
+        if self.spans:
+            return [end - start for start, end in self.spans]
+        return self.attention_mask.sum(1).tolist()
 
 
 def merge(
@@ -154,6 +166,7 @@ def merge(
         position_ids=(mask.cumsum(-1) - 1).clamp(min=0).to(embeddings.device),
         labels=targets.to(embeddings.device),
         spans=spans,
+        host_labels=targets,
     )
 
 

@@ -75,7 +75,7 @@ class RowPacking:
         # First: ranks that divide the layers have to try them together.
         if not self.keeps_apart or not merged.spans:
             return None
-        lengths = [end - start for start, end in merged.spans]
+        lengths = merged.lengths
         rows = share_rows(lengths, self.breadth / _dearer(merged.embeddings))
         if len(rows) == len(lengths):
             return None
