@@ -118,9 +118,9 @@ def hostile():
 
 
 def memory(pid):
-    """Bytes of a process that are in memory."""
-    text = Path(f"/proc/{pid}/statm").read_text()
-    return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Bytes that are a process's own; pages of libraries come and go."""
+    _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Server:
@@ -248,13 +248,14 @@ def crowd(server, clips, seconds):
     while any(thread.is_alive() for thread in threads):
         sizes.append(memory(server.process.pid) / 1e6)
         time.sleep(1)
-    third = max(1, len(sizes) // 3)
+    parts = [
+        sizes[len(sizes) * n // 6 : len(sizes) * (n + 1) // 6] for n in range(6)
+    ]
     print(
         f"{USERS} users for {seconds:.0f} s: {sum(counts)} answers (each user "
         f"{min(counts)} to {max(counts)}), {len(errors)} errors, "
-        f"{len(mistakes)} mixed up; memory (MB): first third at most "
-        f"{max(sizes[:third]):.0f}, last third at most "
-        f"{max(sizes[-third:]):.0f}"
+        f"{len(mistakes)} mixed up; memory of its own at most (MB), by sixths "
+        f"of the time: {', '.join(f'{max(p, default=0):.0f}' for p in parts)}"
     )
     for line in [*errors[:3], *mistakes[:3]]:
         print("  ", str(line)[:300])

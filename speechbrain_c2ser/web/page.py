@@ -300,6 +300,34 @@ def build_page(listener: Listener, folder: str | Path) -> Any:
     return blocks
 
 
+def forget_finished(blocks: Any) -> int:
+    """Drop what the queue keeps of sessions that have nothing under way.
+
+    Gradio keeps an entry of every session that ever asked, and the answers of
+    two thousand that nobody fetched.
+
+    Arguments
+    ---------
+    blocks : gradio.Blocks
+        The page, in the thread of its event loop.
+
+    Returns
+    -------
+    int
+        Sessions that are forgotten.
+    """
+    queue = blocks._queue
+    finished = [
+        session
+        for session, events in queue.pending_event_ids_session.items()
+        if not events or session not in queue.pending_messages_per_session
+    ]
+    for session in finished:
+        del queue.pending_event_ids_session[session]
+        queue.pending_messages_per_session.pop(session, None)
+    return len(finished)
+
+
 def style() -> str:
     """The page's style sheet.
 

@@ -56,11 +56,19 @@ def build_app(listener: Listener, folder: str, host: str = "127.0.0.1") -> Any:
     os.environ["GRADIO_TEMP_DIR"] = folder
     os.environ.setdefault("MPLCONFIGDIR", folder)  # its cache of fonts
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    # Times of the last calls, for a page of figures that is not served.
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio as gr
     from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
-    from speechbrain_c2ser.web.page import build_page, style
+    from speechbrain_c2ser.web.page import (
+        build_page,
+        forget_finished,
+        style,
+    )
+
+    page = build_page(listener, folder)
 
     @asynccontextmanager
     async def swept(_):
@@ -68,6 +76,7 @@ def build_app(listener: Listener, folder: str, host: str = "127.0.0.1") -> Any:
             while True:
                 await asyncio.sleep(SWEEP)
                 remove_old(folder, listener.limits.kept)
+                forget_finished(page)
 
         task = asyncio.create_task(sweep())
         yield
@@ -77,7 +86,7 @@ def build_app(listener: Listener, folder: str, host: str = "127.0.0.1") -> Any:
     local = ["system-ui", "sans-serif"]
     app = gr.mount_gradio_app(
         app,
-        build_page(listener, folder),
+        page,
         path="/",
         theme=gr.themes.Default(font=local, font_mono=["monospace"]),
         css=style(),

@@ -349,6 +349,40 @@ def test_one_model_gives_one_view(tmp_path):
     assert blocks.state_session_capacity <= 200
 
 
+def test_sessions_that_are_done_leave_nothing(tmp_path, monkeypatch):
+    pytest.importorskip("gradio", reason="the extra `serve` is not installed")
+    from starlette.testclient import TestClient
+
+    from speechbrain_c2ser.web import page
+
+    pages, forget = [], page.forget_finished
+    monkeypatch.setattr(server, "SWEEP", 0.01)
+    monkeypatch.setattr(
+        page, "forget_finished", lambda it: pages.append(it) or forget(it)
+    )
+    listener = Listener({"one": Loudness()})
+    app = server.build_app(listener, str(tmp_path))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        for _ in range(3):
+            data = {"data": [None, 4.0, False, "en"]}
+            asked = client.post("/gradio_api/call/one", json=data)
+            path = f"/gradio_api/call/one/{asked.json()['event_id']}"
+            assert "alert" in client.get(path).text
+        # One whose answer nobody has fetched yet stays.
+        client.post("/gradio_api/call/one", json=data)
+        queue = pages[0]._queue
+        end = time.time() + 30
+        while len(queue.pending_event_ids_session) > 1 and time.time() < end:
+            time.sleep(0.02)
+        kept = (
+            queue.pending_event_ids_session,
+            queue.pending_messages_per_session,
+        )
+        counts = [len(each) for each in kept]
+    assert counts == [1, 1]
+    assert queue.ANALYTICS_MAX_EVENTS <= 1000
+
+
 def test_many_recordings_are_a_table_and_files(listener, tmp_path):
     pytest.importorskip("praatio")
     for name, content in (
