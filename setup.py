@@ -125,6 +125,7 @@ EXTRAS = {
         "pytest>=8.4.0,<10",
         "pytest-xdist>=3.6.1,<4",
         "ruff>=0.17,<0.18",
+        "setuptools>=77.0.3,<85",
         "webvtt-py>=0.5.1,<0.7",
     ],
 }

@@ -4,6 +4,7 @@ out once."""
 import torch
 from torch import nn
 
+from speechbrain_c2ser.inference.freed_memory import MappedFiles
 from speechbrain_c2ser.inference.linear_layers import replaceable
 from speechbrain_c2ser.lobes.emotion2vec.time_conv import TimeConv, windows
 from speechbrain_c2ser.processor import processor_has
@@ -176,8 +177,11 @@ def to_packed(model: nn.Module) -> nn.Module:
         The same; untouched where :func:`can_pack` says no.
     """
     if can_pack():
+        files = MappedFiles()
         for linear in replaceable(model, fp32=False):
+            weight = linear.weight.detach()
             PackedLinear.take(linear)
+            files.let_go(weight)
         for conv in replaceable(model, fp32=False, kind=TimeConv):
             if conv.groups == 1 and not conv.padding:
                 PackedTimeConv.take(conv)

@@ -4,7 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from speechbrain_c2ser.inference.freed_memory import MappedFiles
 from speechbrain_c2ser.inference.linear_layers import replaceable
+
+ROWS = 512  # outputs whose weights are quantized together
 
 
 class Int8Linear(nn.Linear):
@@ -34,11 +37,17 @@ class Int8Linear(nn.Linear):
         linear : nn.Linear
             Of fp32 weights, which are let go.
         """
-        weight = linear.weight.detach().float()
-        scale = _scale(weight)
+        weight = linear.weight.detach()
         del linear.weight
         linear.__class__ = cls
-        rows = (weight / scale).round().to(torch.int8)
+        rows = torch.empty_like(weight, dtype=torch.int8)
+        scale = weight.new_empty((len(weight), 1), dtype=torch.float32)
+        # A part at a time: no whole copy in fp32.
+        for start in range(0, len(weight), ROWS):
+            part = slice(start, start + ROWS)
+            exact = weight[part].float()
+            scale[part] = _scale(exact)
+            rows[part] = (exact / scale[part]).round()
         linear.register_buffer("rows", rows, persistent=False)
         linear.register_buffer("scale", scale[:, 0], persistent=False)
 
@@ -85,8 +94,11 @@ def to_int8(model: nn.Module) -> nn.Module:
     nn.Module
         The same.
     """
+    files = MappedFiles()
     for linear in replaceable(model):
+        weight = linear.weight.detach()
         Int8Linear.take(linear)
+        files.let_go(weight)
     return model
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from speechbrain_c2ser.inference.bf16 import to_packed
+from speechbrain_c2ser.inference.freed_memory import return_freed_memory
 from speechbrain_c2ser.inference.int8 import to_int8
 from speechbrain_c2ser.processor import INSTRUCTIONS, processor_has
 
@@ -70,6 +71,7 @@ class PretrainedModel(torch.nn.Module):
             to_int8(self.mods)
         if precision == "bf16" and self.device.type == "cpu":
             to_packed(self.mods)
+        return_freed_memory()
 
     @property
     def inference_ctx(self) -> AbstractContextManager:
