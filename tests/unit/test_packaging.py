@@ -21,6 +21,7 @@ PACKAGE = ROOT / "speechbrain_c2ser"
 OURS = "speechbrain_c2ser."
 # A room, or a room within it that stands on a floor of its own.
 FLOORS = {
+    "__version__": 0,
     "arguments": 0,
     "processor": 0,
     "versions": 0,
