@@ -47,7 +47,11 @@ def main(argv=None):
     2
     """
     prepare_streams()
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return 2
+    options = parser.parse_args(argv)
     keep_freed_memory()
     try:
         if getattr(options, "user_modules", None):

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 LISTS = (".scp", ".list", ".txt", ".csv", ".tsv", ".tab", ".json", ".jsonl")
+# How recordings begin that somebody pipes in.
+SOUND = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b".snd")
 
 
 def find_recordings(words: list[str]) -> list:
@@ -15,7 +17,7 @@ def find_recordings(words: list[str]) -> list:
     words : list of str
         A file; a folder, in which every audio file below counts, sorted; a
         list (wav.scp, paths in a .txt, a table or a manifest); or ``-``:
-        paths from standard input, one a line.
+        paths from standard input, one a line or each before a zero byte.
 
     Returns
     -------
@@ -25,7 +27,8 @@ def find_recordings(words: list[str]) -> list:
     Raises
     ------
     ValueError
-        For a folder without recordings, or a list that cannot be read.
+        For a folder without recordings, a list that cannot be read, or sound
+        in place of paths.
 
     Example
     -------
@@ -47,7 +50,14 @@ def find_recordings(words: list[str]) -> list:
 
 def _from_stdin():
     content = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
-    names = [os.fsdecode(line) for line in content.splitlines() if line.strip()]
+    if content.startswith(SOUND) and b"\0" in content[:64]:
+        raise ValueError(
+            "Standard input holds a recording, and paths are read there, one "
+            "a line: save it to a file and name that."
+        )
+    # A zero byte ends a path of `find -print0`.
+    lines = content.split(b"\0") if b"\0" in content else content.splitlines()
+    names = [os.fsdecode(line) for line in lines if line.strip()]
     if not names:
         raise ValueError("Standard input names no recordings.")
     return names

@@ -111,6 +111,28 @@ def test_standard_input(classify, tmp_path, monkeypatch):
     code, lines, err = classify("-")
     assert code == 1 and paths_of(lines) == ["a b.wav"]
     assert "nowhere.wav is missing" in err
+    # As `find -print0` gives them.
+    stdin = io.TextIOWrapper(io.BytesIO(b"a b.wav\0nowhere.wav\0"))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    code, lines, err = classify("-")
+    assert code == 1 and paths_of(lines) == ["a b.wav"]
+    assert "nowhere.wav is missing" in err
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG"])
+def test_sound_on_standard_input_is_told(classify, monkeypatch, form):
+    sound = io.BytesIO()
+    soundfile.write(sound, np.zeros(16000), 16000, format=form)
+    stdin = io.TextIOWrapper(io.BytesIO(sound.getvalue()))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    code, lines, err = classify("-")
+    assert code == 2 and not lines and err.count("\n") == 1
+    assert "save it to a file" in err
+
+
+def test_no_command_is_helped(capsys):
+    assert main([]) == 2
+    assert "the emotion of each file" in capsys.readouterr().err
 
 
 @LINUX
