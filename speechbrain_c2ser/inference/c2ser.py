@@ -11,7 +11,10 @@ from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.checkpoints.kinds import check_kind
 from speechbrain_c2ser.inference.asking import fill_all, rows_of
-from speechbrain_c2ser.inference.file_classifier import FileClassifier
+from speechbrain_c2ser.inference.file_classifier import (
+    FileClassifier,
+    check_finite,
+)
 from speechbrain_c2ser.inference.options import (
     check_batch,
     check_language,
@@ -255,6 +258,7 @@ class C2SER(FileClassifier):
                 answer_prefixes=prefixes,
                 **self._calibration(),
             )
+        check_finite(probabilities)
         return [
             Description(
                 text=text,

@@ -219,6 +219,31 @@ class FileClassifier(PretrainedModel):
         return mean_of_windows(parts, self.names_of(**options))
 
 
+def check_finite(probabilities: torch.Tensor) -> None:
+    """Refuse an answer that is none.
+
+    Arguments
+    ---------
+    probabilities : torch.Tensor
+        [..., L].
+
+    Raises
+    ------
+    ValueError
+        If a model of damaged weights gave NaN.
+
+    Example
+    -------
+    >>> check_finite(torch.tensor([0.5, 0.5]))
+    """
+    if not torch.isfinite(probabilities).all():
+        raise ValueError(
+            "the model's probabilities are no numbers (NaN): its weights are "
+            "damaged, or its precision is too low; try fp32, or train or "
+            "download it again"
+        )
+
+
 def mean_of_windows(parts: list[tuple], names: list[str]) -> Classification:
     """A whole recording's classification from its windows'.
 
@@ -246,5 +271,6 @@ def mean_of_windows(parts: list[tuple], names: list[str]) -> Classification:
         for start, stop, row in parts
     )
     mean = mean_over_time(parts)
+    check_finite(mean)
     score, index = mean.max(-1)
     return Classification(mean, score, index, names[index], windows)

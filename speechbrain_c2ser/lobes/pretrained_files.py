@@ -49,6 +49,7 @@ def check_pretrained(source: str | Path) -> None:
                 "may be anywhere: merge it into its base first."
             )
         if path.name == "config.json":
+            _check_code(content, path)
             _check_kernels(content, path)
             if version("transformers").startswith("4."):
                 _check_positions(content, path)
@@ -127,6 +128,20 @@ def describe_misfit(source: str | Path, report: dict) -> str | None:
         f"The weights of {source} do not fit its config.json: "
         f"{'; '.join(problems)}."
     )
+
+
+def _check_code(content, path):
+    """Refuse a model that transformers can only build by code beside it."""
+    if not (isinstance(content, dict) and content.get("auto_map")):
+        return
+    from transformers import CONFIG_MAPPING
+
+    kind = content.get("model_type")
+    if kind not in CONFIG_MAPPING:
+        raise ValueError(
+            f"{path} is of a model ({kind!r}) that needs code of its own, "
+            "which is never run: take one that transformers itself knows."
+        )
 
 
 def _json(path):

@@ -276,6 +276,51 @@ def test_folder_without_tokenizer(tiny_llm, tmp_path):
         LanguageModel(folder)
 
 
+def copied(tiny_llm, tmp_path, **settings):
+    """A copy of the tiny model, with other settings; and its config.json."""
+    folder = tmp_path / "llm"
+    shutil.copytree(tiny_llm, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+    return folder
+
+
+class Touches:
+    """A pickle that leaves a mark when it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_pickle_with_code_is_one_sentence_and_runs_nothing(
+    tiny_llm, tmp_path
+):
+    folder = copied(tiny_llm, tmp_path)
+    (folder / "model.safetensors").unlink()
+    torch.save({"a": Touches(tmp_path / "mark")}, folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="llm are a pickle of more than"):
+        LanguageModel(folder)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_model_that_needs_code_of_its_own(tiny_llm, tmp_path):
+    names = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
+    folder = copied(tiny_llm, tmp_path, model_type="own", auto_map=names)
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')")
+    with pytest.raises(ValueError, match="'own'.*code of its own, which"):
+        LanguageModel(folder)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_settings_that_contradict_each_other(tiny_llm, tmp_path):
+    folder = copied(tiny_llm, tmp_path, num_hidden_layers=10**6)
+    with pytest.raises(ValueError, match="llm holds no tokenizer|be read"):
+        LanguageModel(folder)
+
+
 def test_missing_folder():
     with pytest.raises(ValueError, match="nowhere is no folder here and can"):
         LanguageModel("nowhere")

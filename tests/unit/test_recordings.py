@@ -13,7 +13,10 @@ import torch
 
 from speechbrain_c2ser.audio import AudioError, as_waveform, read_audio
 from speechbrain_c2ser.audio.objects import as_list, load_audio
-from speechbrain_c2ser.inference.file_classifier import FileClassifier
+from speechbrain_c2ser.inference.file_classifier import (
+    FileClassifier,
+    mean_of_windows,
+)
 from speechbrain_c2ser.inference.options import (
     check_batch,
     check_number,
@@ -347,3 +350,9 @@ def test_names_that_are_no_utf8(tmp_path, path):
         file.write(path.read_bytes())
     rows = Loud().classify_files([odd, os.fsdecode(odd)], progress=False)
     assert [row.error for row in rows] == [None, None]
+
+
+def test_probabilities_that_are_no_numbers_are_no_label():
+    parts = [(0.0, 1.0, torch.tensor([float("nan"), 0.5]))]
+    with pytest.raises(ValueError, match="no numbers .NaN.: its weights"):
+        mean_of_windows(parts, ["sad", "happy"])

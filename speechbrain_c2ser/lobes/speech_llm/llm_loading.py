@@ -1,5 +1,6 @@
 """Reading a Hugging Face language model and its tokenizer."""
 
+import pickle
 from pathlib import Path
 
 import torch
@@ -46,10 +47,16 @@ def load_tokenizer(source):
         raise ValueError(problem)
     try:
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # each kind of file raises its own
         if not folder.is_dir():
             problem = describe_unreachable(source, "language model")
-        raise ValueError(f"{problem} ({error})") from error
+        raise ValueError(f"{problem} ({_first_line(error)})") from error
+
+
+def _first_line(error):
+    """What an error of a library says, without its advice."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next(filter(None, lines), type(error).__name__)
 
 
 def load_model(source, dtype, quantize, device, pretrained):
@@ -99,14 +106,28 @@ def load_model(source, dtype, quantize, device, pretrained):
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=dtype,
         )
-    model, info = AutoModelForCausalLM.from_pretrained(
-        source,
-        dtype=dtype,
-        output_loading_info=True,
-        trust_remote_code=False,
-        ignore_mismatched_sizes=True,  # refused below, by name
-        **options,
-    )
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # refused below, by name
+            **options,
+        )
+    except (RuntimeError, OSError, ValueError, AssertionError):
+        raise  # they say it
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"The weights of {source} are a pickle of more than tensors, "
+            "which is never opened: take them as safetensors."
+        ) from error
+    except Exception as error:  # of settings' checks ...
+        raise ValueError(
+            f"The language model {source} cannot be read "
+            f"({_first_line(error)}): download it again, with weights as "
+            "safetensors."
+        ) from error
     problem = describe_misfit(source, info)
     if problem is not None:
         raise ValueError(problem)
