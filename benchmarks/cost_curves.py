@@ -107,21 +107,21 @@ def draw(report, folder):
                 name: each["lengths"]["seconds_per_second"]
                 for name, each in report.items()
             },
-            "seconds of a clip", "processor seconds per second of audio",
+            "seconds of a clip", "processor s per s of audio",
         ),
         "time_by_batch": (
             {
                 name: {b: row["seconds_per_second"] for b, row in each.items()}
                 for name, each in batches.items()
             },
-            "clips of 5 s at a time", "processor seconds per second of audio",
+            "clips of 5 s at a time", "processor s per s of audio",
         ),
         "memory_by_batch": (
             {
                 name: {b: row["peak_mib"] / 1024 for b, row in each.items()}
                 for name, each in batches.items()
             },
-            "clips of 5 s at a time", "largest memory of the process, GiB",
+            "clips of 5 s at a time", "largest memory, GiB",
         ),
     }  # fmt: skip
     for name, (lines, across, up) in pictures.items():
