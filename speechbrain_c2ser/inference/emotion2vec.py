@@ -251,8 +251,9 @@ def _check_granularity(granularity):
 
 
 def _target(folder, key):
-    """The file of an id, below the folder."""
-    target = (folder / f"{key}.npy").resolve()
+    """The file of an id, below the folder; absolute paths are laid there."""
+    name = key.removeprefix(Path(key).anchor)
+    target = (folder / f"{name}.npy").resolve()
     if folder.resolve() not in target.parents:
         raise ValueError(f"The id {key!r} leads out of {folder}.")
     return target

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from importlib import import_module
 
 import numpy as np
 import pytest
 import soundfile
+from miniatures import MINIATURES
 
 from speechbrain_c2ser.data.corpora import esd, msp_podcast, ravdess
 from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
@@ -93,3 +95,28 @@ def test_msp_podcast_with_a_blank_rating(tmp_path, blank):
     value = 1.5 if blank == "1,5" else None
     assert items["MSP-PODCAST_0001"]["vad"] == [3.1, value, 4.0]
     assert items["MSP-PODCAST_0000"]["vad"] == [3.1, 4.2, 4.0]
+
+
+@pytest.mark.parametrize("name", ["casia", "nemo", "esd"])
+@pytest.mark.parametrize("how", ["capitals", "one folder deeper"])
+def test_corpora_as_archives_are_unpacked(tmp_path, name, how):
+    folder = tmp_path / "data"
+    inner = folder / "corpus" if how == "one folder deeper" else folder
+
+    def put(path):
+        wav = inner / path
+        if how == "capitals":
+            wav = wav.with_suffix(".WAV")
+        write_wav(wav)
+
+    inner.mkdir(parents=True)
+    (folder / "__MACOSX").mkdir()
+    (folder / ".DS_Store").touch()
+    MINIATURES[name](inner, put)
+    module = import_module(f"speechbrain_c2ser.data.corpora.{name}")
+    paths = module.prepare(folder, tmp_path / "out")
+    items = read_all(paths)
+    assert len(items) > 10
+    notes = json.loads((tmp_path / "out/corpus.json").read_text())["notes"]
+    told = any("Read from corpus" in note for note in notes)
+    assert told == (how == "one folder deeper")

@@ -375,6 +375,12 @@ def test_features_of_a_corpus(encoder, write, tmp_path):
         alone = encoder.encode_file(paths[key[:-4]], "frame")
         close(torch.from_numpy(array), alone)
 
+    # Paths alone are their own ids, and absolute ones are laid below.
+    paths_alone = tmp_path / "list.txt"
+    paths_alone.write_text(paths["x/one"] + "\n")
+    assert not encoder.write_features(paths_alone, tmp_path / "out")
+    assert (tmp_path / "out" / f"{paths['x/one'][1:]}.npy").is_file()
+
     manifest = tmp_path / "list.json"
     manifest.write_text(
         json.dumps({"part": {"wav": paths["x/two"], "start": 0.2, "stop": 0.6}})

@@ -27,6 +27,8 @@ from speechbrain_c2ser.labels import LabelSpace
 # More than this share of the listed audio missing is a wrong folder, not a
 # damaged file here and there.
 MOST_MISSING = 0.1
+DEEPEST = 3  # folders within each other
+JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini")
 GENDERS = {"f": "female", "m": "male", "w": "female"}
 
 
@@ -115,10 +117,31 @@ class CorpusBuilder:
         -------
         Path
         """
-        for name in names:
-            if (self.folder / name).is_file():
-                return self.folder / name
+        for folder in self._folders():
+            for name in names:
+                if (folder / name).is_file():
+                    self._take(folder)
+                    return folder / name
         raise self.wrong_layout(" or ".join(names))
+
+    def _folders(self):
+        """The folder; below it those that an archive's unpacking adds."""
+        folder = self.folder
+        for _ in range(DEEPEST):
+            yield folder
+            inner = [
+                path
+                for path in folder.iterdir()
+                if path.name not in JUNK and not path.name.startswith(".")
+            ]
+            if len(inner) != 1 or not inner[0].is_dir():
+                return
+            folder = inner[0]
+
+    def _take(self, folder):
+        if folder != self.folder:
+            self.note(f"Read from {folder.name}, the one folder in it.")
+            self.folder = folder
 
     def read_json(self, *names):
         """The content of the first of some JSON files that is there."""
@@ -169,7 +192,13 @@ class CorpusBuilder:
             (path, group name -> text)
         """
         matches = 0
-        for path in sorted(self.folder.glob(glob)):
+        paths: list[Path] = []
+        for folder in self._folders():
+            paths = paths or _glob(folder, glob)
+            if paths:
+                self._take(folder)
+                break
+        for path in paths:
             if path.name.startswith("."):
                 continue
             matched = re.fullmatch(pattern, path.stem)
@@ -231,7 +260,7 @@ class CorpusBuilder:
         if label is None and not (raw in self.disagreed and rated):
             self.skip(f"emotion {raw} left out", key)
             return
-        item = {"wav": str(Path(wav).absolute())}
+        item = {"wav": str(_as_spelt(Path(wav)).absolute())}
         if label is not None:
             item["emotion"] = label
         if raw != label:
@@ -354,3 +383,17 @@ class CorpusBuilder:
             item["duration"] = round(stop - item.get("start", 0.0), 4)
         else:
             item["duration"] = round(lengths[wav], 4)
+
+
+def _glob(folder, glob):
+    """Sorted files of a suffix in small or capital letters."""
+    before, dot, suffix = glob.rpartition(".")
+    globs = {glob, f"{before}{dot}{suffix.upper()}"}
+    paths = {path for each in globs for path in folder.glob(each)}
+    return sorted(p for p in paths if not p.name.startswith("."))
+
+
+def _as_spelt(wav):
+    """A path whose suffix is in capital letters where the file's is."""
+    capital = wav.with_suffix(wav.suffix.upper())
+    return capital if not wav.exists() and capital.exists() else wav
