@@ -106,3 +106,14 @@ def test_python_waits_no_oftener_in_a_step(script, tmp_path):
     assert script.regressions(old, now) == []
     (worse,) = script.regressions(now, old)
     assert worse == "tiny/stage_1: host_reads 10.0, was 9.0"
+
+
+def test_shared_rows_are_measured(script, monkeypatch, capsys):
+    module = importlib.import_module("packed_rows")
+    monkeypatch.setattr(sys, "argv", ["packed_rows.py", "--repeats=1"])
+    monkeypatch.setattr(module, "RATE", 1.0)
+    threads = torch.get_num_threads()
+    module.main()
+    torch.set_num_threads(threads)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("not padding; time ratio" in line for line in lines) == 4
