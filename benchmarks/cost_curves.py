@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Pictures of what C2SER costs: time by audio length and batch size, memory.
 
-    python benchmarks/cost_curves.py docs/images --json FILE
+    python benchmarks/cost_curves.py FOLDER --json FILE
 
 `classify_files` at base size (random weights): seconds of the processor's time
 per second of audio for clips of one length each, and for batches of so many
