@@ -6,10 +6,10 @@ below the first release that was not. Older ones: torch before 2.6 unpickles
 what it should not; transformers before 4.57 gives no decoder of some language
 models.
 
-Pythons: the suite runs on 3.11. On 3.13.0 with the newest packages 543 tests ran
-(audio, encoders, language models, folders, interfaces, command line, page) and
-passed. 3.10 is what vermin finds and its compiler takes all files; on 3.12 they
-compile without a warning. 3.14 was not at hand.
+Pythons: the suite runs on 3.11. On 3.13.0 with the newest packages 543 tests
+ran (audio, encoders, language models, folders, interfaces, command line, page)
+and passed. 3.10 is what vermin finds, and its compiler takes all files; on 3.12
+they compile without a warning. 3.14 was not at hand.
 """
 
 import re
