@@ -204,6 +204,9 @@ def test_a_shard_that_has_gone_is_told(tmp_path):
     label_shards(plan_shards(table, 1), STAGES, tmp_path / "t")
     with pytest.raises(ValueError, match="or --rows is another"):
         label_shards(plan_shards(table, 2), STAGES, tmp_path / "t")
+    label_shards(plan_shards(table, 4), STAGES, tmp_path / "f")
+    with pytest.raises(ValueError, match="has changed since"):
+        label_shards(plan_shards(table, 2), STAGES, tmp_path / "f")
 
 
 def test_one_run_at_a_time(tmp_path):
