@@ -12,8 +12,8 @@ crema_d and CREMA-D are one. Exit status 1 names the first that is shared.
 import argparse
 import sys
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     check_leakage,
     read_manifest,
 )

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
     SPLITS,
-    ManifestError,
     check_leakage,
     read_manifest,
     write_manifest,

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     check_leakage,
     read_manifest,
     write_manifest,

@@ -184,7 +184,8 @@ def _suites(folders):
 
 def _describe_data(run, notes):
     """Split -> figures of the manifests that the run names."""
-    from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
+    from speechbrain_c2ser.data.errors import ManifestError
+    from speechbrain_c2ser.data.manifest import read_manifest
 
     found = {}
     for argument in (run or {}).get("arguments", []):

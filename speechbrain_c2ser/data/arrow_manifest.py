@@ -25,7 +25,8 @@ from speechbrain_c2ser.data.arrow_writing import (
     TEXTS,
     arrow,
 )
-from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
+from speechbrain_c2ser.data.data_root import DATA_ROOT
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.weak import EMOTION, WEAK, WeakCounts, with_weak
 
 if TYPE_CHECKING:

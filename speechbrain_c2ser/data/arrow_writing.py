@@ -1,13 +1,13 @@
 """Manifests are written as Arrow: a column for what all rows have."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechbrain_c2ser.data.atomic import written_beside
-from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
+from speechbrain_c2ser.data.data_root import below_data_root
+from speechbrain_c2ser.data.errors import ManifestError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -89,14 +89,12 @@ def write_arrow_manifest(
     """
     pyarrow = arrow()
     pairs = items.items() if isinstance(items, Mapping) else items
-    prefix = os.path.abspath(Path(path).parent) + os.sep
+    folder = Path(path).parent
 
     def batches():
         rows = []
         for key, row in pairs:
-            wav = str(row["wav"])
-            if wav.startswith(prefix):
-                wav = f"{DATA_ROOT}/{Path(wav[len(prefix) :]).as_posix()}"
+            wav = below_data_root(row["wav"], folder)
             rows.append(as_columns(key, {**row, "wav": wav}))
             if len(rows) == BATCH:
                 yield rows

@@ -5,7 +5,7 @@ from random import Random
 
 import numpy as np
 
-from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.sampling import (
     BatchesInTurn,
     PairedBatchSampler,

@@ -13,7 +13,8 @@ from speechbrain_c2ser.data.columns import (
     known_names,
     looks_like_bound,
 )
-from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
+from speechbrain_c2ser.data.data_root import DATA_ROOT
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.tables import number_of, read_table
 from speechbrain_c2ser.data.text_files import read_text
 

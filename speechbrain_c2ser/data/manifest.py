@@ -13,16 +13,13 @@ from pathlib import Path
 
 from speechbrain_c2ser.audio import AudioError, audio_seconds
 from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.data_root import DATA_ROOT, below_data_root
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.sources import source_of
 from speechbrain_c2ser.data.text_files import read_text
 
-DATA_ROOT = "{data_root}"
 SPLITS = ("train", "valid", "test")
 FIELDS = ("emotion", "language", "speaker", "gender", "transcript", "dataset")
-
-
-class ManifestError(ValueError):
-    """A manifest, or what it points at, is not usable."""
 
 
 def write_manifest(items: dict, path: str | Path) -> None:
@@ -46,13 +43,11 @@ def write_manifest(items: dict, path: str | Path) -> None:
     ...     read_manifest(folder + "/train.json") == item
     True
     """
-    prefix = os.path.abspath(Path(path).parent) + os.sep
-    rows = {}
-    for key, item in items.items():
-        wav = str(item["wav"])
-        if wav.startswith(prefix):
-            wav = f"{DATA_ROOT}/{Path(wav[len(prefix) :]).as_posix()}"
-        rows[key] = {**item, "wav": wav}
+    folder = Path(path).parent
+    rows = {
+        key: {**item, "wav": below_data_root(item["wav"], folder)}
+        for key, item in items.items()
+    }
     # One line an item: quick to read, and to look at.
     lines = (
         f"{json.dumps(key)}: {json.dumps(row, ensure_ascii=False)}"
@@ -172,7 +167,7 @@ def check_manifest(
     >>> check_manifest({"a": item}, check_audio=False)
     >>> check_manifest({"a": item}, ("emotion",), ["sad"], False)
     Traceback (most recent call last):
-    speechbrain_c2ser.data.manifest.ManifestError: Item 'a': unknown \
+    speechbrain_c2ser.data.errors.ManifestError: Item 'a': unknown \
 emotion 'bored' (known: sad).
     """
     if not items:

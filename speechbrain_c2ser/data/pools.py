@@ -8,9 +8,9 @@ from typing import Any
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
     SPLITS,
-    ManifestError,
     check_leakage,
     read_manifest,
 )

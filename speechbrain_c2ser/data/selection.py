@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from speechbrain_c2ser.chain_of_thought.languages import has_texts
 from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
-from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.streams import codes_of, durations_of
 
 logger = get_logger(__name__)

@@ -5,7 +5,8 @@ A division is a dictionary split -> items; folds are a list of them.
 
 import numpy as np
 
-from speechbrain_c2ser.data.manifest import SPLITS, ManifestError
+from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.manifest import SPLITS
 
 DRAWS = 50  # until a training set has every emotion
 

@@ -87,7 +87,7 @@ def check_rows(
     >>> _ = write_arrow_manifest({"a": {"wav": "a.wav", "duration": 0}}, path)
     >>> check_rows(ArrowManifest(path))
     Traceback (most recent call last):
-    speechbrain_c2ser.data.manifest.ManifestError: Item 'a': the duration \
+    speechbrain_c2ser.data.errors.ManifestError: Item 'a': the duration \
 0.0 is not a positive number of seconds.
     """
     if not isinstance(manifest, ArrowManifest):

@@ -19,7 +19,7 @@ from speechbrain_c2ser.data.columns import (
     is_missing,
     plain_name,
 )
-from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.text_files import read_text
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
-from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.text_files import read_text
 
 # Of the recording, not of what was said.

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from speechbrain_c2ser.data.columns import as_id, fields_of, known_names
 from speechbrain_c2ser.data.corpora.emo_emilia import language_of
-from speechbrain_c2ser.data.manifest import DATA_ROOT, ManifestError
+from speechbrain_c2ser.data.data_root import DATA_ROOT
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.evaluation.errors import PredictionError, some
 from speechbrain_c2ser.labels import LabelSpace

@@ -20,8 +20,8 @@ from speechbrain_c2ser.data.atomic import file_name, write_atomic
 from speechbrain_c2ser.data.columns import plain_name
 from speechbrain_c2ser.data.corpora.emo_emilia import LANGUAGES, LIST
 from speechbrain_c2ser.data.dataset import read_item
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     read_manifest,
     write_manifest,
 )

@@ -15,8 +15,8 @@ from speechbrain_c2ser.data.arrow_writing import (
     manifest_schema,
 )
 from speechbrain_c2ser.data.atomic import written_beside
+from speechbrain_c2ser.data.data_root import DATA_ROOT
 from speechbrain_c2ser.data.importers.arrow_tables import save_audio
-from speechbrain_c2ser.data.manifest import DATA_ROOT
 from speechbrain_c2ser.labelling.items import FAILED, LABELLED, Item
 from speechbrain_c2ser.labelling.sources import Shard, read_shard
 from speechbrain_c2ser.labelling.stages import Stage

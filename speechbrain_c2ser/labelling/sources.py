@@ -13,9 +13,9 @@ from urllib.parse import unquote
 
 from speechbrain_c2ser.data.arrow_writing import arrow
 from speechbrain_c2ser.data.columns import as_id, fields_of
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.arrow_tables import read_rows
 from speechbrain_c2ser.data.lists import read_list
-from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.labelling.items import Item
 from speechbrain_c2ser.labelling.tars import (
     AUDIO,

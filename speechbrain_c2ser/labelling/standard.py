@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     check_manifest,
     read_manifest,
 )

@@ -17,8 +17,8 @@ from transformers import HubertConfig, Wav2Vec2FeatureExtractor
 
 from speechbrain_c2ser.checkpoints.classifier_folder import load_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     read_manifest,
     write_manifest,
 )

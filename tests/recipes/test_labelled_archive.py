@@ -15,7 +15,8 @@ from speechbrain_c2ser.chain_of_thought.prosody import annotate
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.data import pools
-from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
+from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.manifest import read_manifest
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes import (
     CategoryHead,

@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
 from speechbrain_c2ser.data.arrow_writing import write_arrow_manifest
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     read_manifest,
     write_manifest,
 )

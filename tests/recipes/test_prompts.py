@@ -11,8 +11,8 @@ import torch
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.data.dataset import speech_dataset
 from speechbrain_c2ser.data.difficulty import EasyFirst, emotion_shifts
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     read_manifest,
     write_manifest,
 )

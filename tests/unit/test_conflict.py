@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
+from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.manifest import read_manifest
 from speechbrain_c2ser.data.synthetic import conflict
 from speechbrain_c2ser.data.synthetic.emotions import EMOTIONS
 from speechbrain_c2ser.data.synthetic.sentences import SENTENCES

@@ -10,7 +10,8 @@ import soundfile
 from miniatures import MINIATURES
 
 from speechbrain_c2ser.data.corpora import esd, msp_podcast, ravdess
-from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
+from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.manifest import read_manifest
 
 
 def write_wav(path, value=0.0):

@@ -7,7 +7,7 @@ from speechbrain_c2ser.data.difficulty import (
     EasyFirstSampler,
     emotion_shifts,
 )
-from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.turns import with_turns
 
 

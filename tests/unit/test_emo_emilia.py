@@ -11,7 +11,8 @@ from speechbrain_c2ser.data.corpora.emo_emilia import (
     prepare,
     read_list,
 )
-from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
+from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.manifest import read_manifest
 from speechbrain_c2ser.evaluation.predictions import read_predictions
 from speechbrain_c2ser.labels import LabelSpace
 

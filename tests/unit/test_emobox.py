@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from speechbrain_c2ser.data.corpora.emobox import LANGUAGE, prepare, read_folds
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.writing import count_table
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     check_leakage,
     read_manifest,
 )

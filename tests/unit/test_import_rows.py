@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers import generic
-from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
+from speechbrain_c2ser.data.manifest import read_manifest
 
 HEAD = "file,emotion,speaker"
 

@@ -6,9 +6,9 @@ import soundfile
 import torch
 
 from speechbrain_c2ser.audio.trimming import trim_silence
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.join import prepare
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     read_manifest,
     write_manifest,
 )

@@ -23,9 +23,9 @@ from speechbrain_c2ser.chain_of_thought.thresholds import StyleThresholds
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.arrow_tables import read_rows
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     read_manifest,
     write_manifest,
 )

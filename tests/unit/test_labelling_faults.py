@@ -14,7 +14,7 @@ import pyarrow
 from pyarrow import parquet
 
 from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
-from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.labelling import run as running
 from speechbrain_c2ser.labelling.run import alone_in, label_shards
 from speechbrain_c2ser.labelling.sources import plan_shards, read_shard

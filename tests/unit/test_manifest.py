@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from speechbrain_c2ser.data import manifest
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     check_leakage,
     check_manifest,
     read_manifest,

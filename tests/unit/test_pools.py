@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from speechbrain_c2ser.data.dataset import emotions_of, speech_dataset
-from speechbrain_c2ser.data.manifest import ManifestError, write_manifest
+from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.manifest import write_manifest
 from speechbrain_c2ser.data.parts import parts_of
 from speechbrain_c2ser.data.pools import read_pool, read_pools
 

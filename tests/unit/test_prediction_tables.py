@@ -5,7 +5,7 @@ import json
 import pytest
 
 from speechbrain_c2ser.cli import main
-from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.evaluation.errors import PredictionError
 from speechbrain_c2ser.evaluation.predictions import read_predictions
 from speechbrain_c2ser.evaluation.references import find_space, read_references

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.selection import (
     describe_training_set,
     long_enough,

@@ -22,7 +22,8 @@ from speechbrain_c2ser.chain_of_thought.slots import (
 )
 from speechbrain_c2ser.checkpoints.description import describe, write_yaml
 from speechbrain_c2ser.checkpoints.safe_yaml import build_yaml, parse_yaml
-from speechbrain_c2ser.data.manifest import ManifestError, write_manifest
+from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.manifest import write_manifest
 from speechbrain_c2ser.data.turns import (
     examples_of,
     passages_of,

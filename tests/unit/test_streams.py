@@ -14,8 +14,8 @@ from speechbrain_c2ser.data.dataset import (
     speech_dataset,
 )
 from speechbrain_c2ser.data.difficulty import EasyFirst
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     read_manifest,
     write_manifest,
 )

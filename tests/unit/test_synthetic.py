@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from speechbrain_c2ser.chain_of_thought.espeak import Espeak
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     check_leakage,
     check_manifest,
     read_manifest,

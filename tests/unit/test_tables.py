@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers import datasets_folder, generic
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     check_leakage,
     read_manifest,
 )

@@ -8,8 +8,9 @@ import pytest
 import soundfile
 
 from speechbrain_c2ser.data.columns import as_id, as_number, fields_of
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.lists import read_list
-from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
+from speechbrain_c2ser.data.manifest import read_manifest
 from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.data.text_files import decode
 

@@ -7,9 +7,10 @@ import pytest
 import soundfile
 from miniatures import MINIATURES, write_csv
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers import generic
 from speechbrain_c2ser.data.importers.writing import count_table
-from speechbrain_c2ser.data.manifest import ManifestError, read_manifest
+from speechbrain_c2ser.data.manifest import read_manifest
 from speechbrain_c2ser.evaluation.errors import PredictionError
 from speechbrain_c2ser.evaluation.scoring import evaluate
 from speechbrain_c2ser.labels import LabelSpace

@@ -9,9 +9,9 @@ tell what a model has seen.
 
 import re
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.arrow_tables import read_rows, save_audio
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import speaker_split
 
 LAYOUT = "data/crema_d-00000-of-00001.parquet"

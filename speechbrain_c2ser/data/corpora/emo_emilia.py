@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     audio_duration,
     write_manifest,
 )

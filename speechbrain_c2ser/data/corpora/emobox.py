@@ -11,8 +11,8 @@ import json
 import re
 from pathlib import Path
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import random_split
 from speechbrain_c2ser.data.tables import unique_keys
 from speechbrain_c2ser.data.text_files import read_text

@@ -10,8 +10,8 @@ group: 1 and 12 validate, 3 and 15 test.
 import json
 from collections import Counter
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import by_field
 from speechbrain_c2ser.data.text_files import read_text
 

@@ -5,8 +5,8 @@ or train below the emotion) and ``0001/0001.txt``: id, text and emotion, divided
 by tabs. Of the 20 speakers 0001 to 0010 speak Mandarin, 0011 to 0020 English.
 """
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import by_field, folds_by
 from speechbrain_c2ser.data.text_files import read_text
 

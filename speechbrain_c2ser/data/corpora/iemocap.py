@@ -9,8 +9,8 @@ Layout: ``Session1/dialog/EmoEvaluation/Ses01F_impro01.txt``,
 import re
 from collections import Counter
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import folds_by
 from speechbrain_c2ser.data.text_files import read_text
 

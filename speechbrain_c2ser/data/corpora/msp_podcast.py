@@ -12,8 +12,8 @@ are left out.
 from collections import Counter
 from pathlib import Path
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import by_field
 from speechbrain_c2ser.data.tables import number_of
 from speechbrain_c2ser.data.text_files import read_text

@@ -10,8 +10,8 @@ each, of which the first five validate and the others test.
 
 from collections import Counter
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.manifest import ManifestError
 
 LAYOUT = (
     "emotion_label.json, actor_demography.json and "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from speechbrain_c2ser.data.arrow_writing import arrow
 from speechbrain_c2ser.data.atomic import file_name, written_beside
-from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.errors import ManifestError
 
 BATCH = 64
 # First bytes of an audio file -> its suffix.

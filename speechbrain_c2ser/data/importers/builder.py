@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.writing import write_corpus
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     audio_duration,
     check_segment,
 )

@@ -11,6 +11,7 @@ inside a table is written to files.
 import re
 from pathlib import Path
 
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.arrow_tables import read_rows, save_audio
 from speechbrain_c2ser.data.importers.generic import (
     SPLIT_NAMES,
@@ -19,7 +20,6 @@ from speechbrain_c2ser.data.importers.generic import (
 )
 from speechbrain_c2ser.data.importers.rows import import_notes, import_rows
 from speechbrain_c2ser.data.importers.writing import write_corpus
-from speechbrain_c2ser.data.manifest import ManifestError
 from speechbrain_c2ser.data.splits import complete
 from speechbrain_c2ser.data.tables import read_table
 

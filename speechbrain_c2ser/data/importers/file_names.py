@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from speechbrain_c2ser.audio.formats import SOUNDS
-from speechbrain_c2ser.data.manifest import ManifestError
+from speechbrain_c2ser.data.errors import ManifestError
 
 NEEDED = "emotion"
 

@@ -18,12 +18,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from speechbrain_c2ser.data.columns import as_id
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.file_names import rows_of_names
 from speechbrain_c2ser.data.importers.rows import import_notes, import_rows
 from speechbrain_c2ser.data.importers.writing import write_corpus
 from speechbrain_c2ser.data.manifest import (
     SPLITS,
-    ManifestError,
     check_manifest,
     read_manifest,
 )

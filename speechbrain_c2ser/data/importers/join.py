@@ -19,10 +19,10 @@ from speechbrain_c2ser.audio.trimming import trim_silence
 from speechbrain_c2ser.data.atomic import file_name, write_recording
 from speechbrain_c2ser.data.chance import rng_of
 from speechbrain_c2ser.data.dataset import read_item
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.writing import write_corpus
 from speechbrain_c2ser.data.manifest import (
     SPLITS,
-    ManifestError,
     check_leakage,
     read_manifest,
 )

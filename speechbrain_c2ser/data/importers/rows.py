@@ -20,8 +20,8 @@ from speechbrain_c2ser.data.columns import (
     looks_like_time,
     plain_name,
 )
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
-    ManifestError,
     audio_duration,
     check_segment,
 )

@@ -10,9 +10,9 @@ from collections import Counter
 from pathlib import Path
 
 from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
     SPLITS,
-    ManifestError,
     check_leakage,
     check_manifest,
     write_manifest,

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from speechbrain_c2ser.data.chance import rng_of
-from speechbrain_c2ser.data.manifest import ManifestError, write_manifest
+from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.manifest import write_manifest
 from speechbrain_c2ser.data.synthetic.emotions import EMOTIONS, draw
 from speechbrain_c2ser.data.synthetic.sentences import SENTENCES
 from speechbrain_c2ser.data.synthetic.speakers import FEMALE, split_voices

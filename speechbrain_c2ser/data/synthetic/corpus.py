@@ -16,9 +16,9 @@ import numpy as np
 
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.chance import rng_of
+from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
     SPLITS,
-    ManifestError,
     read_manifest,
     write_manifest,
 )
