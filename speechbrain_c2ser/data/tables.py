@@ -75,6 +75,8 @@ def read_table(path: str | Path) -> list[dict]:
     suffix = path.suffix.lower()
     if suffix in SPREADSHEETS:
         raise ManifestError(f"{path} is a spreadsheet: save it as CSV.")
+    if not path.exists():
+        raise ManifestError(f"There is no file {path}.")
     try:
         if suffix in ARROW:
             rows = _arrow_rows(path)

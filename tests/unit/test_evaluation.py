@@ -158,7 +158,7 @@ def test_unparsed_is_counted():
         ([{"label": "sad"}], "Prediction 1 .* has no id"),
         ([{"id": 3.5, "label": "sad"}], "has no id"),
         ([{"id": "u0"}], "'u0' .* neither text nor label"),
-        ([{"id": "u0", "text": 3}], "'u0' .* text is no text"),
+        ([{"id": "u0", "text": 3}], "'u0' .* text 3 is no text"),
         (
             [{"id": "u0", "label": "sad", "probabilities": {"sad": 0.4}}],
             "'u0' .* probabilities",

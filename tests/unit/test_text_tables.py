@@ -325,3 +325,9 @@ def test_what_is_no_text_is_named(tmp_path, head, what):
     (tmp_path / "a.csv").write_bytes(head + bytes(range(256)))
     with pytest.raises(ManifestError, match=f"a.csv is .*{what}"):
         read_table(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_a_table_that_is_not_there(tmp_path, name):
+    with pytest.raises(ManifestError, match=f"There is no file .*{name}\\.$"):
+        read_table(tmp_path / name)
