@@ -16,6 +16,7 @@ pages; those of the mapped file are shared), less what it had before. With
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -201,6 +202,7 @@ def main():
         if any("json" in form for form in given.forms):
             pool = Path(folder) / "pool.json"
             write_manifest(dict(rows_of(given.rows)), pool)
+        os.sync()  # unwritten pages would count as the first reader's own
         for form in (*given.forms, *given.forms):
             words = [sys.executable, __file__, "--form", form]
             words += ["--folder", folder, "--rows", str(given.rows)]

@@ -346,7 +346,7 @@ def test_a_killed_run_loses_nothing_and_does_nothing_twice(listen, tmp_path):
         [sys.executable, "-c", PROGRAM, here, *words],
         stderr=subprocess.DEVNULL,
     )
-    for _ in range(1000):
+    for _ in range(6000):
         if os.path.exists("out.resume") and os.path.getsize("out.resume") > 900:
             break
         time.sleep(0.02)
