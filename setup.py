@@ -6,10 +6,11 @@ below the first release that was not. Older ones: torch before 2.6 unpickles
 what it should not; transformers before 4.57 gives no decoder of some language
 models.
 
-Pythons: the suite runs on 3.11. On 3.13.0 with the newest packages 543 tests
-ran (audio, encoders, language models, folders, interfaces, command line, page)
-and passed. 3.10 is what vermin finds, and its compiler takes all files; on 3.12
-they compile without a warning. 3.14 was not at hand.
+Pythons: the suite runs on 3.11. On 3.13.0 with the newest packages the whole
+suite ran (5,643 tests). On 3.10.13 4,814 unit and parity tests passed; the
+documents' generator and two tests of what is imported did not, and ONNX Runtime
+ends there before the release that the export needs. On 3.12 all files compile
+without a warning. 3.14 was not at hand.
 """
 
 import re
@@ -83,7 +84,7 @@ VAD = ["silero-vad>=6.2.3,<6.3"]
 # The web page; what it offers for download.
 SERVE = [
     "gradio>=6.31,<6.32",
-    "fastapi>=0.165,<0.166",
+    "fastapi>=0.162,<0.166",
     "uvicorn>=0.54,<0.55",
     *FORMATS,
 ]
@@ -91,7 +92,7 @@ SERVE = [
 # `c2ser export`.
 ONNX = [
     "onnx>=1.23,<1.24",
-    "onnxruntime>=1.32,<1.33",
+    "onnxruntime>=1.32,<1.33; python_version >= '3.11'",
     "onnxscript>=0.7,<0.8",
 ]
 
