@@ -37,15 +37,7 @@ class PackedLinear(nn.Linear):
         linear : nn.Linear
             Its weights are let go.
         """
-        weight = linear.weight.detach().to(torch.bfloat16).contiguous()
-        bias = linear.bias
-        del linear.weight, linear.bias
-        linear.__class__ = cls
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight)
-        if bias is not None:
-            bias = bias.detach().to(torch.bfloat16)
-        linear.register_buffer("packed", packed, persistent=False)
-        linear.register_buffer("bias", bias, persistent=False)
+        _take(linear, cls, linear.weight.detach().to(torch.bfloat16))
 
     @property
     def weight(self) -> torch.Tensor:
@@ -96,17 +88,8 @@ class PackedTimeConv(TimeConv):
             Without padding and groups; its weights are let go.
         """
         weight = conv.weight.detach().to(torch.bfloat16)  # [out, kernel, in]
-        bias = conv.bias
-        del conv.weight, conv.bias
-        conv.__class__ = cls
         conv.kernel = weight.shape[1]
-        packed = torch.ops.mkldnn._reorder_linear_weight(
-            weight.flatten(1).contiguous()
-        )
-        if bias is not None:
-            bias = bias.detach().to(torch.bfloat16)
-        conv.register_buffer("packed", packed, persistent=False)
-        conv.register_buffer("bias", bias, persistent=False)
+        _take(conv, cls, weight.flatten(1))
 
     @property
     def weight(self) -> torch.Tensor:
@@ -129,6 +112,18 @@ class PackedTimeConv(TimeConv):
         seen = windows(x.to(torch.bfloat16), self.kernel, self.stride)
         y = _multiply(seen, self.packed, self.bias)
         return y if torch.is_autocast_enabled("cpu") else y.to(x.dtype)
+
+
+def _take(layer, kind, rows):
+    """Make a layer one of a kind: [out, in] in bf16 laid out, no weights."""
+    bias = layer.bias
+    del layer.weight, layer.bias
+    layer.__class__ = kind
+    packed = torch.ops.mkldnn._reorder_linear_weight(rows.contiguous())
+    if bias is not None:
+        bias = bias.detach().to(torch.bfloat16)
+    layer.register_buffer("packed", packed, persistent=False)
+    layer.register_buffer("bias", bias, persistent=False)
 
 
 def _multiply(x, packed, bias):
