@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import torch
+from tiny_classifier import uneven_classifier
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
@@ -18,13 +18,6 @@ from speechbrain_c2ser.data import pools
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import read_manifest
 from speechbrain_c2ser.labels import LabelSpace
-from speechbrain_c2ser.lobes import (
-    CategoryHead,
-    EmotionClassifier,
-    LogMel,
-    MaskedMean,
-    MultiHead,
-)
 from speechbrain_c2ser.training.experiment import load_experiment
 
 ROOT = Path(__file__).parents[2]
@@ -54,13 +47,7 @@ def archive(corpus, tmp_path_factory):
 def labelled(archive, corpus, tmp_path_factory):
     """What ``c2ser label`` makes of it."""
     folder = tmp_path_factory.mktemp("labelled")
-    torch.manual_seed(3)
-    head = CategoryHead(8, LABELS)
-    weight = torch.randn(3, 8) * 3
-    head.linear.weight.data = weight - weight.mean(1, keepdim=True)
-    model = EmotionClassifier(
-        LogMel(n_mels=8), MultiHead({"emotion": head}), MaskedMean(8)
-    )
+    model = uneven_classifier(LABELS)
     save_classifier(model, folder / "probe", label_space=LabelSpace(LABELS))
     rows = read_manifest(corpus / "train.json")
     annotate(rows, progress=False).save(folder / "style.json")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tiny_classifier import uneven_classifier
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
@@ -43,13 +44,6 @@ from speechbrain_c2ser.labelling.stages import (
 )
 from speechbrain_c2ser.labelling.thresholds import fit_thresholds
 from speechbrain_c2ser.labels import LabelSpace
-from speechbrain_c2ser.lobes import (
-    CategoryHead,
-    EmotionClassifier,
-    LogMel,
-    MaskedMean,
-    MultiHead,
-)
 
 LABELS = ["angry", "happy", "sad"]
 TARS, EACH = 3, 40
@@ -58,13 +52,7 @@ TARS, EACH = 3, 40
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
     """A classifier whose answers differ from recording to recording."""
-    torch.manual_seed(3)
-    head = CategoryHead(8, LABELS)
-    weight = torch.randn(3, 8) * 3
-    head.linear.weight.data = weight - weight.mean(1, keepdim=True)
-    model = EmotionClassifier(
-        LogMel(n_mels=8), MultiHead({"emotion": head}), MaskedMean(8)
-    )
+    model = uneven_classifier(LABELS)
     folder = tmp_path_factory.mktemp("models") / "one"
     save_classifier(model, folder, label_space=LabelSpace(LABELS))
     return str(folder)
