@@ -158,7 +158,7 @@ def published(c2ser, paths, tokens):
             merged = model.merge(
                 model.listen(wav), [prompt], padding_side="left"
             )
-            ids = model.language_model.generate(
+            ids, _ = model.language_model.generate(
                 merged,
                 model.end_token_id,
                 max_new_tokens=tokens,

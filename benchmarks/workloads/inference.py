@@ -11,8 +11,8 @@ NEW_TOKENS = 20  # of a described clip
 class ReadAgain:
     """Operations on what a language model has read before, while it describes.
 
-    Generating, each item reads the question; scoring what was written, all but
-    the endings. A position counts as every other.
+    Generating, each item reads the question; scoring what was written, the
+    last position before it. A position counts as every other.
 
     Arguments
     ---------
@@ -42,14 +42,14 @@ class ReadAgain:
         for hook in self._hooks:
             hook.remove()
 
-    def _scored(self, merged, endings, prompt=None):
+    def _scored(self, merged, endings, past=None):
         self._scoring, before = True, self._counter.get_total_flops()
-        scores = self._score(merged, endings, prompt)
+        scores = self._score(merged, endings, past)
         self._scoring = False
         done = self._counter.get_total_flops() - before
-        old = int(merged.attention_mask.sum())
-        new = sum(len(each) - 1 for item in endings for each in item)
-        self.operations += done * old / (old + new)
+        read = int(merged.attention_mask.sum())
+        read += sum(len(each) - 1 for item in endings for each in item)
+        self.operations += done * len(endings) / read
         return scores
 
     def _started(self, module, args):

@@ -230,13 +230,14 @@ class C2SER(FileClassifier):
         model = self.mods.model
         with torch.no_grad(), self.inference_ctx:
             speech = model.listen(wavs, wav_lens)
-            texts = model.generate(
+            written = model.write(
                 speech,
                 prompts,
                 max_new_tokens=max_new_tokens,
                 num_beams=num_beams,
                 repetition_penalty=repetition_penalty,
             )
+            texts = written.texts
             parsed = [answers.parse_answer(text, space) for text in texts]
             known = self.hparams.languages
             languages = [
@@ -256,6 +257,7 @@ class C2SER(FileClassifier):
                 prompts,
                 [candidates[each] for each in languages],
                 answer_prefixes=prefixes,
+                written=written,
                 **self._calibration(),
             )
         check_finite(probabilities)

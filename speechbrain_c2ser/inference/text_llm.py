@@ -70,13 +70,13 @@ class TextLLM:
         """
         answers = []
         for batch in self._batches(questions, "answers"):
-            ids = self.model.generate(
+            ids, _ = self.model.generate(
                 self._read(batch, "left"),
                 self.end_token_id,
                 max_new_tokens=max_new_tokens,
-            ).tolist()
+            )
             end = self.end_token_id
-            ids = [r[: r.index(end)] if end in r else r for r in ids]
+            ids = [r[: r.index(end)] if end in r else r for r in ids.tolist()]
             texts = self.model.tokenizer.batch_decode(
                 ids, skip_special_tokens=True
             )

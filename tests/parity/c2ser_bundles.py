@@ -477,7 +477,7 @@ def check_generation(model, case, data, facts, spec):
                 spec["tolerance"]["rtol"],
             )
             continue
-        ids = model.language_model.generate(
+        ids, _ = model.language_model.generate(
             merged,
             facts["eos_token_id"],
             max_new_tokens=facts["max_new_tokens"],

@@ -84,17 +84,17 @@ def test_a_prompt_read_before_is_forgotten_after_an_epoch(tiny_llm, fused):
     prompt = lm.tokenize("what is heard?")
     endings = [[[8, 9], [11]]] * 2
     learn, ask = make_merged(lm, [[5], [6]]), make_merged(lm, [[5], [6]])
-    before = lm.score(ask, endings, prompt)
-    assert torch.equal(before, lm.score(ask, endings, prompt))
+    before = lm.score(ask, endings, lm.read(prompt, 2))
+    assert torch.equal(before, lm.score(ask, endings, lm.read(prompt, 2)))
     optimizer = torch.optim.AdamW(lm.parameters(), lr=0.1, fused=fused)
     lm.train()
     lm(learn).loss.backward()
     optimizer.step()
     lm.eval()
-    after = lm.score(ask, endings, prompt)
+    after = lm.score(ask, endings, lm.read(prompt, 2))
     assert not torch.allclose(after, before)
     lm._memory.forget()
-    assert torch.equal(after, lm.score(ask, endings, prompt))
+    assert torch.equal(after, lm.score(ask, endings, lm.read(prompt, 2)))
 
 
 def test_a_prompt_read_before_is_forgotten_when_weights_are_loaded(tiny_llm):
@@ -104,13 +104,14 @@ def test_a_prompt_read_before_is_forgotten_when_weights_are_loaded(tiny_llm):
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.mul_(-0.5)
-    before = lm.score(merged, endings, prompt)
-    expected = other.score(merged, endings, prompt)
+    before = lm.score(merged, endings, lm.read(prompt, 2))
+    expected = other.score(merged, endings, other.read(prompt, 2))
     assert not torch.allclose(before, expected)
     torch.nn.ModuleDict({"lm": lm}).load_state_dict(
         {f"lm.{k}": v for k, v in other.state_dict().items()}
     )
-    torch.testing.assert_close(lm.score(merged, endings, prompt), expected)
+    scores = lm.score(merged, endings, lm.read(prompt, 2))
+    torch.testing.assert_close(scores, expected)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_scores_beyond_a_sliding_window(name, small_llm):
     for prompt in (None, question):
         torch.manual_seed(1)
         merged = make_merged(lm, shared, prompts=("a b c d", "abc"))
-        scores = lm.score(merged, endings, prompt)
+        scores = lm.score(merged, endings, prompt and lm.read(prompt, 2))
         first = "" if prompt is None else "Please describe the speech."
         for column in range(3):
             torch.manual_seed(1)
@@ -166,7 +167,7 @@ def test_layers_that_follow_no_mask_are_refused(tiny_llm):
 
 def test_generation_is_greedy_and_equal_to_single(lm):
     merged = make_merged(lm, [[], []], "left")
-    ids = lm.generate(merged, end_token_id=0, max_new_tokens=6)
+    ids, _ = lm.generate(merged, end_token_id=0, max_new_tokens=6)
     for row in range(2):
         start = int((merged.attention_mask[row] == 0).sum())
         item = Merged(
@@ -180,7 +181,7 @@ def test_generation_is_greedy_and_equal_to_single(lm):
                 )
             )
         )
-        one = lm.generate(item, end_token_id=0, max_new_tokens=6)
+        one, _ = lm.generate(item, end_token_id=0, max_new_tokens=6)
         length = one.shape[1]
         assert ids[row, :length].tolist() == one[0].tolist()
     # Greedy: each token is the most probable continuation.
@@ -199,7 +200,7 @@ def test_a_chat_models_sampling_defaults_are_not_used(tiny_llm, tmp_path):
     chat = LanguageModel(folder)
     merged = make_merged(chat, [[], []], "left")
     outputs = [
-        chat.generate(merged, 0, max_new_tokens=8).tolist() for _ in range(3)
+        chat.generate(merged, 0, max_new_tokens=8)[0].tolist() for _ in range(3)
     ]
     assert outputs[0] == outputs[1] == outputs[2]
 
@@ -433,5 +434,5 @@ def test_a_base_that_is_trained_is_not_narrowed(tiny_llm):
 
 def test_an_answer_without_end_stops_at_its_limit(lm):
     merged = make_merged(lm, [[], []], "left")
-    ids = lm.generate(merged, end_token_id=-1, max_new_tokens=7)
+    ids, _ = lm.generate(merged, end_token_id=-1, max_new_tokens=7)
     assert ids.shape == (2, 7)

@@ -7,28 +7,30 @@ weighs a closed set of them (``score``) with one pass over what they share.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from inspect import signature
 
 import torch
-from transformers import GenerationConfig
+from transformers import DynamicCache, GenerationConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.lora import add_lora, train_adapters
+from speechbrain_c2ser.lobes.speech_llm.branches import (
+    add_branches,
+    branch_out,
+    layer_masks,
+    layers_without_mask,
+)
 from speechbrain_c2ser.lobes.speech_llm.llm_loading import (
     load_model,
     load_tokenizer,
     narrow_base,
 )
-from speechbrain_c2ser.lobes.speech_llm.merging import (
-    IGNORED,
-    Speech,
-    add_branches,
-    branch_out,
-    within_window,
-)
+from speechbrain_c2ser.lobes.speech_llm.merging import IGNORED, Speech
 from speechbrain_c2ser.lobes.speech_llm.packing import RowPacking
-from speechbrain_c2ser.lobes.speech_llm.prompt_memory import PromptMemory
+from speechbrain_c2ser.lobes.speech_llm.prompt_memory import (
+    Past,
+    PromptMemory,
+)
 from speechbrain_c2ser.lobes.speech_llm.vocabulary import Vocabulary
 
 
@@ -292,11 +294,18 @@ class LanguageModel(torch.nn.Module):
 
         Returns
         -------
-        torch.Tensor
+        ids : torch.Tensor
             [B, N] new token ids; after its end an answer is filled with
             ``end_token_id``.
+        past : Past | None
+            What was read of the sequences; for a greedy answer also its
+            tokens but for the last one. None where layers keep no positions.
         """
-        return self.model.generate(
+        options = {}
+        if not layers_without_mask(self.model):
+            # As in a PromptMemory, all positions are kept.
+            options["past_key_values"] = DynamicCache()
+        ids = self.model.generate(
             inputs_embeds=merged.embeddings,
             attention_mask=merged.attention_mask,
             generation_config=GenerationConfig(
@@ -308,16 +317,43 @@ class LanguageModel(torch.nn.Module):
                 eos_token_id=end_token_id,
                 pad_token_id=end_token_id,
             ),
+            **options,
         )
+        cache, mask = options.get("past_key_values"), merged.attention_mask
+        if cache is None:
+            return ids, None
+        if num_beams > 1:
+            # An item's beams were given the same sequence; what they wrote
+            # need not be the answer.
+            beams = torch.arange(0, len(mask) * num_beams, num_beams)
+            cache.batch_select_indices(beams.to(mask.device))
+        written = cache.get_seq_length() - mask.shape[1]
+        ones = mask.new_full((len(mask), written), int(num_beams == 1))
+        return ids, Past(cache, torch.cat((mask, ones), 1))
+
+    def read(self, prompt, batch) -> Past:
+        """Token ids that a batch begins with; read once, then remembered.
+
+        Arguments
+        ---------
+        prompt : list[int]
+            N token ids.
+        batch : int
+            Number of sequences.
+
+        Returns
+        -------
+        Past
+        """
+        return self._memory.read(prompt, batch)
 
     @torch.no_grad()
-    def score(self, merged, endings, prompt=None) -> torch.Tensor:
+    def score(self, merged, endings, past=None) -> torch.Tensor:
         """Log-probability of several endings of each sequence.
 
         What the endings share is read once: they stand side by side behind
         it as branches that see the shared part and themselves, but not each
-        other. One pass gives all endings of a batch. What all sequences
-        begin with is read once for the whole batch, into the KV cache.
+        other. One pass gives all endings of a batch.
 
         Arguments
         ---------
@@ -326,8 +362,8 @@ class LanguageModel(torch.nn.Module):
             (shared answer tokens) count towards every ending.
         endings : list[list[list[int]]]
             B lists of up to K token sequences of at least one token.
-        prompt : list[int] | None
-            Token ids that stand before every sequence.
+        past : Past | None
+            What was read before the sequences; it stays as it is.
 
         Returns
         -------
@@ -347,10 +383,9 @@ class LanguageModel(torch.nn.Module):
             merged,
             self.embed(branches.read),
             branches.branch,
-            before=len(prompt or ()),
+            before=None if past is None else past.mask,
         )
-        cache = self._memory.read(prompt, shape[0]) if prompt else None
-        states = self.decode(tree, cache)  # [B, S + Q, D]
+        states = self.decode(tree, past)  # [B, S + Q, D]
 
         items, positions = merged.answer_positions  # [M] of shared tokens
         owners = self._integers((branches.items, branches.endings))  # [2, N]
@@ -374,52 +409,36 @@ class LanguageModel(torch.nn.Module):
         )
         return scores.index_add(0, items, shared[:, None].expand(-1, shape[1]))
 
-    def decode(self, merged, cache=None):
+    def decode(self, merged, past=None):
         """States [B, S, D] of whole sequences, without the projection.
 
         Arguments
         ---------
         merged : speechbrain_c2ser.lobes.speech_llm.merging.Merged
             The sequences.
-        cache : transformers.Cache | None
-            What was read before them.
+        past : Past | None
+            What was read before them; it stays as it is.
 
         Returns
         -------
         torch.Tensor
         """
-        decoder = self.model.get_decoder()
-        return decoder(
-            inputs_embeds=merged.embeddings,
-            attention_mask=self._layer_masks(merged),
-            position_ids=merged.position_ids,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        ).last_hidden_state
-
-    def _layer_masks(self, merged):
-        """The mask of all layers, or one of each kind of layer."""
         mask = merged.attention_mask
-        if mask.dim() == 2:
-            return mask  # the model narrows it by itself
-        config = self.model.config.get_text_config(decoder=True)
-        kinds = set(getattr(config, "layer_types", None) or ())
-        foreign = sorted(kinds - {"full_attention", "sliding_attention"})
-        if foreign or getattr(self.model, "_is_stateful", False):
-            raise ValueError(
-                f"Labels cannot be scored side by side by {self.source}: its "
-                f"layers ({', '.join(foreign) or 'recurrent'}) do not follow "
-                "a mask. Take a model of full or sliding-window attention."
-            )
-        window = None
-        if "sliding_window" in signature(type(config)).parameters:  # its own
-            window = config.sliding_window
-        if window is None or kinds == {"full_attention"}:
-            return mask
-        narrow = within_window(merged, window)
-        if not kinds:  # all layers have the window, as Mistral's
-            return narrow
-        return {"full_attention": mask, "sliding_attention": narrow}
+        if mask.dim() != 2:  # else the model narrows it by itself
+            if foreign := layers_without_mask(self.model):
+                raise ValueError(
+                    f"Labels cannot be scored side by side by {self.source}: "
+                    f"its layers ({foreign}) do not follow a mask. Take a "
+                    "model of full or sliding-window attention."
+                )
+            mask = layer_masks(merged, self.model)
+        return self.model.get_decoder()(
+            inputs_embeds=merged.embeddings,
+            attention_mask=mask,
+            position_ids=merged.position_ids,
+            past_key_values=None if past is None else past.growing(),
+            use_cache=past is not None,
+        ).last_hidden_state
 
     def _integers(self, numbers):
         return torch.tensor(numbers, dtype=torch.long, device=self.device)

@@ -1,9 +1,60 @@
-"""The KV cache of a question that batch after batch is asked."""
+"""What a language model has read already: KV caches that are read on from."""
 
 import copy
+from dataclasses import dataclass
 
 import torch
-from transformers import DynamicCache
+from transformers import Cache, DynamicCache
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a language model has read of each item of a batch.
+
+    Arguments
+    ---------
+    cache : transformers.Cache
+        Keys and values of N places of each item.
+    mask : torch.Tensor
+        [B, N] integers, 1 = a position that was read, in reading order; 0 =
+        padding.
+    """
+
+    cache: Cache
+    mask: torch.Tensor
+
+    def growing(self) -> Cache:
+        """A cache to read on with, which may grow: this one stays.
+
+        Returns
+        -------
+        transformers.Cache
+            Of the same tensors: a layer that grows puts new ones together.
+        """
+        cache = copy.copy(self.cache)
+        cache.layers = [copy.copy(layer) for layer in cache.layers]
+        return cache
+
+    def first(self, counts) -> "Past":
+        """The same, as if only each item's first positions had been read.
+
+        Arguments
+        ---------
+        counts : list[int]
+            B numbers of positions.
+
+        Returns
+        -------
+        Past
+
+        Example
+        -------
+        >>> mask = torch.tensor([[0, 1, 1, 1], [1, 1, 1, 1]])
+        >>> Past(DynamicCache(), mask).first([2, 3]).mask.tolist()
+        [[0, 1, 1, 0], [1, 1, 1, 0]]
+        """
+        limits = torch.tensor(counts, device=self.mask.device)[:, None]
+        return Past(self.cache, self.mask * (self.mask.cumsum(1) <= limits))
 
 
 class PromptMemory:
@@ -23,8 +74,8 @@ class PromptMemory:
     >>> sizes = {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 16}
     >>> heads = {"num_attention_heads": 2, "num_hidden_layers": 1}
     >>> memory = PromptMemory(LlamaForCausalLM(LlamaConfig(**sizes, **heads)))
-    >>> memory.read([5, 7, 9], batch=4).get_seq_length()
-    3
+    >>> memory.read([5, 7, 9], batch=4).mask.shape
+    torch.Size([4, 3])
     """
 
     def __init__(self, model):
@@ -33,11 +84,11 @@ class PromptMemory:
 
     def forget(self):
         """Forget what was read: weights have changed, or may have."""
-        self._key, self._cache = None, None
+        self._key, self._past = None, None
 
     @torch.no_grad()
-    def read(self, prompt, batch) -> DynamicCache:
-        """KV cache of token ids, for a batch that begins with them.
+    def read(self, prompt, batch) -> Past:
+        """What reading token ids gives, for a batch that begins with them.
 
         Arguments
         ---------
@@ -48,8 +99,7 @@ class PromptMemory:
 
         Returns
         -------
-        transformers.Cache
-            The caller's own: it may grow.
+        Past
         """
         embed = self.model.get_input_embeddings()
         weight, kind = embed.weight, embed.weight.device.type
@@ -65,7 +115,9 @@ class PromptMemory:
                 past_key_values=cache,
                 use_cache=True,
             )
-            self._key, self._cache = key, cache
-        cache = copy.deepcopy(self._cache)
+            mask = torch.ones(1, len(prompt), dtype=torch.long)
+            self._key = key
+            self._past = Past(cache, mask.to(weight.device))
+        cache = self._past.growing()
         cache.batch_repeat_interleave(batch)
-        return cache
+        return Past(cache, self._past.mask.expand(batch, -1))

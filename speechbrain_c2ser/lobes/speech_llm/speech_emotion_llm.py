@@ -4,6 +4,8 @@ The language model reads ``[prompt] [speech-BOS] [speech] [speech-EOS]`` and
 continues with the answer and an end token (C2SER paper, section 3).
 """
 
+from dataclasses import dataclass
+
 import torch
 
 from speechbrain_c2ser.arguments import remember_arguments
@@ -12,7 +14,33 @@ from speechbrain_c2ser.lobes.speech_llm.label_scoring import (
     label_candidates,
     label_probabilities,
 )
-from speechbrain_c2ser.lobes.speech_llm.merging import Merged, Speech, merge
+from speechbrain_c2ser.lobes.speech_llm.merging import (
+    Merged,
+    Speech,
+    merge,
+    without_first,
+)
+from speechbrain_c2ser.lobes.speech_llm.prompt_memory import Past
+
+
+@dataclass(frozen=True)
+class Written:
+    """Answers in free text, and what the language model has read for them.
+
+    Arguments
+    ---------
+    texts : list[str]
+        B answers.
+    past : Past | None
+        Question, speech and answers as far as they were read; None where
+        the model keeps no positions.
+    ids : list[list[int]]
+        B times the tokens of the answer that were read.
+    """
+
+    texts: list[str]
+    past: Past | None
+    ids: list[list[int]]
 
 
 @remember_arguments
@@ -219,8 +247,34 @@ class SpeechEmotionLLM(torch.nn.Module):
         list[str]
             B answers.
         """
-        ids = self.language_model.generate(
-            self.merge(speech, prompts, padding_side="left"),
+        return self.write(
+            speech, prompts, max_new_tokens, num_beams, repetition_penalty
+        ).texts
+
+    @torch.no_grad()
+    def write(
+        self,
+        speech,
+        prompts,
+        max_new_tokens=400,
+        num_beams=1,
+        repetition_penalty=1.0,
+    ) -> Written:
+        """As :meth:`generate`, for labels that are then scored behind it.
+
+        Arguments
+        ---------
+        speech, prompts, max_new_tokens, num_beams, repetition_penalty
+            As in :meth:`generate`.
+
+        Returns
+        -------
+        Written
+            For :meth:`score_labels` of the same speech and prompts.
+        """
+        asked = self.merge(speech, prompts, padding_side="left")
+        ids, past = self.language_model.generate(
+            asked,
             self.end_token_id,
             max_new_tokens=max_new_tokens,
             num_beams=num_beams,
@@ -229,7 +283,9 @@ class SpeechEmotionLLM(torch.nn.Module):
         texts = self.language_model.tokenizer.batch_decode(
             self._before_end(ids), skip_special_tokens=True
         )
-        return [text.strip() for text in texts]
+        # An answer's last token was not read, and none that a beam wrote.
+        read = ids[:, : 0 if num_beams > 1 else -1].tolist()
+        return Written([text.strip() for text in texts], past, read)
 
     def _before_end(self, ids):
         rows = ids.tolist()
@@ -246,6 +302,7 @@ class SpeechEmotionLLM(torch.nn.Module):
         per_token=False,
         temperature=1.0,
         prior=None,
+        written=None,
     ) -> torch.Tensor:
         """Probability of each label of a closed set.
 
@@ -267,6 +324,9 @@ class SpeechEmotionLLM(torch.nn.Module):
             its tokens do not count.
         per_token, temperature, prior
             As in :func:`.label_scoring.label_probabilities`.
+        written : Written | None
+            What :meth:`write` gave for this speech and these prompts: what
+            was read for it is not read again.
 
         Returns
         -------
@@ -286,10 +346,12 @@ class SpeechEmotionLLM(torch.nn.Module):
             known[id(answers), prefix]
             for answers, prefix in zip(label_answers, prefixes, strict=True)
         ]
-        # A question that all are asked is read once.
-        prompt = None
-        if batch > 1 and _is_text(prompts[0]) and len(set(prompts)) == 1:
-            prompt = self.language_model.tokenize(prompts[0])
+        past = None if written is None else written.past
+        if past is None and batch > 1 and _same_text(prompts):
+            # A question that all are asked is read once.
+            question = self.language_model.tokenize(prompts[0])
+            if question:
+                past = self.language_model.read(question, batch)
             prompts = [""] * batch
         merged = self.merge(
             speech,
@@ -297,8 +359,11 @@ class SpeechEmotionLLM(torch.nn.Module):
             [each.shared for each in candidates],
             [each.shared_labels for each in candidates],
         )
+        if written is not None and past is not None:
+            counts = _read_before(merged, candidates, written.ids)
+            merged, past = without_first(merged, counts), past.first(counts)
         log_probabilities = self.language_model.score(
-            merged, [each.endings for each in candidates], prompt
+            merged, [each.endings for each in candidates], past
         )
         return label_probabilities(
             log_probabilities, candidates, per_token, temperature, prior
@@ -348,3 +413,23 @@ class SpeechEmotionLLM(torch.nn.Module):
 
 def _is_text(prompt):
     return isinstance(prompt, str)
+
+
+def _same_text(prompts):
+    return _is_text(prompts[0]) and len(set(prompts)) == 1
+
+
+def _read_before(merged, candidates, written):
+    """[B] positions of each sequence that need not be read behind an answer.
+
+    All that question, speech and answer have in common with the sequence,
+    up to the first state that predicts a token: that is computed again.
+    """
+    counts = []
+    for length, item, ids in zip(
+        merged.lengths, candidates, written, strict=True
+    ):
+        asked = length - len(item.shared)
+        told = min(common_length(ids, item.shared), item.told - 1)
+        counts.append(asked + told)
+    return counts
