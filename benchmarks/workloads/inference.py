@@ -42,9 +42,9 @@ class ReadAgain:
         for hook in self._hooks:
             hook.remove()
 
-    def _scored(self, merged, endings, past=None):
+    def _scored(self, merged, endings, prompt=None, past=None):
         self._scoring, before = True, self._counter.get_total_flops()
-        scores = self._score(merged, endings, past)
+        scores = self._score(merged, endings, prompt, past)
         self._scoring = False
         done = self._counter.get_total_flops() - before
         read = int(merged.attention_mask.sum())

@@ -84,17 +84,17 @@ def test_a_prompt_read_before_is_forgotten_after_an_epoch(tiny_llm, fused):
     prompt = lm.tokenize("what is heard?")
     endings = [[[8, 9], [11]]] * 2
     learn, ask = make_merged(lm, [[5], [6]]), make_merged(lm, [[5], [6]])
-    before = lm.score(ask, endings, lm.read(prompt, 2))
-    assert torch.equal(before, lm.score(ask, endings, lm.read(prompt, 2)))
+    before = lm.score(ask, endings, prompt)
+    assert torch.equal(before, lm.score(ask, endings, prompt))
     optimizer = torch.optim.AdamW(lm.parameters(), lr=0.1, fused=fused)
     lm.train()
     lm(learn).loss.backward()
     optimizer.step()
     lm.eval()
-    after = lm.score(ask, endings, lm.read(prompt, 2))
+    after = lm.score(ask, endings, prompt)
     assert not torch.allclose(after, before)
     lm._memory.forget()
-    assert torch.equal(after, lm.score(ask, endings, lm.read(prompt, 2)))
+    assert torch.equal(after, lm.score(ask, endings, prompt))
 
 
 def test_a_prompt_read_before_is_forgotten_when_weights_are_loaded(tiny_llm):
@@ -104,13 +104,13 @@ def test_a_prompt_read_before_is_forgotten_when_weights_are_loaded(tiny_llm):
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.mul_(-0.5)
-    before = lm.score(merged, endings, lm.read(prompt, 2))
-    expected = other.score(merged, endings, other.read(prompt, 2))
+    before = lm.score(merged, endings, prompt)
+    expected = other.score(merged, endings, prompt)
     assert not torch.allclose(before, expected)
     torch.nn.ModuleDict({"lm": lm}).load_state_dict(
         {f"lm.{k}": v for k, v in other.state_dict().items()}
     )
-    scores = lm.score(merged, endings, lm.read(prompt, 2))
+    scores = lm.score(merged, endings, prompt)
     torch.testing.assert_close(scores, expected)
 
 
@@ -128,7 +128,7 @@ def test_scores_beyond_a_sliding_window(name, small_llm):
     for prompt in (None, question):
         torch.manual_seed(1)
         merged = make_merged(lm, shared, prompts=("a b c d", "abc"))
-        scores = lm.score(merged, endings, prompt and lm.read(prompt, 2))
+        scores = lm.score(merged, endings, prompt)
         first = "" if prompt is None else "Please describe the speech."
         for column in range(3):
             torch.manual_seed(1)

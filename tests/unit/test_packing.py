@@ -186,3 +186,22 @@ def test_in_half_precision_rows_stay_shorter(lm, monkeypatch):
         lm(merged)
     plain, half = (rows for rows, length in sizes if length > 4)  # no try
     assert plain < half
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prompt", [None, "a b c d e f a b"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_in_a_shared_row_are_those_alone(
+    family, prompt, small_llm, monkeypatch
+):
+    lm = small_llm(family)
+    prompt = prompt and lm.tokenize(prompt)
+    endings = [[[8, 9, 10], [11]], [[9], [12] * 9], [[1, 2]], [[3]], [[4, 5]]]
+    sizes = rows_read(lm, monkeypatch)
+    scores = lm.score(batch(lm)[1], endings, prompt)
+    assert sizes[-1][0] < 5, sizes
+    for item in range(5):
+        one = lm.score(batch(lm, [item])[1], endings[item : item + 1], prompt)
+        torch.testing.assert_close(
+            scores[item, : one.shape[1]], one[0], atol=1e-5, rtol=0
+        )

@@ -1,12 +1,10 @@
-"""Endings side by side behind the sequences of a batch: indices and masks."""
+"""Endings side by side behind sequences that share rows: indices and masks."""
 
 from dataclasses import dataclass
 from inspect import signature
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-
-from speechbrain_c2ser.lobes.speech_llm.merging import IGNORED, Merged
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Branches:
     endings : list[int]
         [N] the ending that it belongs to.
     positions : list[int]
-        [N] where it is predicted.
+        [N] where it is predicted, from the item's first position on.
     targets : list[int]
         [N] its id.
     """
@@ -40,7 +38,7 @@ class Branches:
     targets: list[int]
 
 
-def branch_out(endings, lengths, start) -> Branches:
+def branch_out(endings, lengths) -> Branches:
     """Lay endings out behind the sequences of a batch.
 
     Arguments
@@ -49,8 +47,6 @@ def branch_out(endings, lengths, start) -> Branches:
         B lists of token sequences of at least one token.
     lengths : list[int]
         B lengths of the sequences.
-    start : int
-        Position of the first token read behind the (padded) sequences.
 
     Returns
     -------
@@ -58,11 +54,11 @@ def branch_out(endings, lengths, start) -> Branches:
 
     Example
     -------
-    >>> branches = branch_out([[[5, 6, 7], [8]]], lengths=[3], start=4)
+    >>> branches = branch_out([[[5, 6, 7], [8]]], lengths=[3])
     >>> branches.read, branches.branch
     ([[5, 6]], [[0, 0]])
     >>> branches.targets, branches.positions, branches.endings
-    ([5, 6, 7, 8], [2, 4, 5, 2], [0, 0, 0, 1])
+    ([5, 6, 7, 8], [2, 3, 4, 2], [0, 0, 0, 1])
     """
     branches = Branches([], [], [], [], [], [])
     for item, (candidates, length) in enumerate(
@@ -70,7 +66,7 @@ def branch_out(endings, lengths, start) -> Branches:
     ):
         read, branch = [], []
         for number, ending in enumerate(candidates):
-            first = start + len(read)
+            first = length + len(read)
             branches.positions.append(length - 1)
             branches.positions.extend(range(first, first + len(ending) - 1))
             branches.items.extend([item] * len(ending))
@@ -83,11 +79,35 @@ def branch_out(endings, lengths, start) -> Branches:
     return branches
 
 
-def add_branches(merged, embeddings, branches, before=None) -> Merged:
-    """Put several continuations side by side behind each sequence.
+@dataclass(frozen=True)
+class Tree:
+    """Rows of sequences, each with its branches behind it.
 
-    A branch sees the sequence and itself, not the other branches, and its
-    positions count on from the sequence's end: as if it were alone there.
+    Arguments
+    ---------
+    embeddings : torch.Tensor
+        [R, L, D], zeros where padded.
+    items : torch.Tensor
+        [R, L] integers: the sequence that a position belongs to; -1 is
+        padding.
+    branches : torch.Tensor
+        [R, L] integers: its branch (0, 1...); -1 for the sequence itself.
+    position_ids : torch.Tensor
+        [R, L] integers: from 0 for each sequence; a branch counts on from its
+        sequence's end, as if it were alone there.
+    starts : list[tuple[int, int]]
+        B rows, and columns, of the sequences' first positions.
+    """
+
+    embeddings: torch.Tensor
+    items: torch.Tensor
+    branches: torch.Tensor
+    position_ids: torch.Tensor
+    starts: list[tuple[int, int]]
+
+
+def grow_tree(merged, embeddings, branches, rows=None) -> Tree:
+    """Put branches behind their sequences, and these into rows.
 
     Arguments
     ---------
@@ -98,107 +118,106 @@ def add_branches(merged, embeddings, branches, before=None) -> Merged:
         another.
     branches : list[list[int]]
         B times Q_i: the branch (0, 1...) that each position belongs to.
-    before : torch.Tensor | None
-        [B, N] integers of what was read already (a KV cache): 1 = a position
-        that all see, and behind which positions count on; 0 = padding.
+    rows : list[list[int]] | None
+        The sequences of each of R rows; None = each has its own.
 
     Returns
     -------
-    Merged
-        S + Q positions. The mask is additive, [B, 1, S + Q, N + S + Q]: 0
-        where a position (row) sees another (column). Branches carry no
-        labels.
+    Tree
 
     Example
     -------
+    >>> from speechbrain_c2ser.lobes.speech_llm.merging import Merged
     >>> merged = Merged(
-    ...     embeddings=torch.ones(1, 2, 4),
-    ...     attention_mask=torch.tensor([[1, 1]]),
-    ...     position_ids=torch.tensor([[0, 1]]),
-    ...     labels=torch.tensor([[-100, 5]]),
+    ...     embeddings=torch.ones(2, 2, 4),
+    ...     attention_mask=torch.tensor([[1, 1], [1, 0]]),
+    ...     position_ids=torch.tensor([[0, 1], [0, 0]]),
+    ...     labels=torch.full((2, 2), -100),
     ... )
-    >>> tree = add_branches(
-    ...     merged, [torch.ones(3, 4)], [[0, 0, 1]]
-    ... )
-    >>> tree.position_ids.tolist()
-    [[0, 1, 2, 3, 2]]
-    >>> (tree.attention_mask[0, 0] == 0).int().tolist()[2:]
-    [[1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]
+    >>> words = [torch.ones(3, 4), torch.ones(1, 4)]
+    >>> tree = grow_tree(merged, words, [[0, 0, 1], [0]], rows=[[0, 1]])
+    >>> tree.items.tolist(), tree.branches.tolist()
+    ([[0, 0, 0, 0, 0, 1, 1]], [[-1, -1, 0, 0, 1, -1, 0]])
+    >>> tree.position_ids.tolist(), tree.starts
+    ([[0, 1, 2, 3, 2, 0, 1]], [(0, 0), (0, 5)])
     """
-    mask = merged.attention_mask  # [B, S]
-    length = mask.shape[1]
-    added = pad_sequence(embeddings, batch_first=True)  # [B, Q, D]
-    # Padding is a branch of its own.
-    branch = pad_sequence(
-        [torch.tensor(each, dtype=torch.long) for each in branches],
-        batch_first=True,
-        padding_value=-1,
-    ).to(mask.device)  # [B, Q]
-    branch_owners = torch.cat(
-        (torch.full_like(mask, -2), branch), 1
-    )  # [B, S + Q]
-    seen = torch.cat((mask.bool(), torch.zeros_like(branch).bool()), 1)
-    total = branch_owners.shape[1]
-    causal = torch.ones(total, total, dtype=torch.bool, device=mask.device)
-    same = (branch_owners[:, :, None] == branch_owners[:, None]) & (
-        branch_owners[:, None] != -2
-    )
-    allowed = (seen[:, None] | same) & causal.tril()  # [B, S + Q, S + Q]
-    lowest = torch.finfo(added.dtype).min
-    additive = added.new_zeros(allowed.shape).masked_fill(~allowed, lowest)
-
-    depth = (same[:, length:] & causal.tril()[length:]).sum(-1)  # [B, Q]
-    positions = mask.sum(1, keepdim=True) - 1 + depth
-    positions = torch.cat((merged.position_ids, positions), 1)
-    if before is not None:
-        unseen = (before == 0)[:, None].expand(-1, total, -1)
-        read = added.new_zeros(unseen.shape).masked_fill(unseen, lowest)
-        additive = torch.cat((read, additive), 2)  # [B, S + Q, N + S + Q]
-        positions = positions + before.sum(1, keepdim=True)
-    unlabelled = torch.full_like(branch, IGNORED)
-    return Merged(
-        embeddings=torch.cat((merged.embeddings, added), 1),
-        attention_mask=additive[:, None],
-        position_ids=positions,
-        labels=torch.cat((merged.labels, unlabelled), 1),
+    lengths = merged.lengths
+    starts = [(0, 0)] * len(lengths)
+    words, places = [], []
+    for number, items in enumerate(rows or [[i] for i in range(len(lengths))]):
+        row, filled = [], []
+        for item in items:
+            starts[item] = (number, len(filled))
+            length = lengths[item]
+            row += [merged.embeddings[item, :length], embeddings[item]]
+            filled += [(item, -1, position) for position in range(length)]
+            first = 0
+            for n, branch in enumerate(branches[item]):
+                if branch != branches[item][first]:
+                    first = n
+                filled.append((item, branch, length + n - first))
+        words.append(torch.cat(row))
+        places.append(torch.tensor(filled))
+    # Integers are put together on the host and travel once.
+    padding = {"batch_first": True, "padding_value": -1}
+    places = pad_sequence(places, **padding).to(merged.embeddings.device)
+    return Tree(
+        pad_sequence(words, batch_first=True),
+        places[..., 0],
+        places[..., 1],
+        places[..., 2].clamp(min=0),
+        starts,
     )
 
 
-def within_window(tree, window) -> torch.Tensor:
-    """The mask of a tree of branches, for a layer that sees a window only.
+def seen_positions(tree, before=None, window=None) -> torch.Tensor:
+    """Which positions each position of a tree sees.
+
+    A sequence sees itself; a branch its sequence and itself, not the other
+    branches; neither another sequence of its row. Padding sees padding.
 
     Arguments
     ---------
-    tree : Merged
-        Of :func:`add_branches`; N positions were read before it.
-    window : int
-        Number of positions that each sees, itself included, counted along
-        its own branch.
+    tree : Tree
+        R rows of L positions.
+    before : torch.Tensor | None
+        [R, N] integers of what was read before the rows (a KV cache): 1 = a
+        position, which all see; 0 = padding.
+    window : int | None
+        Number of positions that each sees at most, itself included, counted
+        along its own branch.
 
     Returns
     -------
     torch.Tensor
-        [B, 1, S + Q, N + S + Q], additive.
+        [R, L, N + L] booleans: a position (row) sees another (column).
 
     Example
     -------
-    >>> merged = Merged(
-    ...     embeddings=torch.ones(1, 2, 4),
-    ...     attention_mask=torch.tensor([[1, 1]]),
-    ...     position_ids=torch.tensor([[0, 1]]),
-    ...     labels=torch.tensor([[-100, -100]]),
+    >>> tree = Tree(
+    ...     embeddings=torch.ones(1, 5, 4),
+    ...     items=torch.zeros(1, 5, dtype=torch.long),
+    ...     branches=torch.tensor([[-1, -1, 0, 0, 1]]),
+    ...     position_ids=torch.tensor([[0, 1, 2, 3, 2]]),
+    ...     starts=[(0, 0)],
     ... )
-    >>> tree = add_branches(merged, [torch.ones(3, 4)], [[0, 0, 1]])
-    >>> (within_window(tree, 2)[0, 0] == 0).int().tolist()[2:]
-    [[0, 1, 1, 0, 0], [0, 0, 1, 1, 0], [0, 1, 0, 0, 1]]
+    >>> seen_positions(tree)[0, 2:].int().tolist()
+    [[1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]
     """
-    mask, queries = tree.attention_mask, tree.position_ids  # [B, S + Q]
-    before = mask.shape[-1] - queries.shape[1]
-    # What was read before is seen by the first position, all but its padding.
-    read = (mask[:, 0, 0, :before] == 0).cumsum(-1) - 1  # [B, N]
-    keys = torch.cat((read, queries), 1)
-    far = queries[:, :, None] - keys[:, None] >= window  # [B, S + Q, N + S + Q]
-    return mask.masked_fill(far[:, None], torch.finfo(mask.dtype).min)
+    items, branches, places = tree.items, tree.branches, tree.position_ids
+    if before is None:
+        before = items[:, :0]
+    branch, other = branches[:, :, None], branches[:, None]
+    own = items[:, :, None] == items[:, None]
+    own &= (other == -1) | (other == branch)
+    own = own.tril()  # [R, L, L]
+    read = (before == 1)[:, None].expand(-1, own.shape[1], -1)
+    seen = torch.cat((read, own), 2)
+    if window is None:
+        return seen
+    queries = places + before.sum(1, keepdim=True)
+    keys = torch.cat((before.cumsum(1) - 1, queries), 1)  # [R, N + L]
+    return seen & (queries[:, :, None] - keys[:, None] < window)
 
 
 def layers_without_mask(model) -> str:
@@ -230,20 +249,22 @@ def layers_without_mask(model) -> str:
     return ", ".join(foreign)
 
 
-def layer_masks(tree, model):
+def layer_masks(tree, model, before=None):
     """The mask of all layers of a model, or one for each kind of layer.
 
     Arguments
     ---------
-    tree : Merged
-        Of :func:`add_branches`.
+    tree : Tree
+        R rows of L positions.
     model : transformers.PreTrainedModel
         A causal language model whose layers follow a mask.
+    before : torch.Tensor | None
+        [R, N] as :func:`seen_positions` takes it.
 
     Returns
     -------
     torch.Tensor | dict[str, torch.Tensor]
-        What its decoder takes.
+        What its decoder takes: [R, 1, L, N + L], added to the scores.
 
     Example
     -------
@@ -253,25 +274,32 @@ def layer_masks(tree, model):
     >>> model = MistralForCausalLM(
     ...     MistralConfig(**sizes, **heads, num_hidden_layers=1)
     ... )
+    >>> from speechbrain_c2ser.lobes.speech_llm.merging import Merged
     >>> sequence = Merged(
     ...     embeddings=torch.ones(1, 2, 8),
     ...     attention_mask=torch.tensor([[1, 1]]),
     ...     position_ids=torch.tensor([[0, 1]]),
     ...     labels=torch.tensor([[-100, -100]]),
     ... )
-    >>> tree = add_branches(sequence, [torch.ones(3, 8)], [[0, 0, 1]])
+    >>> tree = grow_tree(sequence, [torch.ones(3, 8)], [[0, 0, 1]])
     >>> layer_masks(tree, model).shape
     torch.Size([1, 1, 5, 5])
     """
-    mask = tree.attention_mask
     config = model.config.get_text_config(decoder=True)
     kinds = set(getattr(config, "layer_types", None) or ())
     window = None
     if "sliding_window" in signature(type(config)).parameters:  # its own
         window = config.sliding_window
     if window is None or kinds == {"full_attention"}:
-        return mask
-    narrow = within_window(tree, window)
+        return _additive(tree, before)
+    narrow = _additive(tree, before, window)
     if not kinds:  # all layers have the window, as Mistral's
         return narrow
-    return {"full_attention": mask, "sliding_attention": narrow}
+    full = _additive(tree, before)
+    return {"full_attention": full, "sliding_attention": narrow}
+
+
+def _additive(tree, before, window=None):
+    seen = seen_positions(tree, before, window)[:, None]
+    mask = tree.embeddings.new_zeros(seen.shape)
+    return mask.masked_fill(~seen, torch.finfo(mask.dtype).min)

@@ -15,8 +15,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.lora import add_lora, train_adapters
 from speechbrain_c2ser.lobes.speech_llm.branches import (
-    add_branches,
     branch_out,
+    grow_tree,
     layer_masks,
     layers_without_mask,
 )
@@ -331,29 +331,14 @@ class LanguageModel(torch.nn.Module):
         ones = mask.new_full((len(mask), written), int(num_beams == 1))
         return ids, Past(cache, torch.cat((mask, ones), 1))
 
-    def read(self, prompt, batch) -> Past:
-        """Token ids that a batch begins with; read once, then remembered.
-
-        Arguments
-        ---------
-        prompt : list[int]
-            N token ids.
-        batch : int
-            Number of sequences.
-
-        Returns
-        -------
-        Past
-        """
-        return self._memory.read(prompt, batch)
-
     @torch.no_grad()
-    def score(self, merged, endings, past=None) -> torch.Tensor:
+    def score(self, merged, endings, prompt=None, past=None) -> torch.Tensor:
         """Log-probability of several endings of each sequence.
 
         What the endings share is read once: they stand side by side behind
         it as branches that see the shared part and themselves, but not each
-        other. One pass gives all endings of a batch.
+        other. One pass gives all endings of a batch; sequences of unlike
+        length share rows. What all begin with is read once for all batches.
 
         Arguments
         ---------
@@ -362,8 +347,11 @@ class LanguageModel(torch.nn.Module):
             (shared answer tokens) count towards every ending.
         endings : list[list[list[int]]]
             B lists of up to K token sequences of at least one token.
+        prompt : list[int] | None
+            Token ids that stand before every sequence.
         past : Past | None
-            What was read before the sequences; it stays as it is.
+            What was read before each sequence; it stays as it is. Then no
+            prompt stands before them.
 
         Returns
         -------
@@ -377,20 +365,24 @@ class LanguageModel(torch.nn.Module):
             For a model whose layers cannot read branches side by side.
         """
         shape = len(endings), max(map(len, endings))  # B, K
-        length = merged.embeddings.shape[1]
-        branches = branch_out(endings, merged.lengths, length)
-        tree = add_branches(
-            merged,
-            self.embed(branches.read),
-            branches.branch,
-            before=None if past is None else past.mask,
-        )
-        states = self.decode(tree, past)  # [B, S + Q, D]
+        branches = branch_out(endings, merged.lengths)
+        rows = None
+        if past is None:
+            pairs = zip(merged.lengths, branches.read, strict=True)
+            lengths = [length + len(read) for length, read in pairs]
+            rows = self._packing.rows(lengths, merged.embeddings)
+            past = self._memory.read(prompt, len(rows)) if prompt else None
+        words = self.embed(branches.read)
+        tree = grow_tree(merged, words, branches.branch, rows)
+        states = self._read_tree(tree, past)  # [R, L, D]
 
         items, positions = merged.answer_positions  # [M] of shared tokens
         owners = self._integers((branches.items, branches.endings))  # [2, N]
         places = self._integers((branches.items, branches.positions))
         places = torch.cat((torch.stack((items, positions - 1)), places), 1)
+        # Row and column of each.
+        starts = self._integers(tree.starts)[places[0]].T  # [2, M + N]
+        places = torch.stack((starts[0], starts[1] + places[1]))
         targets = self._integers(branches.targets)
         targets = torch.cat((merged.labels[items, positions], targets))
         # Several tokens may follow one state, which is projected once.
@@ -409,33 +401,41 @@ class LanguageModel(torch.nn.Module):
         )
         return scores.index_add(0, items, shared[:, None].expand(-1, shape[1]))
 
-    def decode(self, merged, past=None):
+    def decode(self, merged):
         """States [B, S, D] of whole sequences, without the projection.
 
         Arguments
         ---------
         merged : speechbrain_c2ser.lobes.speech_llm.merging.Merged
             The sequences.
-        past : Past | None
-            What was read before them; it stays as it is.
 
         Returns
         -------
         torch.Tensor
         """
-        mask = merged.attention_mask
-        if mask.dim() != 2:  # else the model narrows it by itself
-            if foreign := layers_without_mask(self.model):
-                raise ValueError(
-                    f"Labels cannot be scored side by side by {self.source}: "
-                    f"its layers ({foreign}) do not follow a mask. Take a "
-                    "model of full or sliding-window attention."
-                )
-            mask = layer_masks(merged, self.model)
         return self.model.get_decoder()(
             inputs_embeds=merged.embeddings,
-            attention_mask=mask,
+            attention_mask=merged.attention_mask,
             position_ids=merged.position_ids,
+            use_cache=False,
+        ).last_hidden_state
+
+    def _read_tree(self, tree, past):
+        """States [R, L, D] of rows, behind what was read before them."""
+        if foreign := layers_without_mask(self.model):
+            raise ValueError(
+                f"Labels cannot be scored side by side by {self.source}: its "
+                f"layers ({foreign}) do not follow a mask. Take a model of "
+                "full or sliding-window attention."
+            )
+        before, positions = None, tree.position_ids
+        if past is not None:
+            before = past.mask
+            positions = positions + before.sum(1, keepdim=True)
+        return self.model.get_decoder()(
+            inputs_embeds=tree.embeddings,
+            attention_mask=layer_masks(tree, self.model, before),
+            position_ids=positions,
             past_key_values=None if past is None else past.growing(),
             use_cache=past is not None,
         ).last_hidden_state

@@ -33,8 +33,7 @@ class Merged:
     embeddings : torch.Tensor
         [B, S, D], zeros where padded.
     attention_mask : torch.Tensor
-        [B, S] integers, 1 = a real position, without holes; or what
-        :func:`.branches.add_branches` makes of it.
+        [B, S] integers, 1 = a real position, without holes.
     position_ids : torch.Tensor
         [B, S] integers, 0, 1, 2... from the first real position.
     labels : torch.Tensor

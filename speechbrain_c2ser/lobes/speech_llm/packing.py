@@ -75,9 +75,8 @@ class RowPacking:
         # First: ranks that divide the layers have to try them together.
         if not self.keeps_apart or not merged.spans:
             return None
-        lengths = merged.lengths
-        rows = share_rows(lengths, self.breadth / _dearer(merged.embeddings))
-        if len(rows) == len(lengths):
+        rows = self.rows(merged.lengths, merged.embeddings)
+        if len(rows) == len(merged.lengths):
             return None
         source, position_ids, home = lay_out(merged, rows)
         embeddings = merged.embeddings.flatten(0, 1)  # [B * S, D]
@@ -85,6 +84,23 @@ class RowPacking:
         states = self._decode(packed.view(*source.shape, -1), position_ids)
         states = states.flatten(0, 1).index_select(0, home)
         return states.view(merged.embeddings.shape)
+
+    def rows(self, lengths, embeddings) -> list[list[int]]:
+        """Which items share a row of this model.
+
+        Arguments
+        ---------
+        lengths : list[int]
+            Positions of each item.
+        embeddings : torch.Tensor
+            Theirs: precision and device tell what attention costs.
+
+        Returns
+        -------
+        list[list[int]]
+            As of :func:`share_rows`.
+        """
+        return share_rows(lengths, self.breadth / _dearer(embeddings))
 
     def _decode(self, embeddings, position_ids):
         return self.model.get_decoder()(

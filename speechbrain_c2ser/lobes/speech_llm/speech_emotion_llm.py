@@ -346,12 +346,10 @@ class SpeechEmotionLLM(torch.nn.Module):
             known[id(answers), prefix]
             for answers, prefix in zip(label_answers, prefixes, strict=True)
         ]
-        past = None if written is None else written.past
+        question, past = None, None if written is None else written.past
         if past is None and batch > 1 and _same_text(prompts):
             # A question that all are asked is read once.
             question = self.language_model.tokenize(prompts[0])
-            if question:
-                past = self.language_model.read(question, batch)
             prompts = [""] * batch
         merged = self.merge(
             speech,
@@ -359,11 +357,11 @@ class SpeechEmotionLLM(torch.nn.Module):
             [each.shared for each in candidates],
             [each.shared_labels for each in candidates],
         )
-        if written is not None and past is not None:
+        if past is not None:
             counts = _read_before(merged, candidates, written.ids)
             merged, past = without_first(merged, counts), past.first(counts)
         log_probabilities = self.language_model.score(
-            merged, [each.endings for each in candidates], past
+            merged, [each.endings for each in candidates], question, past
         )
         return label_probabilities(
             log_probabilities, candidates, per_token, temperature, prior
