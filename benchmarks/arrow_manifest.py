@@ -46,7 +46,7 @@ def stage_0(path):
             "labelled_fraction": 1.0,
             "max_batch_seconds": 60.0,
             "num_buckets": 20,
-            "num_workers": 0,
+            "dataloader_opts": {},
             "seed": 1,
         }
     )

@@ -97,6 +97,8 @@ def main():
             "augmentation": None,
             "batch_size": 32,
             "sampling": "random",
+            "dataloader_opts": {},
+            "draws_per_epoch": None,
             "feature_folder": folder / "features",
         }
         brain = EmotionBrain({"model": model}, hparams=hparams)

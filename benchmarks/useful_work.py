@@ -51,6 +51,8 @@ INFERENCE = ["features", "classify", "describe"]
 TRAINING = ["stage_0", "stage_1", "stage_2", "classifier"]
 SIZES = ["tiny", "base"]
 MATRICES = 1024, 768, 3072  # rows, inputs and outputs of the plain products
+# Clips of a corpus, where 32 are a batch or two of the recipe's size.
+COUNTS = {"stage_0": 512}
 USEFUL_LESS, MACHINE_LESS = 0.01, 0.2  # of the stored ratio
 READS_MORE = 0.5  # a step
 
@@ -148,9 +150,10 @@ def regressions(figures, stored):
 def workloads(size, options, folder):
     """(name, workload, its clips) one after the other."""
     for name in options.workloads:
+        count = options.count or COUNTS.get(name, 32)
         for clips in options.clips:
-            seconds = lengths_of(clips, options.count)
-            key = f"{size}/{name}/{clips}/{options.count}"
+            seconds = lengths_of(clips, count)
+            key = f"{size}/{name}/{clips}/{count}"
             place = folder / key.replace("/", "_")
             if name in INFERENCE:
                 place.mkdir()
@@ -171,7 +174,10 @@ def main():
         default=INFERENCE + TRAINING,
     )  # fmt: skip
     parser.add_argument("--clips", nargs="+", choices=CLIPS, default=CLIPS)
-    parser.add_argument("--count", type=int, default=32, help="clips")
+    parser.add_argument(
+        "--count", type=int,
+        help=f"clips; by default {COUNTS}, of all else 32",
+    )  # fmt: skip
     parser.add_argument(
         "--repeats", type=int, default=5, help="timed runs; 0: count only"
     )

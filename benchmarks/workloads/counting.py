@@ -52,10 +52,16 @@ class HostReads(TorchFunctionMode):
     Counted on a processor too, where nothing waits: there a tensor lies on the
     host if it was made without a device, was fetched, or comes of such tensors
     alone. What is sent to a device, weights and batches lie there.
+
+    Arguments
+    ---------
+    within : str | None
+        Function in which it counts; None: everywhere.
     """
 
-    def __init__(self):
+    def __init__(self, within=None):
         super().__init__()
+        self.within = within
         self.places = Counter()  # (file, function) -> times
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -66,7 +72,9 @@ class HostReads(TorchFunctionMode):
         host &= bool(given) or kwargs.get("device") is None
         masked = name == "__getitem__" and _has_mask(args[1])
         if given and not host and (name in READS or masked):
-            self.places[_place(sys._getframe(1))] += 1
+            frame = sys._getframe(1)
+            if self.within is None or _is_within(frame, self.within):
+                self.places[_place(frame)] += 1
         results = func(*args, **kwargs)
         if name in ("cpu", "to"):
             # here it may be the tensor that was given; on a GPU it is another
@@ -87,6 +95,12 @@ def _has_mask(index):
     return any(_is_tensor(x) and x.dtype == torch.bool for x in parts)
 
 
+def _is_within(frame, function):
+    while frame is not None and frame.f_code.co_name != function:
+        frame = frame.f_back
+    return frame is not None
+
+
 def _place(frame):
     """File and function that called torch."""
     while "torch" in frame.f_code.co_filename.split("/"):
@@ -95,8 +109,8 @@ def _place(frame):
     return file, frame.f_code.co_name
 
 
-def host_reads(function):
+def host_reads(function, within=None):
     """Counter of (file, function) in which a call waits for values."""
-    with HostReads() as reads:
+    with HostReads(within) as reads:
         function()
     return reads.places

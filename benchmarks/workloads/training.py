@@ -123,8 +123,8 @@ class Training:
         return operations(self)[0]
 
     def host_reads(self):
-        """How often Python waits for a tensor's values, per batch."""
-        reads = sum(host_reads(self).values())
+        """How often Python waits for a tensor's values, in a step."""
+        reads = sum(host_reads(self, within="fit_batch").values())
         return reads / self.brain.batches_per_epoch
 
     def useful(self, clips=None):

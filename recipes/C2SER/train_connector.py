@@ -116,7 +116,8 @@ def _padded(frames):
 
 def train(hparams):
     """Teach the connector and write the C2SER folder; returns the figures."""
-    model, batching = hparams["model"], hparams["batching"]
+    model = hparams["model"]
+    batching = {**hparams["dataloader_opts"], **hparams["batching"]}
     perception, lm = model.perception, model.language_model
     train_set, valid_set = prepare_data(hparams)
     if perception.acoustic_encoder is not None:

@@ -68,7 +68,7 @@ class ExplicitBrain(TrainingBrain):
 
     def compute_forward(self, batch, stage):
         """Waveforms, prompts and answers → the answers' cross-entropy."""
-        batch = batch.to(self.device, non_blocking=True)
+        signals = self.waveforms(batch)
         # in training every epoch phrases anew; validation is canonical
         batch.moment = self.optimizer_step if stage == sb.Stage.TRAIN else None
         batch.modes = self.modes(batch, stage)
@@ -79,9 +79,9 @@ class ExplicitBrain(TrainingBrain):
         batch.vectors = self.utterance_vectors(batch)
         if stage == sb.Stage.TRAIN:
             return self.modules.model(
-                *batch.sig, prompts, batch.answers, batch.vectors
+                *signals, prompts, batch.answers, batch.vectors
             )
-        speech = self.hparams.model.listen(*batch.sig, batch.vectors)
+        speech = self.hparams.model.listen(*signals, batch.vectors)
         self.score_emotions(batch, speech, prompts)
         output = self.hparams.model.loss(speech, prompts, batch.answers)
         self.compare_with_other_speech(speech, prompts, batch.answers, output)
@@ -249,9 +249,8 @@ def train(brain_class, hparams, run_opts):
     """
     train_set, valid_set = prepare_data(hparams)
     # now: rows that have no order are told before long work
-    loading = loader_options(
-        train_set, **hparams["batching"], seed=hparams["seed"]
-    )
+    options = {**hparams["dataloader_opts"], **hparams["batching"]}
+    loading = loader_options(train_set, **options, seed=hparams["seed"])
     brain = brain_class(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
@@ -269,9 +268,7 @@ def train(brain_class, hparams, run_opts):
         train_set,
         valid_set,
         train_loader_kwargs=loading,
-        valid_loader_kwargs=loader_options(
-            valid_set, **hparams["batching"], shuffle=False
-        ),
+        valid_loader_kwargs=loader_options(valid_set, **options, shuffle=False),
     )
     figures = brain.checkpointer.recover_if_possible(**brain.best).meta
     if if_main_process():

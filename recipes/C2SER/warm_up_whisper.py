@@ -108,16 +108,15 @@ def train(hparams, run_opts):
             f"The transcripts have {len(brain.phonemes)} phonemes, more than "
             f"num_phonemes ({hparams['num_phonemes']}): raise it."
         )
+    options = {**hparams["dataloader_opts"], **hparams["batching"]}
     brain.fit(
         hparams["epoch_counter"],
         train_set,
         valid_set,
         train_loader_kwargs=loader_options(
-            train_set, **hparams["batching"], seed=hparams["seed"]
+            train_set, **options, seed=hparams["seed"]
         ),
-        valid_loader_kwargs=loader_options(
-            valid_set, **hparams["batching"], shuffle=False
-        ),
+        valid_loader_kwargs=loader_options(valid_set, **options, shuffle=False),
     )
     hparams["encoder"].save_pretrained(hparams["whisper_folder"])
 

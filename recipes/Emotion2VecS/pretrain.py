@@ -26,6 +26,7 @@ from speechbrain_c2ser.data.sampling import (
     keeps_label,
 )
 from speechbrain_c2ser.data.streams import codes_of, durations_of
+from speechbrain_c2ser.host import on_host, to_device
 from speechbrain_c2ser.losses import data2vec_loss
 from speechbrain_c2ser.training.brain import TrainingBrain
 from speechbrain_c2ser.training.experiment import (
@@ -42,14 +43,17 @@ class PretrainingBrain(TrainingBrain):
 
     def compute_forward(self, batch, stage):
         """Masked clones through the student, the whole through the teacher."""
-        wavs, wav_lens = batch.to(self.device, non_blocking=True).sig
+        wavs, wav_lens = self.waveforms(batch)
         if stage == sb.Stage.TRAIN and self.hparams.augmentation is not None:
             wavs, wav_lens = self.hparams.augmentation(wavs, wav_lens)
         return self.modules.model(wavs, wav_lens)
 
     def compute_objectives(self, output, batch, stage):
         """The weighted sum; each loss and variance goes to the log."""
-        labels = batch.label.repeat_interleave(self.hparams.clone_batch)
+        labels = to_device(
+            batch.label.repeat_interleave(self.hparams.clone_batch),
+            self.device,
+        )
         losses = {
             "frame": data2vec_loss(
                 output.frame_predictions, output.frame_targets
@@ -64,8 +68,8 @@ class PretrainingBrain(TrainingBrain):
         if output.class_logits is not None:
             losses["head"] = head_loss(output.class_logits, labels)
         total = sum(self.hparams.weights[n] * x for n, x in losses.items())
-        self.variances = self.hparams.model.variances(output)
-        numbers = {"loss": total, **self.variances}
+        self.watched = self.hparams.model.variances(output)
+        numbers = {"loss": total, **self.watched}
         numbers |= {f"{name}_loss": loss for name, loss in losses.items()}
         if stage == sb.Stage.TRAIN:
             self.hparams.means.add(numbers)
@@ -82,7 +86,7 @@ class PretrainingBrain(TrainingBrain):
         if should_step:
             self.hparams.model.update_teacher(self.progress)
             if self.optimizer_step > self.hparams.collapse_grace:
-                self.hparams.model.check_collapse(self.variances)
+                self.hparams.model.check_collapse(self.watched)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log the epoch, then keep the newest and the best checkpoint."""
@@ -108,7 +112,7 @@ class PretrainingBrain(TrainingBrain):
 
 def head_loss(logits, labels):
     """Cross-entropy over the labelled items, a zero where there are none."""
-    if not (labels >= 0).any():
+    if not (on_host(labels) >= 0).any():
         return logits.sum() * 0.0
     return F.cross_entropy(logits.float(), labels, ignore_index=-1)
 
@@ -153,7 +157,7 @@ def prepare_data(hparams):
                 shuffle=split == "train",
                 seed=hparams["seed"],
             ),
-            "num_workers": hparams["num_workers"],
+            **hparams["dataloader_opts"],
         }
     return data, loaders
 

@@ -85,7 +85,7 @@ def with_label(items, head, split):
 
 def train_loader(dataset, hparams, ranks=1):
     """Loader's options: items in random order, or every class as often."""
-    options = {"num_workers": hparams["num_workers"]}
+    options = dict(hparams["dataloader_opts"])
     draws = len(dataset)
     if hparams["sampling"] == "balanced":
         heads = hparams["model"].heads

@@ -56,8 +56,7 @@ class EmotionBrain(TrainingBrain):
             kept = [x.to(self.device) for x in self.cache.lookup(rows)]
             features = model.from_cache(kept)
         else:
-            wavs, lens = batch.sig.data.to(self.device), batch.sig.lengths
-            lens = lens.to(self.device)
+            wavs, lens = self.waveforms(batch)
             if stage == sb.Stage.TRAIN and self.hparams.augmentation:
                 wavs, lens, rows = self.augment(wavs, lens, rows)
         targets = model.heads.targets(rows)
@@ -200,7 +199,7 @@ def train(hparams, run_opts):
     brain.fill_cache(datasets.values())
     whole = {
         "batch_size": hparams["batch_size"],
-        "num_workers": hparams["num_workers"],
+        **hparams["dataloader_opts"],
     }
     brain.fit(
         hparams["epoch_counter"],

@@ -206,10 +206,10 @@ def loader_options(
     dataset: DynamicItemDataset,
     batch_seconds: float,
     num_buckets: int,
-    num_workers: int = 0,
     seed: int = 0,
     shuffle: bool = True,
     easy_first: EasyFirst | None = None,
+    **options: Any,
 ) -> dict:
     """What ``Brain.fit`` needs to load a dataset in batches of like length.
 
@@ -223,8 +223,6 @@ def loader_options(
     num_buckets : int
         Length buckets; more of them waste less on padding. In a fixed order
         there are no more than full batches: each leaves a rest of its own.
-    num_workers : int
-        Processes that read audio.
     seed : int
         Of the shuffling.
     shuffle : bool
@@ -232,6 +230,8 @@ def loader_options(
     easy_first : EasyFirst | None
         Whether easy rows come first for some epochs; of no effect without
         ``shuffle``.
+    **options : object
+        More of torch's ``DataLoader``, such as ``num_workers``.
 
     Returns
     -------
@@ -272,7 +272,7 @@ def loader_options(
         )
     return {
         "batch_sampler": sampler,
-        "num_workers": num_workers,
+        **options,
         # only waveforms are tensors; rows stay the lists that they are
         "collate_fn": partial(
             PaddedBatch, apply_default_convert=False, nonpadded_stack=False

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import (
 )
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.host import on_host
 from speechbrain_c2ser.lobes.padding import frame_mask
 
 # Whose classes may be named, also by a stranger's model folder: they compute
@@ -123,7 +124,7 @@ class Block(nn.Module):
         recurrent = getattr(self.module, "rnn", self.module)
         if isinstance(recurrent, nn.RNNBase):
             packed = pack_padded_sequence(
-                frames, lengths.cpu(), batch_first=True, enforce_sorted=False
+                frames, on_host(lengths), batch_first=True, enforce_sorted=False
             )
             outputs, _ = pad_packed_sequence(
                 recurrent(packed)[0], batch_first=True
@@ -155,7 +156,7 @@ class Block(nn.Module):
     def _alone(self, frames, lengths):
         outputs = []
         cuda = [frames.device] if frames.device.type == "cuda" else []
-        for item, length in zip(frames, lengths.tolist(), strict=True):
+        for item, length in zip(frames, on_host(lengths).tolist(), strict=True):
             # SpeechBrain's StatisticsPooling draws noise in eval too: the same
             # for every item, and nobody else's random numbers are used up.
             with torch.random.fork_rng(cuda):

@@ -7,6 +7,7 @@ nothing is checked, and every batch is taken for a padded one.
 import torch
 from torch.nn import functional as F
 
+from speechbrain_c2ser.host import on_host, to_device
 from speechbrain_c2ser.lobes.exporting import is_exporting
 
 
@@ -46,13 +47,15 @@ def sample_counts(
         )
     batch, time = wavs.shape
     if wav_lens is None:
-        return torch.full((batch,), time, device=wavs.device)
+        if is_exporting():
+            return torch.full((batch,), time, device=wavs.device)
+        return to_device(torch.full((batch,), time), wavs.device)
     if is_exporting():
         counts = torch.round(wav_lens.double() * time).long()
         return counts.clamp(max=time)
     # Float64: a relative length times minutes of samples must round back to
     # the very sample it came from. On the CPU: Apple's GPUs have no float64.
-    wav_lens = wav_lens.cpu().double()
+    wav_lens = on_host(wav_lens).double()
     if wav_lens.shape != (batch,):
         raise ValueError(
             f"wav_lens must hold one value for each of the {batch} waveforms, "
@@ -63,7 +66,8 @@ def sample_counts(
             "wav_lens are fractions of the longest waveform in (0, 1], got "
             f"{wav_lens.tolist()}."
         )
-    return torch.round(wav_lens * time).long().clamp(max=time).to(wavs.device)
+    counts = torch.round(wav_lens * time).long().clamp(max=time)
+    return to_device(counts, wavs.device)
 
 
 def frame_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
@@ -110,7 +114,7 @@ def longest(lengths: torch.Tensor, size: int) -> int:
     >>> longest(torch.tensor([1, 3]), 5)
     3
     """
-    return size if is_exporting() else int(lengths.max())
+    return size if is_exporting() else int(on_host(lengths).max())
 
 
 def valid_frames(lengths: torch.Tensor, size: int) -> torch.Tensor | None:
@@ -134,7 +138,7 @@ def valid_frames(lengths: torch.Tensor, size: int) -> torch.Tensor | None:
     tensor([ True, False,  True,  True])
     >>> valid_frames(torch.tensor([2, 2]), 2)
     """
-    if not is_exporting() and int(lengths.min()) >= size:
+    if not is_exporting() and int(on_host(lengths).min()) >= size:
         return None
     return frame_mask(lengths, size).unsqueeze(-1)
 
@@ -245,7 +249,7 @@ def normalize(wavs: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
             wavs.float().unsqueeze(2), valid_frames(samples, wavs.shape[1])
         ).squeeze(2)
     normalized = torch.zeros_like(wavs, dtype=torch.float32)
-    for i, count in enumerate(samples.tolist()):
+    for i, count in enumerate(on_host(samples).tolist()):
         wav = wavs[i, :count].float()
         normalized[i, :count] = F.layer_norm(wav, wav.shape)
     return normalized

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from speechbrain_c2ser.host import on_host, to_device
+
 logger = logging.getLogger(__name__)
 
 
@@ -61,12 +63,14 @@ class PairLoss(nn.Module):
             still carries a (zero) gradient when none has.
         """
         vectors, labels = gather_rows(vectors.float(), labels)
-        labelled = labels >= 0
-        rows, labels = vectors[labelled], labels[labelled]
-        if len(labels.unique()) == len(labels):
-            self._warn_once(len(labels))
+        labels = on_host(labels)
+        places = (labels >= 0).nonzero().squeeze(1)
+        known = labels[places]
+        if len(known.unique()) == len(known):
+            self._warn_once(len(known))
             return vectors.sum() * 0.0
-        return supervised_contrast(rows, labels, self.temperature)
+        rows = vectors[to_device(places, vectors.device)]
+        return supervised_contrast(rows, known, self.temperature)
 
     def _warn_once(self, labelled):
         if not self._warned:
@@ -89,7 +93,7 @@ def supervised_contrast(
     vectors : torch.Tensor
         [N, D], of any length.
     labels : torch.Tensor
-        Class indices [N].
+        Class indices [N], on any device.
     temperature : float
         Divides the cosines.
 
@@ -105,6 +109,7 @@ def supervised_contrast(
     tensor(0.6931)
     """
     vectors = vectors.float()
+    labels = on_host(labels)
     same = labels.unsqueeze(0) == labels.unsqueeze(1)
     same.fill_diagonal_(False)
     positives = same.sum(1)
@@ -118,8 +123,11 @@ def supervised_contrast(
     itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
     log_probs = logits.masked_fill(itself, float("-inf")).log_softmax(1)
     # -inf on the diagonal times a zero target would be NaN
-    cross = -log_probs.masked_fill(~same, 0.0).sum(1)
-    return (cross[counted] / positives[counted]).mean()
+    others = to_device(~same, rows.device)
+    cross = -log_probs.masked_fill(others, 0.0).sum(1)
+    places = counted.nonzero().squeeze(1)
+    number = to_device(positives[places], rows.device)
+    return (cross[to_device(places, rows.device)] / number).mean()
 
 
 def gather_rows(

@@ -2,6 +2,8 @@
 
 import torch
 
+from speechbrain_c2ser.host import on_host, to_device
+
 
 def soft_label_loss(
     logits: torch.Tensor,
@@ -86,13 +88,16 @@ def focal_loss(
 
 def _labelled(logits, votes):
     """Distributions and log-probabilities [n, L] of the labelled rows."""
-    votes = votes.float()
+    votes = on_host(votes).float()
     if (votes < 0).any():
         raise ValueError("Votes must be counts or probabilities >= 0.")
     total = votes.sum(-1)
-    rows = total > 0
+    rows = (total > 0).nonzero().squeeze(1)
     target = votes[rows] / total[rows].unsqueeze(-1)
-    return target, logits[rows].float().log_softmax(-1)
+    if len(rows) < len(logits):
+        logits = logits[to_device(rows, logits.device)]
+    target = to_device(target, logits.device)
+    return target, logits.float().log_softmax(-1)
 
 
 def _weighted_mean(losses, target, weights):

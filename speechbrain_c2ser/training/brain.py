@@ -7,7 +7,9 @@ training rather than carried along.
 """
 
 import math
+from collections.abc import Mapping
 from contextlib import nullcontext
+from types import MappingProxyType
 
 import speechbrain as sb
 import torch
@@ -20,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
 from speechbrain_c2ser.data.sampling import BatchesInTurn
+from speechbrain_c2ser.host import to_device
 from speechbrain_c2ser.training.optimizers import make_optimizers
 from speechbrain_c2ser.training.seeds import seed_from
 from speechbrain_c2ser.training.shared_validation import (
@@ -58,6 +61,9 @@ class TrainingBrain(sb.Brain):
       them validate every batch: they compute each layer together.
     - A loss that is not finite ends the run and names the batch.
 
+    - Python waits for a device once in a batch, for the loss; what is in
+      ``watched`` (name → number) comes with it, as numbers of the host.
+
     hparams must hold ``seed``. Hand ``fit`` the dataset with
     ``train_loader_kwargs`` (a ``batch_sampler`` is split over DDP ranks).
 
@@ -80,6 +86,7 @@ class TrainingBrain(sb.Brain):
     """
 
     validated: tuple[str, ...] = ()
+    watched: Mapping[str, torch.Tensor] = MappingProxyType({})
 
     def fit(
         self,
@@ -156,7 +163,8 @@ class TrainingBrain(sb.Brain):
 
         For a GPU batches are pinned, unless ``pin_memory`` says otherwise.
         """
-        loader_kwargs.setdefault("pin_memory", self.device_type == "cuda")
+        if loader_kwargs.get("pin_memory") is None:
+            loader_kwargs["pin_memory"] = self.device_type == "cuda"
         apart = self.distributed_launch and self.sharding is None
         if stage == sb.Stage.VALID and apart:
             ranks = torch.distributed.get_world_size()
@@ -223,7 +231,8 @@ class TrainingBrain(sb.Brain):
                 loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
             losses = self._sent_to_host(loss.detach())
             self.scaler.scale(loss / size).backward()
-        own, mean = losses()
+        own, mean, *others = losses()
+        self.watched = dict(zip(self.watched, others, strict=True))
         self._require_finite(own, batch)  # before anything is learned of it
         if should_step:
             self._set_learning_rate()
@@ -235,12 +244,14 @@ class TrainingBrain(sb.Brain):
         """A loss on its way to the host, while the device computes on.
 
         Returns what waits for it (for the forward pass, not the backward one
-        behind it): this rank's loss and the mean over ranks.
+        behind it): this rank's loss, the mean over ranks, what is watched.
         """
-        both = torch.stack([loss, self._mean_over_ranks(loss)])
-        if not both.is_cuda:
-            return both.cpu().unbind
-        copy, arrived = both.to("cpu", non_blocking=True), torch.cuda.Event()
+        numbers = torch.stack(
+            [loss, self._mean_over_ranks(loss), *self.watched.values()]
+        ).detach()
+        if not numbers.is_cuda:
+            return numbers.cpu().unbind
+        copy, arrived = numbers.to("cpu", non_blocking=True), torch.cuda.Event()
         arrived.record()
 
         def wait():
@@ -248,6 +259,24 @@ class TrainingBrain(sb.Brain):
             return copy.unbind()
 
         return wait
+
+    def waveforms(self, batch):
+        """A batch's waveforms on their way to the device, with lengths.
+
+        Arguments
+        ---------
+        batch : speechbrain.dataio.batch.PaddedBatch
+            With ``sig``, on the host.
+
+        Returns
+        -------
+        wavs : torch.Tensor
+            [B, T].
+        wav_lens : torch.Tensor
+            Relative lengths [B], known on the host as well.
+        """
+        wavs = batch.sig.data.to(self.device, non_blocking=True)
+        return wavs, to_device(batch.sig.lengths, self.device)
 
     def _mean_over_ranks(self, loss):
         if not self.distributed_launch:

@@ -168,6 +168,10 @@ def test_warm_up_spells_what_it_cannot_pronounce(recipe, caplog):
     assert "Letters for phonemes of 'blue hat'" in caplog.text
 
 
+# DataLoader refuses it without workers: so it was asked.
+READY_BATCHES = "--dataloader_opts={prefetch_factor: 3}"
+
+
 def test_warm_up_writes_a_whisper_folder(
     recipe, corpus, tiny_whisper, options, tmp_path
 ):
@@ -180,6 +184,8 @@ def test_warm_up_writes_a_whisper_folder(
     ]
     with pytest.raises(ValueError, match="num_phonemes"):
         stage.train(*load_experiment([*argv, "--num_phonemes=5"]))
+    with pytest.raises(ValueError, match="prefetch_factor"):
+        stage.train(*load_experiment([*argv, READY_BATCHES]))
     hparams, run_opts = load_experiment(argv)
     stage.train(hparams, run_opts)
     tensors = load_file(tmp_path / "whisper" / "model.safetensors")
@@ -208,6 +214,20 @@ def test_killed_run_ends_with_the_same_weights(
     )
     for key, tensor in one.items():
         torch.testing.assert_close(two[key], tensor, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("script", ["train_explicit", "train_connector"])
+def test_the_yaml_reaches_the_dataloader(
+    script, recipe, corpus, models, options, tmp_path
+):
+    stage = recipe(script)
+    argv = [TINY, *options(corpus, tmp_path, models), READY_BATCHES]
+    loaded = load_experiment(argv)
+    given = [loaded[0]]
+    if script == "train_explicit":
+        given = [stage.ExplicitBrain, *loaded]
+    with pytest.raises(ValueError, match="prefetch_factor"):
+        stage.train(*given)
 
 
 def test_nan_loss_names_the_batch(recipe, corpus, models, options, tmp_path):

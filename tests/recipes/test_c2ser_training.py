@@ -63,7 +63,7 @@ def test_published_settings_run(train, name, stage, tmp_path):
         tmp_path,
         HPARAMS / f"{name}.yaml",
         *DEBUG,
-        batching="{num_workers: 0}",
+        num_workers=0,
         precision="bf16",  # by name: else it is fp32 where bf16 is imitated
         number_of_epochs=None,
     )
@@ -265,7 +265,7 @@ def test_curves_go_to_wandb(train, tmp_path, monkeypatch):
     assert b"valid_ua" in written.read_bytes()
 
 
-STREAMED = "{batch_seconds: 12.0, num_buckets: 2, num_workers: 1}"
+STREAMED = "{batch_seconds: 12.0, num_buckets: 2}"
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -285,7 +285,7 @@ def test_a_killed_stage_of_a_stream_ends_with_the_weights_of_json(
     }
     brain = train(stage, tmp_path / "whole", TINY, *more, **changes)
     output = tmp_path / "killed"
-    changes |= {**streams, "batching": STREAMED}
+    changes |= {**streams, "batching": STREAMED, "num_workers": 1}
     argv = [str(TINY), *options(corpus, output, models, **changes), *more]
     # in the second epoch, when labels have been scored once
     kill_after(brain.batches_per_epoch + 2, *STAGES[stage], argv)

@@ -176,6 +176,17 @@ def test_every_yaml_in_debug_mode(
     assert score == probabilities.max()
 
 
+def test_the_yaml_reaches_the_dataloader(recipe, corpus, sources, tmp_path):
+    argv = arguments("from_scratch", HPARAMS / "tiny.yaml", sources)
+    argv += options(corpus, tmp_path)
+    argv += ["--num_workers=2", "--dataloader_opts={prefetch_factor: 3}"]
+    hparams, _ = load_experiment(argv)
+    splits = recipe("splits")
+    train_set = splits.read_splits(hparams)["train"]
+    loader = splits.train_loader(train_set, hparams)
+    assert loader["num_workers"] == 2 and loader["prefetch_factor"] == 3
+
+
 def test_head_in_closed_form_learns_tones(recipe, corpus, sources, tmp_path):
     argv = arguments("whisper_frozen", None, sources)
     argv += options(corpus, tmp_path)
@@ -731,7 +742,7 @@ def random_state():
 
 @pytest.mark.parametrize("draws, ranks", [(17, 1), (18, 2), (33, 2)])
 def test_no_batch_holds_a_single_draw(draws, ranks, recipe):
-    settings = {"batch_size": 8, "num_workers": 0, "sampling": "random"}
+    settings = {"batch_size": 8, "dataloader_opts": {}, "sampling": "random"}
     loader = recipe("splits").train_loader(range(draws), settings, ranks)
     share = -(-draws // ranks)
     left = share % loader["batch_size"]

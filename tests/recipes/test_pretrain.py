@@ -232,6 +232,15 @@ def test_two_processes_and_the_other_yamls(corpus, tmp_path):
     assert read_log(tmp_path / "base")[0]["valid_head_loss"] > 0
 
 
+def test_the_yaml_reaches_the_dataloader(corpus, tmp_path):
+    """Without workers none has batches ready: DataLoader says so."""
+    output = tmp_path / "ready"
+    ready = "--dataloader_opts={prefetch_factor: 3}"
+    run = start([RECIPE, *arguments(corpus, output), ready])
+    assert "prefetch_factor" in run.communicate(timeout=300)[0]
+    assert run.returncode != 0
+
+
 def test_an_unknown_emotion_is_named(corpus, tmp_path):
     output = tmp_path / "unknown"
     run = start([RECIPE, *arguments(corpus, output), "--emotions=[angry]"])

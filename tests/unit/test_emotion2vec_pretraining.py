@@ -8,6 +8,7 @@ from speechbrain_c2ser.lobes.emotion2vec.masking import (
     ConvDecoder,
     block_mask,
     kept_positions,
+    masked_counts,
 )
 from speechbrain_c2ser.lobes.emotion2vec.pretraining import (
     CollapseError,
@@ -51,6 +52,7 @@ def test_block_mask_masks_the_exact_share_and_no_padding(prob):
     wanted = (lengths * prob).round().clamp_min(1)
     wanted = torch.minimum(wanted, lengths - 1)
     assert mask.sum(1).tolist() == wanted.tolist()
+    assert masked_counts(lengths, prob).tolist() == wanted.tolist()
     for row, length in zip(mask, lengths, strict=True):
         assert not row[length:].any()
 
@@ -69,7 +71,7 @@ def test_kept_positions_are_the_rest():
     torch.manual_seed(0)
     lengths = torch.tensor([20, 7])
     mask = block_mask(lengths, 20, 0.5, 5)
-    keep = kept_positions(mask, lengths)
+    keep = kept_positions(mask, lengths, masked_counts(lengths, 0.5))
     for row, masked, length in zip(keep, mask, lengths, strict=True):
         kept = row[row >= 0].tolist()
         assert kept == [i for i in range(length) if not masked[i]]
@@ -173,6 +175,25 @@ def test_output_shapes_and_gradients(pooling):
     sum(x.float().square().mean() for x in output).backward()
     assert all(p.grad is None for p in model.teacher.parameters())
     assert model.encoder.projection.weight.grad.abs().sum() > 0
+
+
+def test_predictions_and_targets_are_those_of_the_masked_frames(monkeypatch):
+    model = make_model(clone_batch=2).eval()
+    wavs, lens = torch.randn(2, 8000), torch.tensor([1.0, 0.6])
+    masks, decoded = [], []
+    module = "speechbrain_c2ser.lobes.emotion2vec.pretraining.block_mask"
+
+    def noted(*args):
+        masks.append(block_mask(*args))
+        return masks[-1]
+
+    monkeypatch.setattr(module, noted)
+    model.decoder.register_forward_hook(lambda *args: decoded.append(args[2]))
+    output = model(wavs, lens)
+    targets = model.make_targets(*model.encoder.frontend(wavs, lens))[0]
+    targets = targets.repeat_interleave(2, 0)
+    assert torch.equal(output.frame_predictions, decoded[0][masks[0]])
+    assert torch.equal(output.frame_targets, targets[masks[0]])
 
 
 def test_teacher_follows_the_student_by_the_schedule():

@@ -23,6 +23,7 @@ OURS = "speechbrain_c2ser."
 FLOORS = {
     "__version__": 0,
     "arguments": 0,
+    "host": 0,
     "processor": 0,
     "versions": 0,
     "labels": 1,

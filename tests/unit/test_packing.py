@@ -49,6 +49,19 @@ def rows_read(lm, monkeypatch):
     return sizes
 
 
+def masks_given(lm, monkeypatch):
+    """Masks that the decoder is given from now on."""
+    masks, decoder = [], lm.model.get_decoder()
+    decode = decoder.forward
+
+    def noted(*args, **kwargs):
+        masks.append(kwargs["attention_mask"])
+        return decode(*args, **kwargs)
+
+    monkeypatch.setattr(decoder, "forward", noted)
+    return masks
+
+
 @pytest.fixture
 def lm(tiny_llm):
     return LanguageModel(tiny_llm, freeze=False).train()
@@ -80,6 +93,34 @@ def test_packed_is_alone(family, side, small_llm, monkeypatch):
         torch.testing.assert_close(
             speech.grad[item], own.grad[0], atol=1e-6, rtol=1e-4
         )
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("windows", [True, False])
+def test_padding_behind_changes_nothing(
+    windows, attention, small_llm, monkeypatch
+):
+    """Without a mask of it, where the model's attention allows that."""
+    lm = small_llm("qwen2", use_sliding_window=windows).eval()
+    lm.model.set_attn_implementation(attention)
+    _, merged = batch(lm)
+    masked = lm.model.get_decoder()(
+        inputs_embeds=merged.embeddings,
+        attention_mask=merged.attention_mask,
+        position_ids=merged.position_ids,
+        use_cache=False,
+    ).last_hidden_state
+    real = merged.attention_mask.bool()
+    given = masks_given(lm, monkeypatch)
+    states = lm.decode(merged)
+    assert torch.allclose(states[real], masked[real], atol=1e-5)
+    unmasked = given == [{"full_attention": None}]
+    assert unmasked == (attention == "sdpa" and not windows)
+    # padding before the items, or what continues a cache, is masked
+    before = batch(lm, side="left")[1]
+    assert torch.allclose(
+        lm.decode(before)[before.attention_mask.bool()], states[real], atol=1e-5
+    )
 
 
 def test_weights_learn_the_same_as_with_padding(lm, monkeypatch):

@@ -131,6 +131,25 @@ def test_a_nan_is_told_before_anything_is_learned_of_it():
         assert torch.equal(old, new)
 
 
+def test_what_is_watched_comes_to_the_host_with_the_loss():
+    brain, dataset, loader = toy([1.0, 2.0])
+    objective, seen = brain.compute_objectives, []
+
+    def watching(*args):
+        loss = objective(*args)
+        brain.watched = {"twice": 2 * loss}
+        return loss
+
+    def note(batch, outputs, loss, should_step):
+        seen.append((brain.watched["twice"], 2 * loss.detach()))
+
+    brain.compute_objectives, brain.on_fit_batch_end = watching, note
+    fit(brain, dataset, loader)
+    for here, expected in seen:
+        assert here == expected and here.grad_fn is None
+    assert len(seen) == 2
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_batches_are_pinned_for_a_gpu(device, monkeypatch):
     brain, dataset, _ = toy([1.0])
@@ -141,8 +160,9 @@ def test_batches_are_pinned_for_a_gpu(device, monkeypatch):
         "make_dataloader",
         lambda dataset, **given: options.update(given),
     )
-    brain.make_dataloader(dataset, sb.Stage.VALID)
-    assert options == {"pin_memory": device == "cuda"}
+    for unsaid in ({}, {"pin_memory": None}):
+        brain.make_dataloader(dataset, sb.Stage.VALID, **unsaid)
+        assert options == {"pin_memory": device == "cuda"}
     brain.make_dataloader(dataset, sb.Stage.VALID, pin_memory=False)
     assert options == {"pin_memory": False}
 

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.host import on_host, to_device
 from speechbrain_c2ser.lobes.classifier.poolings import (
     MaskedMean,
     UtteranceTokens,
@@ -280,7 +281,7 @@ class EmotionClassifier(nn.Module):
         items = [
             layers[:, :length]
             for layers, length in zip(
-                stack, features.lengths.tolist(), strict=True
+                stack, on_host(features.lengths).tolist(), strict=True
             )
         ]
         if kind == "layer_means":
@@ -305,8 +306,9 @@ class EmotionClassifier(nn.Module):
             tokens = torch.stack(tuple(items))
             ones = torch.ones(len(items), dtype=torch.long, device=device)
             return SpeechFeatures(tokens[:, :1], ones, tokens)
-        lengths = torch.tensor([x.shape[1] for x in items], device=device)
+        lengths = torch.tensor([x.shape[1] for x in items])
         size = int(lengths.max())
+        lengths = to_device(lengths, device)
         stack = torch.stack(
             [F.pad(x, (0, 0, 0, size - x.shape[1])) for x in items], 1
         )

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from speechbrain_c2ser.host import on_both, on_host
 from speechbrain_c2ser.lobes.emotion2vec.layers import ConvFrontEnd
 from speechbrain_c2ser.lobes.exporting import is_exporting
 from speechbrain_c2ser.lobes.padding import (
@@ -81,16 +82,19 @@ class LocalFeatures(nn.Module):
         """
         shortest = self.front_end.receptive_field
         if self.pad_short:
-            sample_lengths = sample_lengths.clamp_min(shortest)
-        elif not is_exporting() and sample_lengths.min() < shortest:
-            item = int(sample_lengths.argmin())
+            sample_lengths = on_both(
+                lambda samples: samples.clamp_min(shortest), sample_lengths
+            )
+        elif not is_exporting() and on_host(sample_lengths).min() < shortest:
+            samples = on_host(sample_lengths)
+            item = int(samples.argmin())
             raise ValueError(
-                f"Item {item} of the batch has {int(sample_lengths[item])} "
+                f"Item {item} of the batch has {int(samples[item])} "
                 f"samples, but one frame needs {shortest} "
                 f"({shortest / 16} ms at 16 kHz): remove it, or set "
                 "pad_short: True to pad such items with zeros."
             )
-        return self.front_end.frame_lengths(sample_lengths)
+        return on_both(self.front_end.frame_lengths, sample_lengths)
 
     def frontend(
         self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
@@ -140,7 +144,7 @@ class LocalFeatures(nn.Module):
                     )
                 ]
             )
-            for wav, count in zip(wavs, samples.tolist(), strict=True)
+            for wav, count in zip(wavs, on_host(samples).tolist(), strict=True)
         ]
         return nn.utils.rnn.pad_sequence(items, batch_first=True), lengths
 

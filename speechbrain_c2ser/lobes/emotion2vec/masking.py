@@ -4,7 +4,36 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from speechbrain_c2ser.host import on_both, on_host
 from speechbrain_c2ser.lobes.padding import frame_mask
+
+
+def masked_counts(lengths: torch.Tensor, prob: float) -> torch.Tensor:
+    """Frames of each utterance that :func:`block_mask` masks.
+
+    Arguments
+    ---------
+    lengths : torch.Tensor
+        Frames per utterance [B].
+    prob : float
+        Share of frames to mask.
+
+    Returns
+    -------
+    torch.Tensor
+        Integers [B].
+
+    Example
+    -------
+    >>> masked_counts(torch.tensor([10, 4, 1]), 0.5)
+    tensor([5, 2, 0])
+    """
+
+    def counts(lengths):
+        wanted = (lengths * prob).round().clamp_min(1).long()
+        return torch.minimum(wanted, lengths - 1)
+
+    return on_both(counts, lengths)
 
 
 def block_mask(
@@ -46,10 +75,11 @@ def block_mask(
     """
     batch, device = len(lengths), lengths.device
     valid = frame_mask(lengths, time)
-    wanted = (lengths * prob).round().clamp_min(1)
-    wanted = torch.minimum(wanted, lengths - 1)
-    blocks = (lengths * (prob + adjust) / length).round().clamp_min(1)
-    slots = torch.arange(int(blocks.max()), device=device)
+    wanted = masked_counts(lengths, prob)
+    blocks = on_both(
+        lambda n: (n * (prob + adjust) / length).round().clamp_min(1), lengths
+    )
+    slots = torch.arange(int(on_host(blocks).max()), device=device)
     starts = torch.rand(batch, len(slots), device=device)
     # a block may begin before the first frame, so that edges are as likely
     starts = starts * (lengths.unsqueeze(1) + length - 1) - (length - 1)
@@ -68,7 +98,37 @@ def block_mask(
     return rank < wanted.unsqueeze(1)
 
 
-def kept_positions(mask: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+def masked_positions(mask: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Positions of the masked frames among all of a batch, in order.
+
+    Python need not wait for a device, as it must to index by the mask.
+
+    Arguments
+    ---------
+    mask : torch.Tensor
+        Booleans [B, T], True = masked.
+    counts : torch.Tensor
+        Masked frames of each utterance [B].
+
+    Returns
+    -------
+    torch.Tensor
+        Integers [masked frames] of the B * T frames.
+
+    Example
+    -------
+    >>> mask = torch.tensor([[True, False, False], [False, True, True]])
+    >>> masked_positions(mask, torch.tensor([1, 2]))
+    tensor([0, 4, 5])
+    """
+    number = int(on_host(counts).sum())
+    order = mask.flatten().byte().argsort(descending=True, stable=True)
+    return order[:number]
+
+
+def kept_positions(
+    mask: torch.Tensor, lengths: torch.Tensor, counts: torch.Tensor
+) -> torch.Tensor:
     """Positions of the frames that the student sees.
 
     Arguments
@@ -77,6 +137,8 @@ def kept_positions(mask: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         Booleans [B, T], True = masked.
     lengths : torch.Tensor
         Frames per utterance [B].
+    counts : torch.Tensor
+        Masked frames of each [B].
 
     Returns
     -------
@@ -86,16 +148,16 @@ def kept_positions(mask: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     Example
     -------
     >>> mask = torch.tensor([[True, False, False], [False, True, False]])
-    >>> kept_positions(mask, torch.tensor([3, 2]))
+    >>> kept_positions(mask, torch.tensor([3, 2]), torch.tensor([1, 1]))
     tensor([[ 1,  2],
             [ 0, -1]])
     """
     kept = frame_mask(lengths, mask.shape[1]) & ~mask
-    counts = kept.sum(1, keepdim=True)
     order = kept.byte().argsort(dim=1, descending=True, stable=True)
-    order = order[:, : int(counts.max())]
-    slots = torch.arange(order.shape[1], device=mask.device)
-    return torch.where(slots < counts, order, -1)
+    most = int((on_host(lengths) - on_host(counts)).max())
+    slots = torch.arange(most, device=mask.device)
+    some = slots < (lengths - counts).unsqueeze(1)
+    return torch.where(some, order[:, :most], -1)
 
 
 class ConvDecoder(nn.Module):

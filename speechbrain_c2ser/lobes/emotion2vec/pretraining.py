@@ -7,10 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from speechbrain_c2ser.host import on_both
 from speechbrain_c2ser.lobes.emotion2vec.masking import (
     ConvDecoder,
     block_mask,
     kept_positions,
+    masked_counts,
+    masked_positions,
 )
 from speechbrain_c2ser.lobes.padding import frame_mask, instance_norm, time_mean
 
@@ -212,7 +215,10 @@ class Emotion2VecPretraining(nn.Module):
         frame_targets, utterance_targets = self.make_targets(features, lengths)
 
         features = features.repeat_interleave(self.clone_batch, 0)
-        lengths = lengths.repeat_interleave(self.clone_batch, 0)
+        lengths = on_both(
+            lambda frames: frames.repeat_interleave(self.clone_batch, 0),
+            lengths,
+        )
         mask = block_mask(
             lengths,
             features.shape[1],
@@ -220,7 +226,8 @@ class Emotion2VecPretraining(nn.Module):
             self.mask_length,
             self.mask_prob_adjust,
         )
-        keep_indices = kept_positions(mask, lengths)
+        masked = masked_counts(lengths, self.mask_prob)
+        keep_indices = kept_positions(mask, lengths, masked)
         # zeroed, so that the positional convolutions cannot see them either
         features = features.masked_fill(mask.unsqueeze(-1), 0.0)
         frames, tokens, _ = self.encoder.contextualise(
@@ -240,9 +247,10 @@ class Emotion2VecPretraining(nn.Module):
         else:
             kept = (keep_indices >= 0).sum(1, keepdim=True)
             vectors = frames.float().sum(1) / kept  # empty slots are zero
+        places = masked_positions(mask, masked)
         return PretrainingOutput(
-            frame_predictions=decoded[mask].float(),
-            frame_targets=frame_targets[mask],
+            frame_predictions=decoded.flatten(0, 1)[places].float(),
+            frame_targets=frame_targets.flatten(0, 1)[places],
             utterance_predictions=token_mean,
             utterance_targets=utterance_targets,
             utterance_vectors=vectors,
@@ -324,7 +332,7 @@ class Emotion2VecPretraining(nn.Module):
         self.teacher.load_state_dict(self.encoder.blocks.state_dict())
 
     @torch.no_grad()
-    def variances(self, output: PretrainingOutput) -> dict:
+    def variances(self, output: PretrainingOutput) -> dict[str, torch.Tensor]:
         """Mean over the dimensions of the variance over rows, for the log.
 
         Arguments
@@ -343,10 +351,10 @@ class Emotion2VecPretraining(nn.Module):
             "prediction_variance": output.frame_predictions,
             "utterance_variance": output.utterance_vectors,
         }
-        variances = torch.stack(
-            [x.float().var(0, unbiased=False).mean() for x in rows.values()]
-        )
-        return dict(zip(rows, variances.tolist(), strict=True))
+        return {
+            name: x.float().var(0, unbiased=False).mean()
+            for name, x in rows.items()
+        }
 
     def check_collapse(self, variances: dict) -> None:
         """Stop a training whose targets or predictions became constant.

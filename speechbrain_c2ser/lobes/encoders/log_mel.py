@@ -4,6 +4,7 @@ import torch
 from torchaudio.functional import melscale_fbanks
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.host import on_both
 from speechbrain_c2ser.lobes.acoustics.power_spectrum import power_spectrum
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
@@ -103,7 +104,7 @@ class LogMel(SpeechEncoder):
             power = power_spectrum(
                 wavs, self.n_fft, self.hop, self.window, pad_mode="constant"
             )
-        lengths = counts // self.hop + 1
+        lengths = on_both(lambda samples: samples // self.hop + 1, counts)
         return power[:, : longest(lengths, power.shape[1])], lengths
 
     def bands(

@@ -12,12 +12,18 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.host import on_host
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
 )
 from speechbrain_c2ser.lobes.exporting import is_exporting
-from speechbrain_c2ser.lobes.padding import frame_mask, normalize, sample_counts
+from speechbrain_c2ser.lobes.padding import (
+    frame_mask,
+    normalize,
+    sample_counts,
+    valid_frames,
+)
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
 
 KINDS = {"wav2vec2": Wav2Vec2, "hubert": HuBERT, "wavlm": WavLM}
@@ -180,15 +186,15 @@ class SelfSupervisedEncoder(SpeechEncoder):
     def _encode(self, wavs, counts, lengths, all_layers):
         """[frames], with `all_layers` [frames, layer 0, ...]; each [B, T, C]"""
         if not self.one_by_one:
-            mask = frame_mask(counts, wavs.shape[1])
-            if not is_exporting() and bool(mask.all()):
-                mask = None
+            mask = valid_frames(counts, wavs.shape[1])
+            if mask is not None:
+                mask = mask.squeeze(2)
             return self._run(wavs, mask, all_layers)
         items = [
             self._run(wavs[i : i + 1, :count], None, all_layers)
-            for i, count in enumerate(counts.tolist())
+            for i, count in enumerate(on_host(counts).tolist())
         ]
-        size = int(lengths.max())
+        size = int(on_host(lengths).max())
         return [
             torch.cat([F.pad(x, (0, 0, 0, size - x.shape[1])) for x in layer])
             for layer in zip(*items, strict=True)

@@ -12,13 +12,19 @@ from transformers.models.whisper import modeling_whisper
 from transformers.utils import logging as transformers_logging
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.host import on_both, on_host
 from speechbrain_c2ser.lobes.acoustics.power_spectrum import power_spectrum
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
 )
 from speechbrain_c2ser.lobes.exporting import is_exporting
-from speechbrain_c2ser.lobes.padding import frame_mask, longest, sample_counts
+from speechbrain_c2ser.lobes.padding import (
+    frame_mask,
+    longest,
+    sample_counts,
+    valid_frames,
+)
 from speechbrain_c2ser.lobes.pretrained_files import (
     check_pretrained,
     describe_misfit,
@@ -181,7 +187,7 @@ class WhisperEncoder(SpeechEncoder):
             mel = self._augment(mel, counts // HOP_LENGTH)
             encoded = self._encode(mel, mel_lengths, all_layers)
             # With pad_to_30s also the silence was encoded.
-            lengths = (counts // HOP_LENGTH + 1) // 2
+            lengths = on_both(lambda n: (n // HOP_LENGTH + 1) // 2, counts)
             size = longest(lengths, size)
             mask = frame_mask(lengths, size).unsqueeze(2)
             frames, *layers = [x[:, :size] * mask for x in encoded]
@@ -303,7 +309,8 @@ class WhisperEncoder(SpeechEncoder):
         save_file(tensors, Path(folder) / "model.safetensors", {"format": "pt"})
 
     def _check_counts(self, counts):
-        if not is_exporting() and counts.min() < HOP_LENGTH:
+        if not is_exporting() and on_host(counts).min() < HOP_LENGTH:
+            counts = on_host(counts)
             item = int(counts.argmin())
             raise ValueError(
                 f"Waveform {item} of the batch has {int(counts[item])} "
@@ -314,7 +321,7 @@ class WhisperEncoder(SpeechEncoder):
     def _pad_to_windows(self, wavs, counts):
         """Silence up to a whole number of windows, per item."""
         window = 2 * self.encoder.config.max_source_positions * HOP_LENGTH
-        full = -(-counts // window) * window
+        full = on_both(lambda n: -(-n // window) * window, counts)
         wavs = wavs * frame_mask(counts, wavs.shape[1])
         missing = longest(full, window) - wavs.shape[1]
         return pad(wavs, (0, max(missing, 0))), full
@@ -324,7 +331,7 @@ class WhisperEncoder(SpeechEncoder):
 
     def _log_mel(self, wavs, counts):
         # Each item is mirrored at its own two ends, as if it were alone.
-        frames = counts // HOP_LENGTH
+        frames = on_both(lambda n: n // HOP_LENGTH, counts)
         total = longest(frames, wavs.shape[1] // HOP_LENGTH)
         span = (total - 1) * HOP_LENGTH + N_FFT
         position = torch.arange(span, device=wavs.device) - N_FFT // 2
@@ -352,11 +359,11 @@ class WhisperEncoder(SpeechEncoder):
         x = gelu(encoder.conv2(x)).transpose(1, 2)
         x = self.dropout(x + encoder.embed_positions.weight[: x.shape[1]])
 
-        mask = frame_mask((lengths + 1) // 2, x.shape[1])
+        lengths = on_both(lambda n: (n + 1) // 2, lengths)
+        mask = frame_mask(lengths, x.shape[1])
         # Without padding, no mask: attention's faster kernels stay possible.
-        keys = mask[:, None, None, :]
-        if not is_exporting() and bool(mask.all()):
-            keys = None
+        full = valid_frames(lengths, x.shape[1]) is None
+        keys = None if full else mask[:, None, None, :]
         layers = []
         for layer in encoder.layers:
             x = layer(x, keys, *HEAD_MASK)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.host import on_host, to_device
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes.heads.base import Head
 from speechbrain_c2ser.losses import soft_label_loss
@@ -205,10 +206,14 @@ class CategoryHead(Head):
 
     def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Of logits [B, labels] and distributions [B, labels]; see ``loss``."""
-        labelled = ~targets.isnan().any(-1)
-        if not labelled.any():
+        there = on_host(targets)
+        labelled = (~there.isnan().any(-1)).nonzero().squeeze(1)
+        if not len(labelled):
             return output.sum() * 0.0
-        logits, shares = output[labelled].float(), targets[labelled]
+        logits, shares = output.float(), targets
+        if len(labelled) < len(there):
+            logits = logits[to_device(labelled, logits.device)]
+            shares = to_device(there[labelled], logits.device)
         weights = self.class_weights
         if weights is not None:
             weights = weights.to(output.device)

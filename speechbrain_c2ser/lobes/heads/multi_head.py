@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.host import to_device
 from speechbrain_c2ser.lobes.heads.base import Head
 
 
@@ -150,7 +151,7 @@ class MultiHead(nn.Module):
         """
         parts = {
             name: head.loss(
-                outputs[name], targets[name].to(outputs[name].device)
+                outputs[name], to_device(targets[name], outputs[name].device)
             )
             for name, head in self.heads.items()
         }

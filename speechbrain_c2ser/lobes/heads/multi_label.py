@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.host import on_host, to_device
 from speechbrain_c2ser.lobes.heads.base import Head
 
 THRESHOLD = 0.5
@@ -94,11 +95,16 @@ class MultiLabelHead(Head):
 
     def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Binary cross-entropy, or ``loss``, of what is labelled."""
-        labelled = ~targets.isnan()
+        there = on_host(targets)
+        labelled = ~there.isnan()
         if not labelled.any():
             return output.sum() * 0.0
+        places = to_device(labelled.flatten().nonzero()[:, 0], output.device)
         function = self.loss_function or F.binary_cross_entropy_with_logits
-        return function(output[labelled].float(), targets[labelled])
+        return function(
+            output.flatten()[places].float(),
+            to_device(there[labelled], output.device),
+        )
 
     def predict(self, output: torch.Tensor) -> torch.Tensor:
         """Probability of each label on its own [B, labels]."""

@@ -5,13 +5,15 @@ lengths)``, so that one replaces another by a line of yaml.
 """
 
 import math
+from functools import partial
 
 import torch
 from torch import nn
 from torch.nn.functional import gelu, pad
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.padding import frame_mask
+from speechbrain_c2ser.host import on_both, to_device
+from speechbrain_c2ser.lobes.padding import frame_mask, valid_frames
 
 # Strides of the convolutions for each downsampling rate. The first one of
 # stride 1 only mixes neighbours, as in the published model (rate 4).
@@ -75,9 +77,12 @@ class Downsampler(nn.Module):
         x = frames.transpose(1, 2)
         for conv in self.convs:
             x = gelu(conv(pad(x, (self.left_padding, 0))))
-            spans = lengths + self.left_padding - KERNEL
-            lengths = (spans // conv.stride[0] + 1).clamp(min=0)
+            lengths = on_both(partial(self._shortened, conv.stride[0]), lengths)
         return x.transpose(1, 2), lengths
+
+    def _shortened(self, stride, lengths):
+        spans = lengths + self.left_padding - KERNEL
+        return (spans // stride + 1).clamp(min=0)
 
 
 @remember_arguments
@@ -218,7 +223,9 @@ class ConnectorTransformer(nn.Module):
         positions = sinusoids(x.shape[1], self.size, x.device)
         x = self.position_dropout(x + positions)
         mask = frame_mask(lengths, x.shape[1])
-        padded = None if bool(mask.all()) else ~mask
+        padded = None
+        if valid_frames(lengths, x.shape[1]) is not None:
+            padded = ~mask
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=padded)
         return self.projection(self.norm(x)) * mask.unsqueeze(2), lengths
@@ -387,12 +394,13 @@ def join(utterance_vectors, frames, lengths):
         )
     if frames is None:
         batch, number, _ = utterance_vectors.shape
-        full = torch.full((batch,), number, device=utterance_vectors.device)
-        return utterance_vectors, full
+        full = torch.full((batch,), number)
+        return utterance_vectors, to_device(full, utterance_vectors.device)
     if utterance_vectors is None:
         return frames, lengths
     number = utterance_vectors.shape[1]
-    return torch.cat([utterance_vectors, frames], dim=1), lengths + number
+    lengths = on_both(lambda frames: frames + number, lengths)
+    return torch.cat([utterance_vectors, frames], dim=1), lengths
 
 
 def sinusoids(count, size, device):

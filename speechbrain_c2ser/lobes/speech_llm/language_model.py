@@ -26,7 +26,7 @@ from speechbrain_c2ser.lobes.speech_llm.llm_loading import (
     narrow_base,
 )
 from speechbrain_c2ser.lobes.speech_llm.merging import IGNORED, Speech
-from speechbrain_c2ser.lobes.speech_llm.packing import RowPacking
+from speechbrain_c2ser.lobes.speech_llm.packing import RowPacking, read_whole
 from speechbrain_c2ser.lobes.speech_llm.prompt_memory import (
     Past,
     PromptMemory,
@@ -402,23 +402,8 @@ class LanguageModel(torch.nn.Module):
         return scores.index_add(0, items, shared[:, None].expand(-1, shape[1]))
 
     def decode(self, merged):
-        """States [B, S, D] of whole sequences, without the projection.
-
-        Arguments
-        ---------
-        merged : speechbrain_c2ser.lobes.speech_llm.merging.Merged
-            The sequences.
-
-        Returns
-        -------
-        torch.Tensor
-        """
-        return self.model.get_decoder()(
-            inputs_embeds=merged.embeddings,
-            attention_mask=merged.attention_mask,
-            position_ids=merged.position_ids,
-            use_cache=False,
-        ).last_hidden_state
+        """States [B, S, D] of whole sequences, as :func:`.read_whole`."""
+        return read_whole(self.model, merged)
 
     def _read_tree(self, tree, past):
         """States [R, L, D] of rows, behind what was read before them."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from speechbrain_c2ser.host import on_host
+
 IGNORED = -100  # the label of a position that is not an answer token
 
 
@@ -60,6 +62,12 @@ class Merged:
         labels = self.labels if self.host_labels is None else self.host_labels
         places = (labels != IGNORED).nonzero()  # [N, 2]
         return places.to(self.labels.device).unbind(1)
+
+    @property
+    def padded_behind(self):
+        """Whether whole sequences are known to begin at the first position."""
+        whole = self.attention_mask.dim() == 2
+        return whole and bool(self.spans) and not any(s for s, _ in self.spans)
 
     @property
     def lengths(self):
@@ -119,7 +127,8 @@ def merge(
     >>> merged.attention_mask.tolist()
     [[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]]
     """
-    embeddings, lengths = speech.embeddings, speech.lengths.tolist()
+    embeddings = speech.embeddings
+    lengths = on_host(speech.lengths).tolist()
     if padding_side not in ("right", "left"):
         raise ValueError(
             f"padding_side must be 'right' or 'left', not {padding_side!r}."

@@ -12,6 +12,7 @@ import torch
 
 from speechbrain_c2ser.lobes.speech_llm.merging import Merged
 
+FULL = {"full_attention"}
 SAVING = 0.97  # of the padded cost, at most: copying has its price, too
 # Seconds of an operation of attention, over those of a projection's: measured
 # on a processor in fp32 (1.0 to 1.1) and in bf16 (4 to 6).
@@ -103,8 +104,12 @@ class RowPacking:
         return share_rows(lengths, self.breadth / _dearer(embeddings))
 
     def _decode(self, embeddings, position_ids):
+        mask = None
+        if takes_masks(self.model):  # transformers has to read the positions
+            mask = dict.fromkeys(FULL, own_items(position_ids))
         return self.model.get_decoder()(
             inputs_embeds=embeddings,
+            attention_mask=mask,
             position_ids=position_ids,
             use_cache=False,
         ).last_hidden_state
@@ -126,6 +131,95 @@ class RowPacking:
             for module, training in modes:
                 module.training = training
         return torch.equal(one, two)
+
+
+def takes_masks(model) -> bool:
+    """Whether all layers take a mask as it is given, and none for "the past".
+
+    Arguments
+    ---------
+    model : transformers.PreTrainedModel
+        A causal language model.
+
+    Returns
+    -------
+    bool
+
+    Example
+    -------
+    >>> from transformers import Qwen2Config, Qwen2ForCausalLM
+    >>> sizes = {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 16}
+    >>> heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    >>> layers = {"num_hidden_layers": 1, "attn_implementation": "eager"}
+    >>> config = Qwen2Config(**sizes, **heads, **layers)
+    >>> takes_masks(Qwen2ForCausalLM(config))
+    False
+    """
+    config = model.config.get_text_config(decoder=True)
+    kinds = set(getattr(config, "layer_types", None) or ())
+    return kinds == FULL and config._attn_implementation == "sdpa"
+
+
+def read_whole(model, merged: Merged) -> torch.Tensor:
+    """States of whole sequences, of which each has a row.
+
+    Arguments
+    ---------
+    model : transformers.PreTrainedModel
+        A causal language model.
+    merged : Merged
+        B sequences, padded on either side.
+
+    Returns
+    -------
+    torch.Tensor
+        [B, S, D], undefined where padded.
+
+    Example
+    -------
+    >>> from transformers import LlamaConfig, LlamaForCausalLM
+    >>> sizes = {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 16}
+    >>> heads = {"num_attention_heads": 2, "num_hidden_layers": 1}
+    >>> ones = torch.ones(1, 3, dtype=torch.long)
+    >>> merged = Merged(torch.ones(1, 3, 8), ones, ones.cumsum(1) - 1, ones)
+    >>> model = LlamaForCausalLM(LlamaConfig(**sizes, **heads))
+    >>> read_whole(model, merged).shape
+    torch.Size([1, 3, 8])
+    """
+    mask, positions = merged.attention_mask, merged.position_ids
+    if merged.padded_behind and takes_masks(model):
+        # Nothing sees padding that comes later. A mask of it would be read
+        # by Python, and take slower kernels.
+        mask, positions = dict.fromkeys(FULL), None
+    return model.get_decoder()(
+        inputs_embeds=merged.embeddings,
+        attention_mask=mask,
+        position_ids=positions,
+        use_cache=False,
+    ).last_hidden_state
+
+
+def own_items(position_ids: torch.Tensor) -> torch.Tensor:
+    """Which positions see which, where items share rows.
+
+    Arguments
+    ---------
+    position_ids : torch.Tensor
+        [R, L], 0 where an item begins.
+
+    Returns
+    -------
+    torch.Tensor
+        Booleans [R, 1, L, L]: whether a position (row) sees another (column).
+
+    Example
+    -------
+    >>> own_items(torch.tensor([[0, 1, 0]])).int().tolist()
+    [[[[1, 0, 0], [1, 1, 0], [0, 0, 1]]]]
+    """
+    item = (position_ids == 0).cumsum(1)
+    same = item.unsqueeze(2) == item.unsqueeze(1)
+    return same.tril().unsqueeze(1)
 
 
 def _dearer(embeddings):
