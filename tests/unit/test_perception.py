@@ -72,6 +72,41 @@ def test_an_item_is_the_same_alone_and_in_a_batch(items, absent, source):
             )
 
 
+def test_a_processor_encodes_items_of_like_length_together():
+    """What each encoder hears is hardly padded; a gradient needs it all."""
+    model = perception().eval()
+    wavs, wav_lens = waveforms((0.2, 1.0), (0.8, 1.0), (0.79, 1.0))
+    heard = []
+    for encoder, name in (
+        (model.semantic_encoder, "extract"),
+        (model.acoustic_encoder, "extract_tokens"),
+    ):
+        setattr(encoder, name, noted(getattr(encoder, name), heard))
+    whole, lengths = model(wavs, wav_lens)
+    assert heard == [(3, 12800)] * 2
+    heard.clear()
+    with torch.no_grad():
+        parts, same = model(wavs, wav_lens)
+    assert heard == [(2, 12800)] * 2 + [(1, 3200)] * 2
+    assert same.tolist() == lengths.tolist()
+    torch.testing.assert_close(parts, whole.detach(), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_an_item_too_short_is_told_by_its_place():
+    wavs, wav_lens = waveforms((0.8, 1.0), (0.005, 1.0), (0.4, 1.0))
+    with pytest.raises(ValueError, match="Waveform 1 of the batch has 80"):
+        perception()(wavs, wav_lens)
+
+
+def noted(function, shapes):
+    def call(wavs, *args):
+        shapes.append(tuple(wavs.shape))
+        return function(wavs, *args)
+
+    return call
+
+
 @pytest.mark.parametrize(
     ("absent", "expected"),
     [("semantic", [10, 10]), ("acoustic", [13, 7]), (None, [23, 17])],

@@ -13,13 +13,13 @@ from speechbrain_c2ser.lobes.emotion2vec.alibi import (
 )
 from speechbrain_c2ser.lobes.emotion2vec.layers import Block, PositionalConvs
 from speechbrain_c2ser.lobes.emotion2vec.local_features import LocalFeatures
-from speechbrain_c2ser.lobes.emotion2vec.similar_parts import in_similar_parts
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
 )
 from speechbrain_c2ser.lobes.exporting import is_exporting
 from speechbrain_c2ser.lobes.padding import frame_mask, valid_frames
+from speechbrain_c2ser.lobes.similar_parts import in_similar_parts
 
 
 @remember_arguments

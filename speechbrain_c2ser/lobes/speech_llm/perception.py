@@ -5,9 +5,15 @@ from torch import nn
 from torch.nn.functional import pad
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.padding import masked_mean
+from speechbrain_c2ser.lobes.exporting import is_exporting
+from speechbrain_c2ser.lobes.padding import masked_mean, sample_counts
+from speechbrain_c2ser.lobes.similar_parts import in_similar_parts
 
 UTTERANCE_SOURCES = ("tokens", "first_frames", "mean")
+MAX_PADDING = 0.05  # of what a processor encodes at once
+# Samples. A shorter item may be too short for an encoder, which then tells
+# its place in the batch.
+SHORTEST = 1600
 
 
 @remember_arguments
@@ -117,6 +123,18 @@ class ContextualPerception(nn.Module):
         lengths : torch.Tensor
             Valid embeddings [batch].
         """
+        if utterance_vectors is not None or not _in_parts(wavs):
+            return self._perceive(wavs, wav_lens, utterance_vectors)
+        counts = sample_counts(wavs, wav_lens)
+        if counts.min() < SHORTEST:
+            return self._perceive(wavs, wav_lens)
+
+        def perceive(wavs, counts):
+            return *self._perceive(wavs, counts / wavs.shape[1]), None
+
+        return in_similar_parts(perceive, wavs, counts, MAX_PADDING)[:2]
+
+    def _perceive(self, wavs, wav_lens, utterance_vectors=None):
         frames, lengths = None, None
         if self.semantic_encoder is not None:
             speech = self.semantic_encoder.extract(wavs, wav_lens)
@@ -163,3 +181,9 @@ class ContextualPerception(nn.Module):
             number = speech.tokens.shape[1]
             missing = max(number - speech.frames.shape[1], 0)
             return pad(speech.frames[:, :number], (0, 0, 0, missing))
+
+
+def _in_parts(wavs):
+    """Whether a batch is encoded in parts of similar length."""
+    processor = wavs.device.type == "cpu"
+    return processor and not torch.is_grad_enabled() and not is_exporting()

@@ -79,9 +79,9 @@ def in_similar_parts(
         (x, lengths) → three results of the batch: [b, T, C]; [b, ...]; and a
         list of [b, T', C], or None.
     x : torch.Tensor
-        [B, T, C].
+        [B, T, ...].
     lengths : torch.Tensor
-        Valid frames of each item, [B].
+        Valid frames (or samples) of each item, [B].
     max_padding : float
         Share of a part that may be padding.
 
