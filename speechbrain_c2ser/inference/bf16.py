@@ -88,14 +88,13 @@ class PackedTimeConv(TimeConv):
             Without padding and groups; its weights are let go.
         """
         weight = conv.weight.detach().to(torch.bfloat16)  # [out, kernel, in]
-        conv.kernel = weight.shape[1]
         _take(conv, cls, weight.flatten(1))
 
     @property
     def weight(self) -> torch.Tensor:
         """[out, kernel, in] in bf16."""
         rows = self.packed.to_dense()
-        return rows.view(len(rows), self.kernel, -1)
+        return rows.view(len(rows), self.kernel_size, -1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, T, in] -> [B, T', out]; as :meth:`PackedLinear.forward`.
@@ -109,7 +108,7 @@ class PackedTimeConv(TimeConv):
         -------
         torch.Tensor
         """
-        seen = windows(x.to(torch.bfloat16), self.kernel, self.stride)
+        seen = windows(x.to(torch.bfloat16), self.kernel_size, self.stride)
         y = _multiply(seen, self.packed, self.bias)
         return y if torch.is_autocast_enabled("cpu") else y.to(x.dtype)
 

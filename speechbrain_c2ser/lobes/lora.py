@@ -88,3 +88,30 @@ def train_adapters(model: nn.Module, mode: bool) -> None:
     for module in model.modules():
         if hasattr(module, "lora_dropout"):
             module.lora_dropout.train(mode)
+
+
+def leave_types_to_autocast(model: nn.Module) -> None:
+    """Let LoRA read what its base reads, without a copy in float32.
+
+    For what runs under autocast alone, which multiplies in its own type
+    whatever it is given: peft's copies of each input, and of its gradient,
+    are then for nothing.
+
+    Arguments
+    ---------
+    model : nn.Module
+        With LoRA in it, or without.
+
+    Example
+    -------
+    >>> import torch
+    >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
+    >>> add_lora(base.requires_grad_(False).bfloat16(), targets=["q_proj"])
+    >>> leave_types_to_autocast(base)
+    >>> with torch.autocast("cpu", torch.bfloat16):
+    ...     base["q_proj"](torch.ones(1, 4, dtype=torch.bfloat16)).dtype
+    torch.bfloat16
+    """
+    for module in model.modules():
+        if hasattr(module, "cast_input_dtype_enabled"):  # peft's own switch
+            module.cast_input_dtype_enabled = False

@@ -8,7 +8,7 @@ training rather than carried along.
 
 import math
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
 
 import speechbrain as sb
@@ -285,15 +285,10 @@ class TrainingBrain(sb.Brain):
         return total / torch.distributed.get_world_size()
 
     def _attention(self):
-        """Kernels of scaled-dot-product attention: torch's choice, mostly.
-
-        On a processor in bf16 the fused kernel's backward pass is the slower
-        one: a training step of the tiny C2SER took 1.35 times as long with
-        it (in fp32, on another processor, 0.92 times).
-        """
+        """Kernels of scaled-dot-product attention: torch's choice, mostly."""
         if self.device_type == "cuda" or self.precision == "fp32":
             return nullcontext()
-        return sdpa_kernel(SDPBackend.MATH)
+        return plain_attention()
 
     def evaluate_batch(self, batch, stage):
         """One batch without gradient, the same draws at every evaluation."""
@@ -333,3 +328,22 @@ class TrainingBrain(sb.Brain):
         )
         # gradients of a half-filled window are not part of a checkpoint
         return wanted and self.step % self.grad_accumulation_factor == 0
+
+
+@contextmanager
+def plain_attention():
+    """Scaled-dot-product attention as products of matrices in bf16.
+
+    On a processor the fused kernel's backward pass takes two to three times
+    as long behind a few hundred positions, and so do products in fp32, which
+    torch makes of bf16 unless it is told not to. (In fp32 the fused kernel
+    is the faster one.)
+    """
+    backends = torch.backends.cuda  # where torch keeps it for processors, too
+    allowed = backends.fp16_bf16_reduction_math_sdp_allowed()
+    backends.allow_fp16_bf16_reduction_math_sdp(True)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        backends.allow_fp16_bf16_reduction_math_sdp(allowed)

@@ -427,6 +427,31 @@ def test_a_base_held_in_bf16_scores_alike(tiny_llm):
     torch.testing.assert_close(scores.float(), exact, atol=0.1, rtol=0.02)
 
 
+def test_lora_reads_what_a_base_held_in_bf16_reads(tiny_llm):
+    """Copies of all inputs in float32 take time, and change nothing."""
+    gradients, read = [], []
+    for copies in (False, True):
+        torch.manual_seed(0)
+        lm = LanguageModel(tiny_llm, lora={"rank": 2, "dropout": 0.5}).train()
+        lm.hold_in(torch.bfloat16)
+        for layer in lm.model.modules():
+            if hasattr(layer, "lora_dropout"):
+                layer.cast_input_dtype_enabled |= copies
+                layer.lora_dropout["default"].register_forward_pre_hook(
+                    lambda _, inputs: read.append(inputs[0].dtype)
+                )
+        merged = make_merged(lm, [[5, 6, 7], [8]])
+        merged.embeddings = merged.embeddings.bfloat16()
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16):
+            lm(merged).loss.backward()
+        assert set(read) == {torch.float32 if copies else torch.bfloat16}
+        read.clear()
+        gradients.append([p.grad for p in lm.parameters() if p.requires_grad])
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_a_base_that_is_trained_is_not_narrowed(tiny_llm):
     with pytest.raises(ValueError, match="is trained in torch.float32"):
         LanguageModel(tiny_llm, freeze=False).hold_in(torch.bfloat16)

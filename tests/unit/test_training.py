@@ -13,7 +13,11 @@ from speechbrain.dataio.sampler import (
 
 from speechbrain_c2ser.data.difficulty import EasyFirstSampler
 from speechbrain_c2ser.data.sampling import PairedBatchSampler, hide_labels
-from speechbrain_c2ser.training.brain import NonFiniteLossError, TrainingBrain
+from speechbrain_c2ser.training.brain import (
+    NonFiniteLossError,
+    TrainingBrain,
+    plain_attention,
+)
 from speechbrain_c2ser.training.checkpointer import SafeCheckpointer
 from speechbrain_c2ser.training.schedules import (
     WarmupCosine,
@@ -288,3 +292,30 @@ def test_hidden_labels_do_not_depend_on_the_other_items():
 def test_an_empty_manifest_is_named():
     with pytest.raises(ValueError, match="is the manifest empty"):
         PairedBatchSampler([], [], 20.0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_attention_in_bf16_is_products_in_bf16_on_a_processor(precision):
+    """Where torch's fused kernel takes longer back."""
+    backends, seen = torch.backends.cuda, []
+
+    class Noting(ToyBrain):
+        def compute_forward(self, batch, stage):
+            fused = backends.flash_sdp_enabled()
+            half = backends.fp16_bf16_reduction_math_sdp_allowed()
+            seen.append((fused, half))
+            return super().compute_forward(batch, stage)
+
+    brain, dataset, loader = toy([1.0], {"precision": precision})
+    brain.__class__ = Noting
+    fit(brain, dataset, loader)
+    plain = precision == "bf16"
+    assert seen == [(not plain, plain)]
+    assert backends.flash_sdp_enabled()
+    assert not backends.fp16_bf16_reduction_math_sdp_allowed()
+
+
+def test_plain_attention_ends_with_an_error():
+    with pytest.raises(KeyError), plain_attention():
+        raise KeyError
+    assert not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()

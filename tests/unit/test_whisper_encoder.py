@@ -77,6 +77,27 @@ def test_an_item_is_the_same_alone_and_in_a_batch(others, pad_to_30s):
         assert (frames[i, lengths[i] :] == 0).all()
 
 
+def test_without_gradient_a_batch_is_encoded_in_parts_of_like_length():
+    model = encoder(max_positions=50).eval()
+    batches = []
+    model.encoder.layers[0].register_forward_pre_hook(
+        lambda _, inputs: batches.append(tuple(inputs[0].shape[:2]))
+    )
+    clips = waveforms((0.3, 1.0), (0.9, 1.0), (0.31, 0.1), (0.9, 0.1))
+    exact = model.extract(*clips, all_layers=True)
+    assert batches == [(4, 45)]
+    with torch.no_grad():
+        features = model.extract(*clips, all_layers=True)
+    assert batches[1:] == [(2, 45), (2, 16)]
+    torch.testing.assert_close(features.lengths, exact.lengths)
+    for ours, theirs in zip(
+        (features.frames, *features.layers),
+        (exact.frames, *exact.layers),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
 def test_what_stands_behind_an_item_does_not_matter():
     model = encoder().eval()
     wavs, wav_lens = waveforms((1.0, 1.0), (0.51, 1.0))

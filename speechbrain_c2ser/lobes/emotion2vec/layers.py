@@ -74,7 +74,7 @@ class ConvFrontEnd(nn.Module):
             window, hop = self.spectrum.window, self.spectrum.hop
             lengths = (lengths - window) // hop + 1
         for conv in self.convs:
-            lengths = (lengths - conv.weight.shape[1]) // conv.stride + 1
+            lengths = (lengths - conv.kernel_size) // conv.stride + 1
         return lengths
 
     def forward(self, wavs: torch.Tensor) -> torch.Tensor:
@@ -108,7 +108,7 @@ class ConvFrontEnd(nn.Module):
         first, hop = self.convs[0], self.hop
         if self.spectrum is not None:
             hop //= self.spectrum.hop
-        per_frame = hop // first.stride * first.weight.shape[0]
+        per_frame = hop // first.stride * first.out_channels
         return max(1, self.PIECE_ELEMENTS // per_frame)
 
     def in_pieces(self, wav: torch.Tensor):

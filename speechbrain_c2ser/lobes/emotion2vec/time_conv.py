@@ -49,6 +49,8 @@ class TimeConv(nn.Module):
         bias: bool = True,
     ):
         super().__init__()
+        self.out_channels = out_channels
+        self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding
         self.groups = groups
@@ -99,12 +101,12 @@ class TimeConv(nn.Module):
         if self.groups > 1 or self.padding or self.bias is not None:
             return False
         # Of bfloat16, copying overlapping windows costs more than it gains.
-        return x.dtype == torch.float32 or self.weight.shape[1] <= self.stride
+        return x.dtype == torch.float32 or self.kernel_size <= self.stride
 
     def _as_matmul(self, x):
         """The convolution as one matmul over windows of the input."""
-        kernel = self.weight.shape[1]
-        return F.linear(windows(x, kernel, self.stride), self.weight.flatten(1))
+        seen = windows(x, self.kernel_size, self.stride)
+        return F.linear(seen, self.weight.flatten(1))
 
 
 def windows(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:

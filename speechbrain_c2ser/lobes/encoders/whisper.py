@@ -7,9 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import gelu, pad
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+from transformers import WhisperFeatureExtractor
 from transformers.models.whisper import modeling_whisper
-from transformers.utils import logging as transformers_logging
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.host import on_both, on_host
@@ -18,6 +17,10 @@ from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
 )
+from speechbrain_c2ser.lobes.encoders.whisper_loading import (
+    from_numbers,
+    from_source,
+)
 from speechbrain_c2ser.lobes.exporting import is_exporting
 from speechbrain_c2ser.lobes.padding import (
     frame_mask,
@@ -25,11 +28,7 @@ from speechbrain_c2ser.lobes.padding import (
     sample_counts,
     valid_frames,
 )
-from speechbrain_c2ser.lobes.pretrained_files import (
-    check_pretrained,
-    describe_misfit,
-    describe_unreachable,
-)
+from speechbrain_c2ser.lobes.similar_parts import in_similar_parts
 
 # Whisper's own, whatever its size.
 SAMPLE_RATE = 16000
@@ -37,6 +36,9 @@ N_FFT = 400
 HOP_LENGTH = 160
 # Windows of long recordings that are encoded at once when nothing is trained.
 WINDOWS_AT_ONCE = 16
+# Where nothing is trained, a batch is encoded on a processor in parts of which
+# at most this share is padding: there it costs what audio does.
+MAX_PADDING = 0.02
 # Before transformers 5 a layer also takes a mask of its heads, and gives a
 # tuple.
 HEAD_MASK = [None] * (
@@ -128,14 +130,14 @@ class WhisperEncoder(SpeechEncoder):
         }
         given = {k: v for k, v in numbers.items() if v is not None}
         if source is None:
-            self.encoder = _from_numbers(given)
+            self.encoder = from_numbers(given)
         elif given:
             raise ValueError(
                 "WhisperEncoder takes its sizes from the source "
                 f"'{source}': leave out {sorted(given)}."
             )
         else:
-            self.encoder = _from_source(source, pretrained, save_path)
+            self.encoder = from_source(source, pretrained, save_path)
         self._keep_layers(keep_layers)
         # Transformers loads in the file's own type (large-v3: fp16) and lets
         # the sinusoidal positions be trained; neither is wanted.
@@ -352,6 +354,22 @@ class WhisperEncoder(SpeechEncoder):
 
     def _encode_window(self, mel, lengths, all_layers):
         """At most one window per item, else as `_encode`."""
+        if (
+            is_exporting()
+            or torch.is_grad_enabled()
+            or mel.device.type != "cpu"
+        ):
+            return self._encode_layers(mel, lengths, all_layers)
+
+        def encode(mel, lengths):
+            frames, *layers = self._encode_layers(mel, lengths, all_layers)
+            return frames, lengths, layers
+
+        frames, _, layers = in_similar_parts(encode, mel, lengths, MAX_PADDING)
+        return [frames, *layers]
+
+    def _encode_layers(self, mel, lengths, all_layers):
+        """As `_encode_window`, all items at once."""
         encoder = self.encoder
         mask = frame_mask(lengths, mel.shape[1])
         x = (mel * mask.unsqueeze(2)).transpose(1, 2)
@@ -372,79 +390,3 @@ class WhisperEncoder(SpeechEncoder):
                 layers.append(x)
         mask = mask.unsqueeze(2)
         return [encoder.layer_norm(x) * mask, *[x * mask for x in layers]]
-
-
-def _from_source(source, pretrained, save_path):
-    """Encoder of a Whisper folder or hub model."""
-    folder = Path(source)
-    check_pretrained(source)
-    if not pretrained:
-        config = WhisperConfig.from_pretrained(source, cache_dir=save_path)
-        return modeling_whisper.WhisperEncoder(config)
-    if folder.is_dir():
-        names = [path.suffix for path in folder.iterdir()]
-        if not {".safetensors", ".bin"} & set(names):
-            raise FileNotFoundError(
-                f"The Whisper folder '{source}' holds no weights; add its "
-                "model.safetensors, or ask for random ones by pretrained=False."
-            )
-    elif folder.is_absolute() or source.startswith((".", "~")):
-        raise FileNotFoundError(f"There is no Whisper folder '{source}'.")
-    # The decoder is not kept, so that its absence is no news; what the
-    # encoder lacks is.
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        whisper, report = WhisperModel.from_pretrained(
-            source,
-            cache_dir=save_path,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # refused below, by name
-        )
-    except OSError as error:
-        if folder.is_dir():
-            raise
-        raise FileNotFoundError(
-            describe_unreachable(source, "Whisper")
-        ) from error
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-    problem = describe_misfit(
-        source, {"mismatched_keys": report["mismatched_keys"]}
-    )
-    if problem is not None:
-        raise ValueError(problem)
-    missing = sorted(
-        key for key in report["missing_keys"] if key.startswith("encoder.")
-    )
-    if missing:
-        raise ValueError(
-            f"'{source}' is no whole Whisper model: it lacks {len(missing)} "
-            f"tensors of the encoder, such as '{missing[0]}'."
-        )
-    return whisper.encoder
-
-
-def _from_numbers(numbers):
-    """Randomly initialised encoder of a given size."""
-    needed = {
-        "encoder_layers": "num_layers",
-        "d_model": "size",
-        "encoder_attention_heads": "num_heads",
-        "encoder_ffn_dim": "ffn_size",
-    }
-    absent = [name for key, name in needed.items() if key not in numbers]
-    if absent:
-        raise ValueError(
-            "WhisperEncoder needs either a source (folder or hub name) or "
-            f"its sizes; missing: {', '.join(absent)}."
-        )
-    # The decoder's numbers are never used; they only keep the config small,
-    # and valid at any width.
-    config = WhisperConfig(
-        **numbers,
-        decoder_layers=1,
-        decoder_ffn_dim=1,
-        decoder_attention_heads=numbers["encoder_attention_heads"],
-    )
-    return modeling_whisper.WhisperEncoder(config)
