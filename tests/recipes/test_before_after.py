@@ -1,10 +1,12 @@
 """Two states of the code, one beside the other."""
 
+import importlib
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -52,6 +54,53 @@ def test_an_epoch_begins_with_the_same_weights_each_time(tmp_path):
     second = before_after.stage_1([1.0, 1.5], "fp32", "tiny", tmp_path)
     losses = [work()[1] for work in (first, first, second)]
     assert losses[0] == losses[1] == losses[2] and losses[0][0]
+
+
+def test_both_states_train_the_same_weights(tmp_path, monkeypatch):
+    """Another state's code may draw others: the first one's are taken."""
+    c2ser_training = importlib.import_module("c2ser_training")
+    load, shifts = c2ser_training.load, iter([0.0, 0.01])
+
+    def load_shifted(*args, **changes):
+        hparams, shift = load(*args, **changes), next(shifts)
+        with torch.no_grad():
+            for weight in hparams["model"].parameters():
+                weight.add_(shift)
+        return hparams
+
+    monkeypatch.setattr(c2ser_training, "load", load_shifted)
+    losses = [
+        before_after.stage_1([1.0, 1.5], "fp32", "tiny", tmp_path)()[1]
+        for _ in range(2)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_both_states_classify_by_the_same_weights(tmp_path, monkeypatch):
+    c2ser_speed = importlib.import_module("c2ser_speed")
+    interface, shifts = c2ser_speed.C2SER, iter([0.0, 0.01])
+
+    def built(size, device, dtype):
+        """As a state that draws other weights would build it."""
+        shift, make = next(shifts), c2ser_speed.C2SER
+
+        def shifted(model, *settings):
+            module = model["model"] if isinstance(model, dict) else model
+            with torch.no_grad():
+                for weight in module.parameters():
+                    weight.add_(shift)
+            return make(model, *settings)
+
+        monkeypatch.setattr(c2ser_speed, "C2SER", shifted)
+        return build(size, device, dtype)
+
+    build = c2ser_speed.build
+    monkeypatch.setattr(c2ser_speed, "build", built)
+    answers = [
+        before_after.classification([1.0, 1.5], "fp32", "tiny", tmp_path)()[1]
+        for _ in range(2)
+    ]
+    assert answers[0] == answers[1] and c2ser_speed.C2SER is interface
 
 
 def test_a_folder_without_the_code_is_refused(tmp_path, monkeypatch, capsys):
