@@ -156,14 +156,15 @@ def can_pack() -> bool:
 
 def to_packed(model: nn.Module) -> nn.Module:
     """Lay out the weights of a model's linear layers, and of convolutions in
-    time that are like them, in place.
+    time that are like them, in place; round those of other convolutions and
+    of torch's own transformer layers.
 
     Arguments
     ---------
     model : nn.Module
-        In eval mode, on a processor; it can no longer be trained or saved.
-        Modules name in ``in_fp32`` the parts that they run without autocast,
-        which stay as they are.
+        In eval mode, on a processor, to be run under autocast; it can no
+        longer be trained or saved. Modules name in ``in_fp32`` the parts
+        that they run without autocast, which stay as they are.
 
     Returns
     -------
@@ -179,4 +180,16 @@ def to_packed(model: nn.Module) -> nn.Module:
         for conv in replaceable(model, fp32=False, kind=TimeConv):
             if conv.groups == 1 and not conv.padding:
                 PackedTimeConv.take(conv)
+        for kind in (TimeConv, nn.Conv1d, nn.TransformerEncoderLayer):
+            for layer in replaceable(model, fp32=False, kind=kind):
+                _round(layer, files)
     return model
+
+
+def _round(layer, files):
+    """Do once what autocast does at each use of a layer's weights."""
+    for name, weight in layer.named_parameters():
+        if "norm" not in name:
+            rounded = weight.detach().to(torch.bfloat16)
+            files.let_go(weight.detach())
+            weight.data = rounded

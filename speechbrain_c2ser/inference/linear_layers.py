@@ -39,9 +39,9 @@ def replaceable(
     """
     names = (*LEFT, *(() if fp32 else getattr(model, "in_fp32", ())))
     for name, child in model.named_children():
-        if name in names or isinstance(child, WHOLE):
+        if name in names:
             continue
         if type(child) is kind:
             yield child
-        else:
+        elif not isinstance(child, WHOLE):
             yield from replaceable(child, fp32, kind)

@@ -129,6 +129,7 @@ def packed_layers(model):
     return [m for m in model.modules() if isinstance(m, PackedLinear)]
 
 
+KINDS = ("weight", "bias")
 needs_bf16 = pytest.mark.skipif(
     not can_pack(), reason="needs a processor with bf16 instructions"
 )
@@ -168,6 +169,39 @@ def test_convolutions_are_products_over_windows(bias, kernel, stride):
         with torch.autocast("cpu", torch.bfloat16):
             assert ours[0](x).dtype == torch.bfloat16
         torch.testing.assert_close(y, exact, atol=1e-2, rtol=2**-8)
+
+
+@needs_bf16
+@torch.no_grad()
+def test_what_is_not_laid_out_is_rounded_once():
+    """Autocast would round these weights anew at each use."""
+
+    class Tone(nn.Module):
+        in_fp32 = ("exact",)
+
+        def __init__(self):
+            super().__init__()
+            self.exact = nn.Conv1d(8, 8, 3)
+            self.conv = nn.Conv1d(8, 8, 3)
+            self.positions = TimeConv(8, 8, 3, padding=1, groups=2)
+            self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+        def forward(self, x):
+            y = self.conv(x.transpose(1, 2)).transpose(1, 2)
+            return self.layer(self.positions(y))
+
+    tone, x = Tone().eval(), torch.randn(2, 9, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        exact = tone(x)
+        to_packed(tone)
+        assert torch.equal(tone(x), exact)
+    names = {
+        name
+        for name, weight in tone.named_parameters()
+        if weight.dtype == torch.float32
+    }
+    norms = {f"layer.norm{n}.{part}" for n in "12" for part in KINDS}
+    assert names == norms | {f"exact.{part}" for part in KINDS}
 
 
 @needs_bf16
