@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from speechbrain_c2ser.lobes.quick_dropout import QuickDropout
+
 # C2SER's choice: all projections of a layer but ``up_proj``.
 LORA_TARGETS = (
     "q_proj",
@@ -90,28 +92,33 @@ def train_adapters(model: nn.Module, mode: bool) -> None:
             module.lora_dropout.train(mode)
 
 
-def leave_types_to_autocast(model: nn.Module) -> None:
-    """Let LoRA read what its base reads, without a copy in float32.
+def prepare_for_autocast(model: nn.Module) -> None:
+    """Spare LoRA what takes its time in bf16 and changes nothing.
 
-    For what runs under autocast alone, which multiplies in its own type
-    whatever it is given: peft's copies of each input, and of its gradient,
-    are then for nothing.
+    Under autocast, which multiplies in its own type whatever it is given,
+    peft's copies of each input in float32 are for nothing; and dropout draws
+    its random numbers four at a time.
 
     Arguments
     ---------
     model : nn.Module
-        With LoRA in it, or without.
+        With LoRA in it, or without; it then runs under autocast alone.
 
     Example
     -------
     >>> import torch
     >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
     >>> add_lora(base.requires_grad_(False).bfloat16(), targets=["q_proj"])
-    >>> leave_types_to_autocast(base)
+    >>> prepare_for_autocast(base)
     >>> with torch.autocast("cpu", torch.bfloat16):
     ...     base["q_proj"](torch.ones(1, 4, dtype=torch.bfloat16)).dtype
     torch.bfloat16
     """
-    for module in model.modules():
-        if hasattr(module, "cast_input_dtype_enabled"):  # peft's own switch
-            module.cast_input_dtype_enabled = False
+    for module in list(model.modules()):
+        if not hasattr(module, "lora_dropout"):
+            continue
+        module.cast_input_dtype_enabled = False  # peft's own switch
+        for name, dropout in module.lora_dropout.items():
+            if type(dropout) is nn.Dropout:
+                quick = QuickDropout(dropout.p).train(dropout.training)
+                module.lora_dropout[name] = quick

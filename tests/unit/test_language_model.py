@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from speechbrain_c2ser.lobes.quick_dropout import QuickDropout
 from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
 from speechbrain_c2ser.lobes.speech_llm.merging import Merged, Speech, merge
 
@@ -432,7 +433,7 @@ def test_lora_reads_what_a_base_held_in_bf16_reads(tiny_llm):
     gradients, read = [], []
     for copies in (False, True):
         torch.manual_seed(0)
-        lm = LanguageModel(tiny_llm, lora={"rank": 2, "dropout": 0.5}).train()
+        lm = LanguageModel(tiny_llm, lora={"rank": 2, "dropout": 0.0}).train()
         lm.hold_in(torch.bfloat16)
         for layer in lm.model.modules():
             if hasattr(layer, "lora_dropout"):
@@ -442,7 +443,6 @@ def test_lora_reads_what_a_base_held_in_bf16_reads(tiny_llm):
                 )
         merged = make_merged(lm, [[5, 6, 7], [8]])
         merged.embeddings = merged.embeddings.bfloat16()
-        torch.manual_seed(1)
         with torch.autocast("cpu", torch.bfloat16):
             lm(merged).loss.backward()
         assert set(read) == {torch.float32 if copies else torch.bfloat16}
@@ -450,6 +450,22 @@ def test_lora_reads_what_a_base_held_in_bf16_reads(tiny_llm):
         gradients.append([p.grad for p in lm.parameters() if p.requires_grad])
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_loras_dropout_is_quick_in_bf16_alone(tiny_llm):
+    lm = LanguageModel(tiny_llm, lora={"rank": 2, "dropout": 0.3}).train()
+
+    def dropouts():
+        layers = [m for m in lm.modules() if hasattr(m, "lora_dropout")]
+        return [layer.lora_dropout["default"] for layer in layers]
+
+    assert {type(each) for each in dropouts()} == {torch.nn.Dropout}
+    lm.eval()
+    lm.hold_in(torch.bfloat16)
+    assert {type(each) for each in dropouts()} == {QuickDropout}
+    assert not any(each.training for each in dropouts())
+    lm.train()
+    assert all(each.p == 0.3 and each.training for each in dropouts())
 
 
 def test_a_base_that_is_trained_is_not_narrowed(tiny_llm):

@@ -11,7 +11,7 @@ from transformers import (
     BitsAndBytesConfig,
 )
 
-from speechbrain_c2ser.lobes.lora import leave_types_to_autocast
+from speechbrain_c2ser.lobes.lora import prepare_for_autocast
 from speechbrain_c2ser.lobes.pretrained_files import (
     check_pretrained,
     describe_misfit,
@@ -163,4 +163,4 @@ def narrow_base(model: torch.nn.Module, dtype: torch.dtype) -> None:
     for weight in base:
         if weight.is_floating_point():
             weight.data = weight.data.to(dtype)
-    leave_types_to_autocast(model)
+    prepare_for_autocast(model)
