@@ -11,8 +11,8 @@ NEW_TOKENS = 20  # of a described clip
 class ReadAgain:
     """Operations on what a language model has read before, while it describes.
 
-    Generating, each item reads the question; scoring what was written, the
-    last position before it. A position counts as every other.
+    Scoring what was written, each item reads the last position before the
+    labels again. A position counts as every other.
 
     Arguments
     ---------
@@ -20,47 +20,26 @@ class ReadAgain:
         Is watched until :meth:`stop`.
     counter : FlopCounterMode
         Counts meanwhile.
-    question : int
-        Positions of the question.
     """
 
-    def __init__(self, language_model, counter, question):
+    def __init__(self, language_model, counter):
         self.operations = 0.0
         self._lm, self._counter = language_model, counter
-        self._question, self._score = question, language_model.score
+        self._score = language_model.score
         language_model.score = self._scored
-        decoder = language_model.model.get_decoder()
-        self._scoring = False
-        self._hooks = [
-            decoder.register_forward_pre_hook(self._started),
-            decoder.register_forward_hook(self._read),
-        ]
 
     def stop(self):
         """Watch no longer."""
         self._lm.score = self._score
-        for hook in self._hooks:
-            hook.remove()
 
     def _scored(self, merged, endings, prompt=None, past=None):
-        self._scoring, before = True, self._counter.get_total_flops()
+        before = self._counter.get_total_flops()
         scores = self._score(merged, endings, prompt, past)
-        self._scoring = False
         done = self._counter.get_total_flops() - before
         read = int(merged.attention_mask.sum())
         read += sum(len(each) - 1 for item in endings for each in item)
         self.operations += done * len(endings) / read
         return scores
-
-    def _started(self, module, args):
-        self._before = self._counter.get_total_flops()
-
-    def _read(self, module, args, output):
-        positions = output.last_hidden_state.shape[1]
-        if self._scoring or positions <= self._question:
-            return  # a further token
-        done = self._counter.get_total_flops() - self._before
-        self.operations += done * self._question / positions
 
 
 class Inference:
@@ -107,14 +86,12 @@ class Inference:
     def useful(self, paths):
         """The same without padding, nothing computed twice."""
         model = self.c2ser.mods.model
-        mode = "implicit" if self.name == "classify" else "explicit"
-        question = model.language_model.tokenize(self.c2ser.prompt(mode))
         model.eval()
         first, _ = operations(lambda: self([paths[0]] * 2, 2))
         total = 0.0
         for number, path in enumerate(paths):
             with FlopCounterMode(display=False) as counter:
-                again = ReadAgain(model.language_model, counter, len(question))
+                again = ReadAgain(model.language_model, counter)
                 self([path] * 2, 2)
                 again.stop()
             total += counter.get_total_flops() / 2

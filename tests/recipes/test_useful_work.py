@@ -41,7 +41,7 @@ def test_equal_clips_leave_nothing_useless(inference, name):
 
 def test_what_is_read_again_is_not_useful(script, inference, monkeypatch):
     monkeypatch.setattr("workloads.inference.NEW_TOKENS", 4)
-    assert 0.2 < inference("describe", [0.8] * 2) < 0.9
+    assert 0.9 < inference("describe", [0.8] * 2) < 0.999
 
 
 @pytest.mark.parametrize("name", ["stage_0", "stage_1", "classifier"])

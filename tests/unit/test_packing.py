@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from transformers import DynamicCache
 
 from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
 from speechbrain_c2ser.lobes.speech_llm.merging import Speech, merge
@@ -42,7 +43,9 @@ def rows_read(lm, monkeypatch):
     decode = decoder.forward
 
     def noted(*args, **kwargs):
-        sizes.append(tuple(kwargs["inputs_embeds"].shape[:2]))
+        read = kwargs.get("inputs_embeds")
+        read = kwargs["input_ids"] if read is None else read
+        sizes.append(tuple(read.shape[:2]))
         return decode(*args, **kwargs)
 
     monkeypatch.setattr(decoder, "forward", noted)
@@ -246,3 +249,35 @@ def test_scores_in_a_shared_row_are_those_alone(
         torch.testing.assert_close(
             scores[item, : one.shape[1]], one[0], atol=1e-5, rtol=0
         )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("prompt", ["", "a b c d e f a b"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_answers_from_a_shared_row_are_transformers_own(
+    family, prompt, beams, small_llm, monkeypatch
+):
+    lm = small_llm(family)
+    settings = {"max_new_tokens": 12, "num_beams": beams, "pad_token_id": 0}
+    expected = []
+    for item in range(5):
+        merged = batch(lm, [item])[1]
+        (words,) = lm.embed([lm.tokenize(prompt)])
+        whole = torch.cat((words[None], merged.embeddings), 1)
+        ids = lm.model.generate(
+            inputs_embeds=whole, past_key_values=DynamicCache(), **settings
+        )
+        expected.append(ids[0].tolist())
+    sizes = rows_read(lm, monkeypatch)
+    merged = batch(lm, side="left")[1]
+    ids, past = lm.generate(merged, -1, 12, beams, prompt=lm.tokenize(prompt))
+    assert ids.tolist() == expected
+    # the prompt once; the items in shared rows, not once for each beam
+    prompts = [(1, len(lm.tokenize(prompt)))] if prompt else []
+    assert sizes[: len(prompts)] == prompts
+    assert sizes[len(prompts)][0] < 5 and sizes[-1] == (5 * beams, 1)
+    count = len(sizes)
+    again, _ = lm.generate(merged, -1, 12, beams, prompt=lm.tokenize(prompt))
+    assert again.tolist() == expected
+    assert len(sizes) == 2 * count - len(prompts)

@@ -93,7 +93,7 @@ def test_labels_behind_what_a_model_likes_to_write(teller, clips, beams):
     written = teller.write(speech, prompts, 8, **options)
     assert written.texts == teller.generate(speech, prompts, 8, **options)
     read = zip(teller.merge(speech, prompts).lengths, written.ids, strict=True)
-    read = [asked + len(ids) for asked, ids in read]
+    read = [asked + len(ids) - (beams > 1) for asked, ids in read]
     assert written.past.mask.sum(1).tolist() == read
     for prefixes in (written.texts, PREFIXES):
         for _ in range(2):  # a past may be read on from again

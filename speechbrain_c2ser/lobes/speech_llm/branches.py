@@ -5,6 +5,7 @@ from inspect import signature
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
+from transformers import Cache
 
 
 @dataclass(frozen=True)
@@ -303,3 +304,64 @@ def _additive(tree, before, window=None):
     seen = seen_positions(tree, before, window)[:, None]
     mask = tree.embeddings.new_zeros(seen.shape)
     return mask.masked_fill(~seen, torch.finfo(mask.dtype).min)
+
+
+def read_tree(model, tree, past=None) -> tuple[torch.Tensor, Cache | None]:
+    """States of rows behind what was read before them.
+
+    Arguments
+    ---------
+    model : transformers.PreTrainedModel
+        A causal language model.
+    tree : Tree
+        R rows of L positions.
+    past : speechbrain_c2ser.lobes.speech_llm.prompt_memory.Past | None
+        What was read of each row; it stays as it is.
+
+    Returns
+    -------
+    states : torch.Tensor
+        [R, L, D].
+    cache : transformers.Cache | None
+        Of the past and the rows; None without a past.
+
+    Raises
+    ------
+    ValueError
+        For a model whose layers cannot read branches side by side.
+
+    Example
+    -------
+    >>> from transformers import LlamaConfig, LlamaForCausalLM
+    >>> sizes = {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 16}
+    >>> heads = {"num_attention_heads": 2, "num_hidden_layers": 1}
+    >>> tree = Tree(
+    ...     embeddings=torch.ones(1, 5, 8),
+    ...     items=torch.zeros(1, 5, dtype=torch.long),
+    ...     branches=torch.tensor([[-1, -1, 0, 0, 1]]),
+    ...     position_ids=torch.tensor([[0, 1, 2, 3, 2]]),
+    ...     starts=[(0, 0)],
+    ... )
+    >>> model = LlamaForCausalLM(LlamaConfig(**sizes, **heads))
+    >>> states, _ = read_tree(model, tree)
+    >>> states.shape
+    torch.Size([1, 5, 8])
+    """
+    if foreign := layers_without_mask(model):
+        raise ValueError(
+            f"Labels cannot be scored side by side by {model.name_or_path}: "
+            f"its layers ({foreign}) do not follow a mask. Take a model of "
+            "full or sliding-window attention."
+        )
+    before, positions, cache = None, tree.position_ids, None
+    if past is not None:
+        before, cache = past.mask, past.growing()
+        positions = positions + before.sum(1, keepdim=True)
+    states = model.get_decoder()(
+        inputs_embeds=tree.embeddings,
+        attention_mask=layer_masks(tree, model, before),
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=past is not None,
+    ).last_hidden_state
+    return states, cache

@@ -17,21 +17,27 @@ from speechbrain_c2ser.lobes.lora import add_lora, train_adapters
 from speechbrain_c2ser.lobes.speech_llm.branches import (
     branch_out,
     grow_tree,
-    layer_masks,
     layers_without_mask,
+    read_tree,
 )
 from speechbrain_c2ser.lobes.speech_llm.llm_loading import (
     load_model,
     load_tokenizer,
     narrow_base,
 )
-from speechbrain_c2ser.lobes.speech_llm.merging import IGNORED, Speech
+from speechbrain_c2ser.lobes.speech_llm.merging import (
+    IGNORED,
+    Speech,
+    without_last,
+)
 from speechbrain_c2ser.lobes.speech_llm.packing import RowPacking, read_whole
 from speechbrain_c2ser.lobes.speech_llm.prompt_memory import (
     Past,
     PromptMemory,
+    out_of_rows,
 )
 from speechbrain_c2ser.lobes.speech_llm.vocabulary import Vocabulary
+from speechbrain_c2ser.lobes.speech_llm.writing import write_behind
 
 
 @dataclass
@@ -212,6 +218,11 @@ class LanguageModel(torch.nn.Module):
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     @property
+    def keeps_positions(self):
+        """Whether what was read can be read on from at any position."""
+        return not layers_without_mask(self.model)
+
+    @property
     def device(self):
         """Where the embeddings are."""
         return self.model.get_input_embeddings().weight.device
@@ -274,13 +285,17 @@ class LanguageModel(torch.nn.Module):
         num_beams=1,
         repetition_penalty=1.0,
         min_new_tokens=0,
+        prompt=None,
     ):
         """Continue the sequences, greedily or by beam search.
+
+        As for :meth:`score`, sequences of unlike length share rows as they
+        are read, and what all begin with is read once for all batches.
 
         Arguments
         ---------
         merged : speechbrain_c2ser.lobes.speech_llm.merging.Merged
-            Sequences padded on the left.
+            Sequences padded on the left, of at least two positions.
         end_token_id : int
             Token that ends an answer.
         max_new_tokens : int
@@ -291,6 +306,9 @@ class LanguageModel(torch.nn.Module):
             Over 1 discourages tokens already written (only new ones count).
         min_new_tokens : int
             The end is not allowed before so many tokens.
+        prompt : list[int] | None
+            Token ids that stand before every sequence; not for a model that
+            keeps no positions.
 
         Returns
         -------
@@ -298,38 +316,42 @@ class LanguageModel(torch.nn.Module):
             [B, N] new token ids; after its end an answer is filled with
             ``end_token_id``.
         past : Past | None
-            What was read of the sequences; for a greedy answer also its
-            tokens but for the last one. None where layers keep no positions.
+            As of :func:`.writing.write_behind`; None where the model keeps no
+            positions.
         """
-        options = {}
-        if not layers_without_mask(self.model):
-            # As in a PromptMemory, all positions are kept.
-            options["past_key_values"] = DynamicCache()
-        ids = self.model.generate(
-            inputs_embeds=merged.embeddings,
-            attention_mask=merged.attention_mask,
-            generation_config=GenerationConfig(
-                max_new_tokens=max_new_tokens,
-                min_new_tokens=min_new_tokens,
-                num_beams=num_beams,
-                repetition_penalty=repetition_penalty,
-                do_sample=False,
-                eos_token_id=end_token_id,
-                pad_token_id=end_token_id,
-            ),
-            **options,
+        settings = GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            min_new_tokens=min_new_tokens,
+            num_beams=num_beams,
+            repetition_penalty=repetition_penalty,
+            do_sample=False,
+            eos_token_id=end_token_id,
+            pad_token_id=end_token_id,
         )
-        cache, mask = options.get("past_key_values"), merged.attention_mask
-        if cache is None:
+        if not self.keeps_positions:
+            if prompt:
+                raise ValueError(f"{self.source} cannot remember a prompt.")
+            ids = self.model.generate(
+                inputs_embeds=merged.embeddings,
+                attention_mask=merged.attention_mask,
+                generation_config=settings,
+            )
             return ids, None
-        if num_beams > 1:
-            # An item's beams were given the same sequence; what they wrote
-            # need not be the answer.
-            beams = torch.arange(0, len(mask) * num_beams, num_beams)
-            cache.batch_select_indices(beams.to(mask.device))
-        written = cache.get_seq_length() - mask.shape[1]
-        ones = mask.new_full((len(mask), written), int(num_beams == 1))
-        return ids, Past(cache, torch.cat((mask, ones), 1))
+        start = without_last(merged)
+        rows = self._packing.rows(start.lengths, start.embeddings)
+        if prompt:
+            past = self._memory.read(prompt, len(rows))
+        else:
+            nothing = start.attention_mask[: len(rows), :0]
+            past = Past(DynamicCache(), nothing)
+        nobody = [[]] * len(start.lengths)
+        tree = grow_tree(start, self.embed(nobody), nobody, rows)
+        _, cache = read_tree(self.model, tree, past)
+        past = out_of_rows(
+            cache, tree.starts, start.lengths, past.mask.shape[1]
+        )
+        last = merged.embeddings[range(len(merged.last)), merged.last]
+        return write_behind(self.model, last, past, settings)
 
     @torch.no_grad()
     def score(self, merged, endings, prompt=None, past=None) -> torch.Tensor:
@@ -374,7 +396,7 @@ class LanguageModel(torch.nn.Module):
             past = self._memory.read(prompt, len(rows)) if prompt else None
         words = self.embed(branches.read)
         tree = grow_tree(merged, words, branches.branch, rows)
-        states = self._read_tree(tree, past)  # [R, L, D]
+        states, _ = read_tree(self.model, tree, past)  # [R, L, D]
 
         items, positions = merged.answer_positions  # [M] of shared tokens
         owners = self._integers((branches.items, branches.endings))  # [2, N]
@@ -404,26 +426,6 @@ class LanguageModel(torch.nn.Module):
     def decode(self, merged):
         """States [B, S, D] of whole sequences, as :func:`.read_whole`."""
         return read_whole(self.model, merged)
-
-    def _read_tree(self, tree, past):
-        """States [R, L, D] of rows, behind what was read before them."""
-        if foreign := layers_without_mask(self.model):
-            raise ValueError(
-                f"Labels cannot be scored side by side by {self.source}: its "
-                f"layers ({foreign}) do not follow a mask. Take a model of "
-                "full or sliding-window attention."
-            )
-        before, positions = None, tree.position_ids
-        if past is not None:
-            before = past.mask
-            positions = positions + before.sum(1, keepdim=True)
-        return self.model.get_decoder()(
-            inputs_embeds=tree.embeddings,
-            attention_mask=layer_masks(tree, self.model, before),
-            position_ids=positions,
-            past_key_values=None if past is None else past.growing(),
-            use_cache=past is not None,
-        ).last_hidden_state
 
     def _integers(self, numbers):
         return torch.tensor(numbers, dtype=torch.long, device=self.device)

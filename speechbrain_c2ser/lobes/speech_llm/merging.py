@@ -76,6 +76,14 @@ class Merged:
             return [end - start for start, end in self.spans]
         return self.attention_mask.sum(1).tolist()
 
+    @property
+    def last(self):
+        """[B] columns of the items' last positions."""
+        if self.spans:
+            return [end - 1 for _, end in self.spans]
+        places = torch.arange(self.attention_mask.shape[1])
+        return (self.attention_mask.cpu() * places).argmax(1).tolist()
+
 
 def merge(
     prompts,
@@ -163,6 +171,34 @@ def merge(
     return _padded(sequences, targets, padding_side)
 
 
+def without_last(merged) -> Merged:
+    """Sequences padded on either side, without their last position.
+
+    Arguments
+    ---------
+    merged : Merged
+        Of :func:`merge`.
+
+    Returns
+    -------
+    Merged
+        Padded on the right.
+
+    Example
+    -------
+    >>> merged = merge(
+    ...     prompts=[torch.ones(2, 4), torch.ones(1, 4)],
+    ...     speech=Speech(torch.ones(2, 3, 4), torch.tensor([1, 3])),
+    ...     boundaries=torch.zeros(2, 4),
+    ...     padding_side="left",
+    ... )
+    >>> without_last(merged).attention_mask.tolist()
+    [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+    """
+    ends = zip(merged.last, merged.lengths, strict=True)
+    return _cut(merged, [slice(end - length + 1, end) for end, length in ends])
+
+
 def without_first(merged, counts) -> Merged:
     """Sequences padded on the right, without their first positions.
 
@@ -189,10 +225,12 @@ def without_first(merged, counts) -> Merged:
     >>> without_first(merged, [3, 5]).attention_mask.tolist()
     [[1, 1], [1, 0]]
     """
-    places = [
-        slice(count, length)
-        for count, length in zip(counts, merged.lengths, strict=True)
-    ]
+    ends = zip(counts, merged.lengths, strict=True)
+    return _cut(merged, [slice(count, length) for count, length in ends])
+
+
+def _cut(merged, places):
+    """What lies at these places of each sequence."""
     labels = merged.labels if merged.host_labels is None else merged.host_labels
     return _padded(
         [row[at] for row, at in zip(merged.embeddings, places, strict=True)],

@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import Cache, DynamicCache
 
 
@@ -55,6 +56,54 @@ class Past:
         """
         limits = torch.tensor(counts, device=self.mask.device)[:, None]
         return Past(self.cache, self.mask * (self.mask.cumsum(1) <= limits))
+
+
+def out_of_rows(cache, starts, lengths, before) -> Past:
+    """What was read of each item, where items shared rows.
+
+    Arguments
+    ---------
+    cache : transformers.Cache
+        Of R rows of N + L places: behind N that are the same in all rows
+        (a question), L of several items.
+    starts : list[tuple[int, int]]
+        B rows of the items, and their first of the L places.
+    lengths : list[int]
+        B numbers of their places.
+    before : int
+        N.
+
+    Returns
+    -------
+    Past
+        Of B items, padded on the left: N places, then its own, of each.
+
+    Example
+    -------
+    >>> rows = torch.arange(5.0).view(1, 1, 5, 1)  # a question of 1, 3 and 1
+    >>> cache = DynamicCache()
+    >>> _ = cache.update(rows, rows, 0)
+    >>> past = out_of_rows(cache, [(0, 0), (0, 3)], [3, 1], before=1)
+    >>> past.cache.layers[0].keys[..., 0].tolist(), past.mask.tolist()
+    ([[[0.0, 1.0, 2.0, 3.0]], [[0.0, 0.0, 0.0, 4.0]]], [[1, 1, 1, 1], [0, 0,
+    1, 1]])
+    """
+    width = cache.get_seq_length()
+    places, masks = [], []
+    for (row, column), length in zip(starts, lengths, strict=True):
+        own = torch.arange(length) + before + column
+        places.append(torch.cat((torch.arange(before), own)) + row * width)
+        masks.append(torch.ones_like(places[-1]))
+    padding = {"batch_first": True, "padding_side": "left"}
+    device = cache.layers[0].keys.device
+    places = pad_sequence(places, **padding).to(device)  # [B, W]
+    for layer in cache.layers:
+        layer.keys, layer.values = (
+            # [R, heads, N + L, D] to [B, heads, W, D]
+            each.transpose(1, 2).flatten(0, 1)[places].transpose(1, 2)
+            for each in (layer.keys, layer.values)
+        )
+    return Past(cache, pad_sequence(masks, **padding).to(device))
 
 
 class PromptMemory:

@@ -272,10 +272,11 @@ class SpeechEmotionLLM(torch.nn.Module):
         Written
             For :meth:`score_labels` of the same speech and prompts.
         """
-        asked = self.merge(speech, prompts, padding_side="left")
+        question, prompts = self._common_question(prompts)
         ids, past = self.language_model.generate(
-            asked,
+            self.merge(speech, prompts, padding_side="left"),
             self.end_token_id,
+            prompt=question,
             max_new_tokens=max_new_tokens,
             num_beams=num_beams,
             repetition_penalty=repetition_penalty,
@@ -347,10 +348,8 @@ class SpeechEmotionLLM(torch.nn.Module):
             for answers, prefix in zip(label_answers, prefixes, strict=True)
         ]
         question, past = None, None if written is None else written.past
-        if past is None and batch > 1 and _same_text(prompts):
-            # A question that all are asked is read once.
-            question = self.language_model.tokenize(prompts[0])
-            prompts = [""] * batch
+        if past is None:
+            question, prompts = self._common_question(prompts)
         merged = self.merge(
             speech,
             prompts,
@@ -397,6 +396,15 @@ class SpeechEmotionLLM(torch.nn.Module):
         ]
         return starts + starts.new_tensor(lengths)
 
+    def _common_question(self, prompts):
+        """Token ids of what all are asked, which is read once; what is asked
+        of each behind it."""
+        lm, batch = self.language_model, len(prompts)
+        same = batch > 1 and _is_text(prompts[0]) and len(set(prompts)) == 1
+        if same and lm.keeps_positions:
+            return lm.tokenize(prompts[0]), [""] * batch
+        return None, prompts
+
     def _candidates(self, label_answers, prefix):
         """Label -> texts behind a prefix as token ids.
 
@@ -413,10 +421,6 @@ def _is_text(prompt):
     return isinstance(prompt, str)
 
 
-def _same_text(prompts):
-    return _is_text(prompts[0]) and len(set(prompts)) == 1
-
-
 def _read_before(merged, candidates, written):
     """[B] positions of each sequence that need not be read behind an answer.
 
@@ -429,5 +433,7 @@ def _read_before(merged, candidates, written):
     ):
         asked = length - len(item.shared)
         told = min(common_length(ids, item.shared), item.told - 1)
+        if not ids:  # nor was the last position before the answer read
+            told = -1
         counts.append(asked + told)
     return counts
