@@ -52,7 +52,7 @@ TRAINING = ["stage_0", "stage_1", "stage_2", "classifier"]
 SIZES = ["tiny", "base"]
 MATRICES = 1024, 768, 3072  # rows, inputs and outputs of the plain products
 # Clips of a corpus, where 32 are a batch or two of the recipe's size.
-COUNTS = {"stage_0": 512}
+COUNTS = {"stage_0": 256}
 USEFUL_LESS, MACHINE_LESS = 0.01, 0.2  # of the stored ratio
 READS_MORE = 0.5  # a step
 

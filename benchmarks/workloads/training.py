@@ -134,11 +134,18 @@ class Training:
             if module is not None:  # recomputing is computing twice
                 module = getattr(module, "model", None) or module.encoder
                 module.gradient_checkpointing_disable()
-        pairs = {"batch_sampler": [[n, n] for n in range(len(self.dataset))]}
+        pairs = {"batch_sampler": [[n, n] for n in self._drawn()]}
         if "collate_fn" in self.loader:
             pairs["collate_fn"] = self.loader["collate_fn"]
         torch.manual_seed(0)
         return operations(lambda: self._fit(pairs))[0] / 2
+
+    def _drawn(self):
+        """Items of an epoch: balanced sampling takes some more than once."""
+        batches = self.loader["batch_sampler"]
+        if hasattr(batches, "set_epoch"):
+            batches.set_epoch(1)
+        return [number for batch in batches for number in batch]
 
     def _fit(self, loader):
         self.brain.optimizer_step = 0

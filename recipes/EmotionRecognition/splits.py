@@ -2,13 +2,16 @@
 
 import math
 
-from speechbrain.dataio.sampler import BalancingDataSampler
+import numpy as np
 from speechbrain.utils.logger import get_logger
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from speechbrain_c2ser.data.dataset import speech_dataset
+from speechbrain_c2ser.data.like_lengths import LikeLengthSampler
 from speechbrain_c2ser.data.manifest import SPLITS
 from speechbrain_c2ser.data.pools import read_pools
 from speechbrain_c2ser.data.selection import long_enough
+from speechbrain_c2ser.data.streams import durations_of
 from speechbrain_c2ser.evaluation.metrics.category import majority
 from speechbrain_c2ser.labels import LabelSpace
 
@@ -84,27 +87,50 @@ def with_label(items, head, split):
 
 
 def train_loader(dataset, hparams, ranks=1):
-    """Loader's options: items in random order, or every class as often."""
-    options = dict(hparams["dataloader_opts"])
-    draws = len(dataset)
+    """Loader's options: each item once, or every class as often.
+
+    Batches are random; of like length where that saves much.
+    """
+    draws, classes = len(dataset), None
     if hparams["sampling"] == "balanced":
-        heads = hparams["model"].heads
-        labels = {
-            row["id"]: majority(heads[heads.main].truth(row))
-            for row in rows_of(dataset)
-        }
-        dataset.add_dynamic_item(labels.get, takes="id", provides="drawn_by")
+        head = hparams["model"].heads[hparams["model"].heads.main]
+        names = [majority(head.truth(row)) for row in rows_of(dataset)]
+        classes = np.unique(names, return_inverse=True)[1]
         draws = hparams["draws_per_epoch"] or draws
-        options["sampler"] = BalancingDataSampler(
-            dataset, "drawn_by", draws, seed=hparams["seed"]
-        )
-    elif hparams["sampling"] == "random":
-        options["shuffle"] = True
-    else:
+    elif hparams["sampling"] != "random":
         raise ValueError(
             f"sampling is {hparams['sampling']!r}: give random or balanced."
         )
-    share = math.ceil(draws / ranks)
-    size = min(hparams["batch_size"], share)
-    # batch norm has no statistics of a single item
-    return {**options, "batch_size": size, "drop_last": share % size == 1}
+    return {
+        "batch_sampler": LikeLengthSampler(
+            _padded_lengths(dataset, hparams),
+            min(hparams["batch_size"], math.ceil(draws / ranks)),
+            classes,
+            draws,
+            seed=hparams["seed"],
+        ),
+        **hparams["dataloader_opts"],
+    }
+
+
+def scoring_loader(dataset, hparams):
+    """Loader's options to evaluate a set: in order of length."""
+    return {
+        "batch_sampler": LikeLengthSampler(
+            durations_of(dataset), hparams["batch_size"], shuffle=False
+        ),
+        **hparams["dataloader_opts"],
+    }
+
+
+def _padded_lengths(dataset, hparams):
+    """Seconds of each item, by which batches are made; or all alike.
+
+    Random batches do where a frozen encoder's features are kept, and batch
+    norm wants them: they are as varied as the set.
+    """
+    model = hparams["model"]
+    trained = any(p.requires_grad for p in model.encoder.parameters())
+    if not trained or any(isinstance(m, _BatchNorm) for m in model.modules()):
+        return np.ones(len(dataset))
+    return durations_of(dataset)

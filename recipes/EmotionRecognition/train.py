@@ -20,7 +20,13 @@ import torch
 from closed_form import fit_head
 from speechbrain.augment.time_domain import SpeedPerturb
 from speechbrain.utils.distributed import if_main_process, run_on_main
-from splits import emotions_of, read_splits, rows_of, train_loader
+from splits import (
+    emotions_of,
+    read_splits,
+    rows_of,
+    scoring_loader,
+    train_loader,
+)
 
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.folder import fingerprint
@@ -197,9 +203,9 @@ def train(hparams, run_opts):
     )
     dry_run(brain, datasets)
     brain.fill_cache(datasets.values())
-    whole = {
-        "batch_size": hparams["batch_size"],
-        **hparams["dataloader_opts"],
+    scoring = {
+        split: scoring_loader(dataset, hparams)
+        for split, dataset in datasets.items()
     }
     brain.fit(
         hparams["epoch_counter"],
@@ -208,7 +214,7 @@ def train(hparams, run_opts):
         train_loader_kwargs=train_loader(
             datasets["train"], hparams, int(os.environ.get("WORLD_SIZE", 1))
         ),
-        valid_loader_kwargs=whole,
+        valid_loader_kwargs=scoring.get("valid"),
     )
     best = brain.choice.best if brain.choice else {}
     checkpoint = brain.checkpointer.recover_if_possible(**best)
@@ -226,8 +232,12 @@ def train(hparams, run_opts):
     )
     predictions = []
     if "test" in datasets:
-        brain.evaluate(datasets["test"], test_loader_kwargs=whole, **best)
-        predictions = brain.results.predictions()
+        brain.evaluate(
+            datasets["test"], test_loader_kwargs=scoring["test"], **best
+        )
+        scored = {row["id"]: row for row in brain.results.predictions()}
+        order = datasets["test"].data_ids
+        predictions = [scored[key] for key in order if key in scored]
         run_on_main(
             write_predictions, args=[predictions, hparams["prediction_file"]]
         )

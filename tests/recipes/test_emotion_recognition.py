@@ -17,6 +17,7 @@ from transformers import HubertConfig, Wav2Vec2FeatureExtractor
 
 from speechbrain_c2ser.checkpoints.classifier_folder import load_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
+from speechbrain_c2ser.data.dataset import speech_dataset
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
     read_manifest,
@@ -24,6 +25,14 @@ from speechbrain_c2ser.data.manifest import (
 )
 from speechbrain_c2ser.evaluation.predictions import read_predictions
 from speechbrain_c2ser.inference import EmotionClassifier
+from speechbrain_c2ser.lobes import (
+    CategoryHead,
+    LogMel,
+    LogMelCNN,
+    MaskedMean,
+    MultiHead,
+)
+from speechbrain_c2ser.lobes import EmotionClassifier as EmotionModel
 from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
 from speechbrain_c2ser.training.experiment import load_experiment
 
@@ -163,6 +172,8 @@ def test_every_yaml_in_debug_mode(
     assert 0 <= found["valid"]["valid_ua"] <= 1
     rows = read_predictions(tmp_path / "predictions.jsonl")
     assert {row["label"] for row in rows} <= set(EMOTIONS)
+    ids = [row["id"] for row in rows]
+    assert ids == list(read_manifest(corpus / "test.json"))
     assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     classifier = EmotionClassifier.from_hparams(tmp_path / "classifier")
     assert classifier.labels == list(EMOTIONS)
@@ -176,15 +187,35 @@ def test_every_yaml_in_debug_mode(
     assert score == probabilities.max()
 
 
-def test_the_yaml_reaches_the_dataloader(recipe, corpus, sources, tmp_path):
+@pytest.mark.parametrize("stage", ["train_loader", "scoring_loader"])
+def test_the_yaml_reaches_the_dataloader(
+    stage, recipe, corpus, sources, tmp_path
+):
     argv = arguments("from_scratch", HPARAMS / "tiny.yaml", sources)
     argv += options(corpus, tmp_path)
     argv += ["--num_workers=2", "--dataloader_opts={prefetch_factor: 3}"]
     hparams, _ = load_experiment(argv)
     splits = recipe("splits")
-    train_set = splits.read_splits(hparams)["train"]
-    loader = splits.train_loader(train_set, hparams)
-    assert loader["num_workers"] == 2 and loader["prefetch_factor"] == 3
+    loader = getattr(splits, stage)(
+        splits.read_splits(hparams)["train"], hparams
+    )
+    del loader["batch_sampler"]
+    assert loader == {
+        "num_workers": 2, "pin_memory": None, "prefetch_factor": 3,
+    }  # fmt: skip
+
+
+def test_a_part_of_a_test_set_is_written_in_its_order(
+    recipe, corpus, sources, tmp_path
+):
+    """In debug mode only the first batches are predicted."""
+    argv = arguments("from_scratch", HPARAMS / "tiny.yaml", sources)
+    argv += options(corpus, tmp_path, batch_size=2)
+    recipe("train").train(*load_experiment([*argv, "--debug"]))
+    ids = [r["id"] for r in read_predictions(tmp_path / "predictions.jsonl")]
+    everything = list(read_manifest(corpus / "test.json"))
+    assert len(ids) == 4
+    assert ids == [key for key in everything if key.endswith("_0")]
 
 
 def test_head_in_closed_form_learns_tones(recipe, corpus, sources, tmp_path):
@@ -740,13 +771,50 @@ def random_state():
     )
 
 
-@pytest.mark.parametrize("draws, ranks", [(17, 1), (18, 2), (33, 2)])
-def test_no_batch_holds_a_single_draw(draws, ranks, recipe):
-    settings = {"batch_size": 8, "dataloader_opts": {}, "sampling": "random"}
-    loader = recipe("splits").train_loader(range(draws), settings, ranks)
-    share = -(-draws // ranks)
-    left = share % loader["batch_size"]
-    assert (left == 1) == loader["drop_last"]
+def test_sampling_draws_each_item_once_or_each_class_as_often(recipe):
+    """By the recipe's loader; in like lengths where that saves much."""
+    head = CategoryHead(2, ["happy", "sad"])
+    model = EmotionModel(LogMel(), MultiHead({"emotion": head}), MaskedMean(2))
+    rows = {
+        str(n): {
+            "wav": "a.wav",
+            "duration": 1.0 + n % 40,
+            "emotion": "sad" if n < 8 else "happy",
+        }
+        for n in range(400)
+    }
+    model.encoder = torch.nn.Linear(2, 2)  # is trained
+    dataset = speech_dataset(rows)
+    hparams = {
+        "seed": 1, "model": model, "batch_size": 8, "dataloader_opts": {},
+        "sampling": "random", "draws_per_epoch": 600,
+    }  # fmt: skip
+    splits = recipe("splits")
+
+    def batches(**changes):
+        loader = splits.train_loader(dataset, hparams | changes)
+        return list(loader["batch_sampler"])
+
+    def spread(batches):
+        return np.mean([np.ptp([n % 40 for n in batch]) for batch in batches])
+
+    once = batches()
+    assert sorted(sum(once, [])) == list(range(400))
+    assert spread(once) < 3
+    balanced = batches(sampling="balanced")
+    drawn = sum(balanced, [])
+    assert len(drawn) == 600
+    assert np.mean([n < 8 for n in drawn]) == pytest.approx(0.5, abs=0.08)
+    assert spread(balanced) < 3
+    scored = splits.scoring_loader(dataset, hparams)["batch_sampler"]
+    assert spread(scored) < 1
+    model.encoder.requires_grad_(False)
+    assert spread(batches()) > 20
+    model.encoder.requires_grad_(True)
+    model.frame_network = LogMelCNN(64)
+    assert spread(batches()) > 20  # for batch norm
+    with pytest.raises(ValueError, match="give random or balanced"):
+        batches(sampling="even")
 
 
 def test_fine_tuning_under_torchrun(corpus, sources, tmp_path):

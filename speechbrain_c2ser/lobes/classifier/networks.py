@@ -4,6 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.host import on_both
+from speechbrain_c2ser.lobes.classifier.rows import batch_norm, row_of
 from speechbrain_c2ser.lobes.padding import frame_mask, time_mean
 
 
@@ -32,7 +34,10 @@ class FrameProjection(nn.Module):
 
     def forward(self, frames, lengths):
         """Frames [B, T, input_size] to [B, T, output_size], and lengths."""
-        return F.relu(self.linear(frames)), lengths
+        row = row_of(lengths, frames.shape[1])
+        if row is None:
+            return F.relu(self.linear(frames)), lengths
+        return row.leave(F.relu(self.linear(row.enter(frames)))), lengths
 
 
 @remember_arguments
@@ -89,7 +94,8 @@ class LogMelCNN(nn.Module):
 
     The first one strides over four frames and two bands. Padded frames are
     zero before every convolution, so that an utterance gives the same frames
-    in any batch.
+    in any batch. Items of unlike length stand one behind the other in one row,
+    not padded; batch norm counts them as if they were.
 
     Arguments
     ---------
@@ -117,6 +123,7 @@ class LogMelCNN(nn.Module):
     """
 
     STRIDE = 4
+    REACH = 2  # frames on either side from which the last convolution sees
 
     def __init__(
         self,
@@ -170,13 +177,31 @@ class LogMelCNN(nn.Module):
         if self.spec_augment is not None:
             frames = self.spec_augment(frames, lengths)
         # near unit size: log-mel bands of speech deviate by some 3
-        x = (frames * valid / 3).unsqueeze(1)
-        lengths = (lengths + self.STRIDE - 1) // self.STRIDE
-        x = self.conv1(x)
-        valid = frame_mask(lengths, x.shape[2]).unsqueeze(1)
-        x = F.relu(self.norm1(x)) * valid.unsqueeze(-1)
-        x = F.relu(self.norm2(self.conv2(x))) * valid.unsqueeze(-1)
+        x = frames * valid / 3
+        row = row_of(lengths, x.shape[1], self.STRIDE, self.REACH)
+        if row is not None:
+            x = row.enter(x).unsqueeze(0)
+        x = self.conv1(x.unsqueeze(1))
+        lengths = on_both(self._shortened, lengths)
+
+        def norm(layer, x, before):
+            if row is None:
+                return layer(x)
+            return batch_norm(layer, x, row, before.bias)
+
+        if row is None:
+            valid = frame_mask(lengths, x.shape[2]).unsqueeze(1)
+        else:
+            valid = row.valid.T.unsqueeze(0)
+        x = F.relu(norm(self.norm1, x, self.conv1)) * valid.unsqueeze(-1)
+        x = norm(self.norm2, self.conv2(x), self.conv2)
+        x = F.relu(x) * valid.unsqueeze(-1)
         x = self.dropout(x.transpose(2, 3).flatten(1, 2))
-        x = F.relu(self.norm3(self.conv3(x))) * valid
-        x = x + F.relu(self.norm4(self.conv4(self.dropout(x)))) * valid
-        return x.transpose(1, 2), lengths
+        x = F.relu(norm(self.norm3, self.conv3(x), self.conv3)) * valid
+        more = norm(self.norm4, self.conv4(self.dropout(x)), self.conv4)
+        x = x + F.relu(more) * valid
+        x = x.transpose(1, 2)
+        return x if row is None else row.leave(x.squeeze(0)), lengths
+
+    def _shortened(self, lengths):
+        return (lengths + self.STRIDE - 1) // self.STRIDE
