@@ -10,7 +10,7 @@ from speechbrain_c2ser.lobes.padding import masked_mean, sample_counts
 from speechbrain_c2ser.lobes.similar_parts import in_similar_parts
 
 UTTERANCE_SOURCES = ("tokens", "first_frames", "mean")
-MAX_PADDING = 0.05  # of what a processor encodes at once
+MAX_PADDING = 0.1  # of what a processor encodes at once
 # Samples. A shorter item may be too short for an encoder, which then tells
 # its place in the batch.
 SHORTEST = 1600
