@@ -5,6 +5,36 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn import functional as F
 
+from speechbrain_c2ser.lobes.exporting import is_exporting
+
+# Of a part, where a lobe has no reason for another. Less leaves many parts of
+# few items: each reads all weights again, and oneDNN makes kernels for its
+# shape.
+MAX_PADDING = 0.1
+
+
+def parts_pay(x: torch.Tensor) -> bool:
+    """Whether an encoder that trains nothing had better work in parts.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        Its input.
+
+    Returns
+    -------
+    bool
+        On a processor, where padding costs what audio does.
+
+    Example
+    -------
+    >>> with torch.no_grad():
+    ...     parts_pay(torch.ones(2, 3))
+    True
+    """
+    processor = x.device.type == "cpu"
+    return processor and not torch.is_grad_enabled() and not is_exporting()
+
 
 def similar_lengths(
     lengths: torch.Tensor, max_padding: float
@@ -69,7 +99,7 @@ def in_similar_parts(
     function: Callable,
     x: torch.Tensor,
     lengths: torch.Tensor,
-    max_padding: float,
+    max_padding: float = MAX_PADDING,
 ) -> tuple:
     """Runs a batch in parts of similar length, and puts it together again.
 

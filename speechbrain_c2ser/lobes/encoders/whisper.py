@@ -28,7 +28,7 @@ from speechbrain_c2ser.lobes.padding import (
     sample_counts,
     valid_frames,
 )
-from speechbrain_c2ser.lobes.similar_parts import in_similar_parts
+from speechbrain_c2ser.lobes.similar_parts import in_similar_parts, parts_pay
 
 # Whisper's own, whatever its size.
 SAMPLE_RATE = 16000
@@ -36,9 +36,6 @@ N_FFT = 400
 HOP_LENGTH = 160
 # Windows of long recordings that are encoded at once when nothing is trained.
 WINDOWS_AT_ONCE = 16
-# Where nothing is trained, a batch is encoded on a processor in parts of which
-# at most this share is padding: there it costs what audio does.
-MAX_PADDING = 0.02
 # Before transformers 5 a layer also takes a mask of its heads, and gives a
 # tuple.
 HEAD_MASK = [None] * (
@@ -354,18 +351,14 @@ class WhisperEncoder(SpeechEncoder):
 
     def _encode_window(self, mel, lengths, all_layers):
         """At most one window per item, else as `_encode`."""
-        if (
-            is_exporting()
-            or torch.is_grad_enabled()
-            or mel.device.type != "cpu"
-        ):
+        if not parts_pay(mel):
             return self._encode_layers(mel, lengths, all_layers)
 
         def encode(mel, lengths):
             frames, *layers = self._encode_layers(mel, lengths, all_layers)
             return frames, lengths, layers
 
-        frames, _, layers = in_similar_parts(encode, mel, lengths, MAX_PADDING)
+        frames, _, layers = in_similar_parts(encode, mel, lengths)
         return [frames, *layers]
 
     def _encode_layers(self, mel, lengths, all_layers):

@@ -54,7 +54,7 @@ def from_source(
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
-        whisper, report = WhisperModel.from_pretrained(
+        loaded: tuple = WhisperModel.from_pretrained(
             source,
             cache_dir=save_path,
             output_loading_info=True,
@@ -68,6 +68,7 @@ def from_source(
         ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
+    whisper, report = loaded
     problem = describe_misfit(
         source, {"mismatched_keys": report["mismatched_keys"]}
     )

@@ -5,12 +5,10 @@ from torch import nn
 from torch.nn.functional import pad
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.exporting import is_exporting
 from speechbrain_c2ser.lobes.padding import masked_mean, sample_counts
-from speechbrain_c2ser.lobes.similar_parts import in_similar_parts
+from speechbrain_c2ser.lobes.similar_parts import in_similar_parts, parts_pay
 
 UTTERANCE_SOURCES = ("tokens", "first_frames", "mean")
-MAX_PADDING = 0.1  # of what a processor encodes at once
 # Samples. A shorter item may be too short for an encoder, which then tells
 # its place in the batch.
 SHORTEST = 1600
@@ -123,7 +121,7 @@ class ContextualPerception(nn.Module):
         lengths : torch.Tensor
             Valid embeddings [batch].
         """
-        if utterance_vectors is not None or not _in_parts(wavs):
+        if utterance_vectors is not None or not parts_pay(wavs):
             return self._perceive(wavs, wav_lens, utterance_vectors)
         counts = sample_counts(wavs, wav_lens)
         if counts.min() < SHORTEST:
@@ -132,7 +130,7 @@ class ContextualPerception(nn.Module):
         def perceive(wavs, counts):
             return *self._perceive(wavs, counts / wavs.shape[1]), None
 
-        return in_similar_parts(perceive, wavs, counts, MAX_PADDING)[:2]
+        return in_similar_parts(perceive, wavs, counts)[:2]
 
     def _perceive(self, wavs, wav_lens, utterance_vectors=None):
         frames, lengths = None, None
@@ -181,9 +179,3 @@ class ContextualPerception(nn.Module):
             number = speech.tokens.shape[1]
             missing = max(number - speech.frames.shape[1], 0)
             return pad(speech.frames[:, :number], (0, 0, 0, missing))
-
-
-def _in_parts(wavs):
-    """Whether a batch is encoded in parts of similar length."""
-    processor = wavs.device.type == "cpu"
-    return processor and not torch.is_grad_enabled() and not is_exporting()
