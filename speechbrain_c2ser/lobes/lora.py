@@ -92,33 +92,53 @@ def train_adapters(model: nn.Module, mode: bool) -> None:
             module.lora_dropout.train(mode)
 
 
-def prepare_for_autocast(model: nn.Module) -> None:
-    """Spare LoRA what takes its time in bf16 and changes nothing.
+def leave_types_to_autocast(model: nn.Module, leave: bool) -> None:
+    """Whether LoRA reads its inputs as they are, or copies in float32.
 
-    Under autocast, which multiplies in its own type whatever it is given,
-    peft's copies of each input in float32 are for nothing; and dropout draws
-    its random numbers four at a time.
+    Autocast multiplies in its own type whatever it is given: peft's copies of
+    each input, and of its gradient, are then for nothing.
 
     Arguments
     ---------
     model : nn.Module
-        With LoRA in it, or without; it then runs under autocast alone.
+        With LoRA in it, or without.
+    leave : bool
+        True where it runs under autocast alone.
 
     Example
     -------
     >>> import torch
     >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
     >>> add_lora(base.requires_grad_(False).bfloat16(), targets=["q_proj"])
-    >>> prepare_for_autocast(base)
+    >>> leave_types_to_autocast(base, True)
     >>> with torch.autocast("cpu", torch.bfloat16):
     ...     base["q_proj"](torch.ones(1, 4, dtype=torch.bfloat16)).dtype
     torch.bfloat16
     """
-    for module in list(model.modules()):
-        if not hasattr(module, "lora_dropout"):
-            continue
-        module.cast_input_dtype_enabled = False  # peft's own switch
-        for name, dropout in module.lora_dropout.items():
+    for module in model.modules():
+        if hasattr(module, "lora_dropout"):
+            module.cast_input_dtype_enabled = not leave  # peft's own switch
+
+
+def quicken_dropout(model: nn.Module) -> None:
+    """Let LoRA's dropout draw its random numbers four at a time.
+
+    Arguments
+    ---------
+    model : nn.Module
+        With LoRA in it, or without.
+
+    Example
+    -------
+    >>> import torch
+    >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
+    >>> add_lora(base.requires_grad_(False), targets=["q_proj"])
+    >>> quicken_dropout(base)
+    >>> base["q_proj"].lora_dropout["default"]
+    QuickDropout(p=0.1, inplace=False)
+    """
+    for module in model.modules():
+        for name, dropout in getattr(module, "lora_dropout", {}).items():
             if type(dropout) is nn.Dropout:
                 quick = QuickDropout(dropout.p).train(dropout.training)
                 module.lora_dropout[name] = quick

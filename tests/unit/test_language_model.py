@@ -452,6 +452,20 @@ def test_lora_reads_what_a_base_held_in_bf16_reads(tiny_llm):
         torch.testing.assert_close(ours, theirs)
 
 
+def test_a_base_held_in_bf16_is_validated_without_autocast(tiny_llm):
+    lm = LanguageModel(tiny_llm, lora={"rank": 2}).train()
+    lm.hold_in(torch.bfloat16)
+    lm.eval()
+    merged = make_merged(lm, [[5], [6]])
+    merged.embeddings = merged.embeddings.bfloat16()
+    with torch.no_grad():
+        assert lm(merged).loss.isfinite()
+        assert lm.score(merged, [[[8]], [[9]]]).isfinite().all()
+    # nor is a model that was loaded in bf16 and is not held
+    plain = LanguageModel(tiny_llm, lora={"rank": 2}, dtype="bfloat16").train()
+    assert plain(merged).loss.isfinite()
+
+
 def test_loras_dropout_is_quick_in_bf16_alone(tiny_llm):
     lm = LanguageModel(tiny_llm, lora={"rank": 2, "dropout": 0.3}).train()
 

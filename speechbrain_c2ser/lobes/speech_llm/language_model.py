@@ -13,7 +13,12 @@ from transformers import DynamicCache, GenerationConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.lora import add_lora, train_adapters
+from speechbrain_c2ser.lobes.lora import (
+    add_lora,
+    leave_types_to_autocast,
+    quicken_dropout,
+    train_adapters,
+)
 from speechbrain_c2ser.lobes.speech_llm.branches import (
     branch_out,
     grow_tree,
@@ -133,7 +138,7 @@ class LanguageModel(torch.nn.Module):
                 "lora: null to train the whole model."
             )
         self.source = str(source)
-        self.frozen = freeze
+        self.frozen, self._held = freeze, False
         self.tokenizer = load_tokenizer(self.source)
         self.model = load_model(
             self.source, dtype, quantize, device, pretrained
@@ -192,6 +197,8 @@ class LanguageModel(torch.nn.Module):
         if self.frozen:
             self.model.eval()
             train_adapters(self.model, mode)
+            # validation has a precision of its own, often without autocast
+            leave_types_to_autocast(self.model, mode and self._held)
             for module in self.model.modules():
                 # A layer recomputes only if its own flag (not its
                 # children's, which hold the dropouts) says training.
@@ -200,9 +207,12 @@ class LanguageModel(torch.nn.Module):
         return self
 
     def hold_in(self, dtype) -> None:
-        """As :func:`.llm_loading.narrow_base`; LoRA stays in float32."""
+        """As :func:`.llm_loading.narrow_base`, to be trained under autocast
+        alone; LoRA stays in float32."""
         narrow_base(self.model, dtype)
-        self._memory.forget()
+        quicken_dropout(self.model)
+        self._held = True
+        self.train(self.training)
 
     def tokenize(self, text) -> list[int]:
         """Token ids of a text, without special tokens.

@@ -11,7 +11,6 @@ from transformers import (
     BitsAndBytesConfig,
 )
 
-from speechbrain_c2ser.lobes.lora import prepare_for_autocast
 from speechbrain_c2ser.lobes.pretrained_files import (
     check_pretrained,
     describe_misfit,
@@ -139,8 +138,7 @@ def narrow_base(model: torch.nn.Module, dtype: torch.dtype) -> None:
     """Keep the weights of a base that is not trained in another type.
 
     Under autocast a frozen weight is converted anew at each use; converted
-    once, it takes half the memory, and a decoding step half the time. For use
-    under autocast alone: LoRA stays as it is, and reads what the base reads.
+    once, it takes half the memory, and a decoding step half the time.
 
     Raises
     ------
@@ -163,4 +161,3 @@ def narrow_base(model: torch.nn.Module, dtype: torch.dtype) -> None:
     for weight in base:
         if weight.is_floating_point():
             weight.data = weight.data.to(dtype)
-    prepare_for_autocast(model)
