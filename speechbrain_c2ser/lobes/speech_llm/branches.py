@@ -221,6 +221,28 @@ def seen_positions(tree, before=None, window=None) -> torch.Tensor:
     return seen & (queries[:, :, None] - keys[:, None] < window)
 
 
+def layer_kinds(config) -> set[str]:
+    """The kinds of layers that a language model has.
+
+    Arguments
+    ---------
+    config : transformers.PreTrainedConfig
+        Of its decoder.
+
+    Returns
+    -------
+    set[str]
+        Such as "full_attention"; empty where the configuration names none.
+
+    Example
+    -------
+    >>> from transformers import Qwen2Config
+    >>> layer_kinds(Qwen2Config(num_hidden_layers=2))
+    {'full_attention'}
+    """
+    return set(getattr(config, "layer_types", None) or ())
+
+
 def layers_without_mask(model) -> str:
     """The kinds of a language model's layers that follow no mask.
 
@@ -242,8 +264,7 @@ def layers_without_mask(model) -> str:
     >>> layers_without_mask(LlamaForCausalLM(LlamaConfig(**sizes, **heads)))
     ''
     """
-    config = model.config.get_text_config(decoder=True)
-    kinds = set(getattr(config, "layer_types", None) or ())
+    kinds = layer_kinds(model.config.get_text_config(decoder=True))
     foreign = sorted(kinds - {"full_attention", "sliding_attention"})
     if not foreign and getattr(model, "_is_stateful", False):
         return "recurrent"
@@ -287,7 +308,7 @@ def layer_masks(tree, model, before=None):
     torch.Size([1, 1, 5, 5])
     """
     config = model.config.get_text_config(decoder=True)
-    kinds = set(getattr(config, "layer_types", None) or ())
+    kinds = layer_kinds(config)
     window = None
     if "sliding_window" in signature(type(config)).parameters:  # its own
         window = config.sliding_window

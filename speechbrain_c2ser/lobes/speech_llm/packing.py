@@ -10,6 +10,7 @@ import math
 
 import torch
 
+from speechbrain_c2ser.lobes.speech_llm.branches import layer_kinds
 from speechbrain_c2ser.lobes.speech_llm.merging import Merged
 
 FULL = {"full_attention"}
@@ -156,8 +157,8 @@ def takes_masks(model) -> bool:
     False
     """
     config = model.config.get_text_config(decoder=True)
-    kinds = set(getattr(config, "layer_types", None) or ())
-    return kinds == FULL and config._attn_implementation == "sdpa"
+    sdpa = config._attn_implementation == "sdpa"
+    return sdpa and layer_kinds(config) == FULL
 
 
 def read_whole(model, merged: Merged) -> torch.Tensor:
