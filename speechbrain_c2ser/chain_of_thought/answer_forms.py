@@ -6,48 +6,59 @@ it as a tag before the words. What is found here is text that names the emotion
 and nothing else.
 """
 
-import ast
-import json
 import re
-import unicodedata
 from collections.abc import Callable
 
+from speechbrain_c2ser.chain_of_thought.answer_json import (
+    first_json,
+    in_json,
+    key_rank,
+    only_one,
+)
 from speechbrain_c2ser.labels.emotion_words import concept_of
+from speechbrain_c2ser.labels.lexicon import PLAIN
 
-THOUGHTS = "think|thinking|thought|thoughts|reasoning|reflection|analysis"
+THOUGHTS = (
+    "(?:seed:)?think|thinking|thoughts?|reasoning|reflection|analysis|reason"
+    "|rationale|scratchpad|transcript|transcription"
+)
+# Of Qwen and DeepSeek, Kimi, Magistral, OpenThinker, Cohere and gpt-oss.
+THOUGHT_START = (
+    rf"<(?:{THOUGHTS})>|◁think▷|\[think\]"
+    r"|<\|(?:begin_of_thought|start_thinking)\|>"
+    r"|<\|channel\|>(?:analysis|commentary)<\|message\|>"
+)
+THOUGHT_STOP = (
+    rf"</(?:{THOUGHTS})>|◁/think▷|\[/think\]"
+    r"|<\|(?:end_of_thought|end_thinking)\|>"
+)
 THINKING = re.compile(
-    rf"(?:<({THOUGHTS})>|◁think▷).*?(?:</(?:{THOUGHTS})>|◁/think▷|\Z)",
+    rf"(?:{THOUGHT_START}).*?(?:{THOUGHT_STOP}|<\|end\|>|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-THOUGHT_END = re.compile(rf"</(?:{THOUGHTS})>|◁/think▷", re.IGNORECASE)
+THOUGHT_END = re.compile(THOUGHT_STOP, re.IGNORECASE)
 ANSWER = re.compile(
-    r"<(answer|final_answer|final|emotion|label|result|output|sentiment|mood"
+    r"<(answer|final_answer|final|emotion|emo|label|result|output|sentiment|mood"
     r"|prediction|class|category)>(.*?)"
     r"(?:</\1>|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
 BOXED = re.compile(r"\\boxed\{(?:\\text\w*\{)?([^{}]*)\}")
 FENCE = re.compile(r"```[a-z]*|`", re.IGNORECASE)
-# Names of what an answer decides, in JSON and before a colon; best first.
-KEYS = (
-    "finalemotion predictedemotion primaryemotion mainemotion dominantemotion "
-    "emotion emotionlabel emotionalstate emotions finalanswer answer label "
-    "predictedlabel prediction predicted class category result mood tone "
-    "feeling sentiment output response 情绪 情感 情绪标签 情感标签 情緒 标签 "
-    "答案 结果 gefühl stimmung antwort"
-).split()
-# Values of these are what was said, or why, and never the answer.
-ASIDE = (
-    "text transcript transcription content words utterance reason reasoning "
-    "explanation rationale thought thoughts analysis evidence style 内容 理由 "
-    "原因 解释 文本"
-).split()
 SAID = re.compile(
     r"(?:\b(?:says?|said|saying|speaks|uttered|utters|asks?|shouts?|words?"
     r"|phrases?|sentence|content|transcript|text|line|statement|sagt|sagte"
     r"|worte)|[说說喊问問道]|内容|台词)\W{0,3}(?:是|为|of|are|is|that)?\W{0,3}$",
     re.IGNORECASE,
 )
+# What a judge would say, and nobody said.
+OWN_SAYING = re.compile(
+    r"\b(?:i|we|one)(?:['’]d|['’]ll| would| will| can| could| should| must)? "
+    r"(?:say|call it|label it)\W*\Z",
+    re.IGNORECASE,
+)
+# Before the label of a multiple choice: "B) happy".
+CHOICE = re.compile(r"\(?[A-Ia-i1-9][).:、]\s*")
 CARRIED = re.compile(
     r"\s*(?:sounds?|sounded|conveys?|is (?:said|spoken)|are|was said|听起来)",
     re.IGNORECASE,
@@ -64,11 +75,26 @@ LINE = re.compile(
     r"|([^\n.;。；{}]*))",
     re.IGNORECASE,
 )
+NEXT_KEY = re.compile(r"[,，、]\s*[\"']?[^\W\d_][\w ]{0,20}[\"']?\s*[:：=]")
 # Rich transcripts: <|en|><|HAPPY|><|Speech|>words, [ANGRY] words.
-TAG = re.compile(r"<\s*\|\s*([\w /]{1,30}?)\s*\|\s*>")
+TAG = re.compile(r"<\s*\|\s*([\w /:=]{1,30}?)\s*\|\s*>")
+# Before them, who speaks or when; around a word, how a script writes it.
+SPEAKER = re.compile(
+    r"\s*[\[(<](?:(?:speaker|spk|s)[ _-]?\d{1,3}|[\d:.,\s>-]+)[\])>]:?",
+    re.IGNORECASE,
+)
+MANNER = re.compile(
+    r"(?:in |with )?an? | (?:voice|tone|mood)\s*\Z|(?:语气|語氣)\s*\Z",
+    re.IGNORECASE,
+)
 BRACKET = re.compile(
     r"^\s*[\[【<(（]([^\[\]【】<>()（）]{1,40})[\]】>)）]"
     r"|[\[【<]([^\[\]【】<>]{1,40})[\]】>]\s*$"
+)
+# SenseVoice's readable form ends in a face, whatever the words are.
+FACE = re.compile(
+    "\\A\\s*([\U0001f600-\U0001f64f\U0001f910-\U0001f97a])"
+    "|([\U0001f600-\U0001f64f\U0001f910-\U0001f97a])\\s*\\Z"
 )
 KEYED = re.compile(r"\s*([^\W\d_][\w ]{1,24}?)\s*[:：=]\s*(.+)")
 # Each emotion with its verdict: "angry: no, sad: yes", "❌ angry ✅ sad".
@@ -82,8 +108,6 @@ MARKED = re.compile(r"(?:([✅✓✔☑])|([❌✗✘☒]))\ufe0f?\s*\**([^\W\d_
 STRUCK = re.compile(
     r"~~[^~\n]{1,80}~~|<(s|del|strike)>.{1,80}?</\1>", re.IGNORECASE
 )
-YES = ("yes", "true", "y", "ja", "是")
-NO = ("no", "false", "n", "nein", "否")
 # Before a label in quotation marks.
 DEGREE = re.compile(
     r"(?:(?:very|quite|slightly|somewhat|extremely|deeply|mildly|highly|sehr"
@@ -119,7 +143,6 @@ NO_FEELING = re.compile(
 )
 NO_EMOTION = ("emo unknown", "emo unk", "unk", "unknown")
 # At the beginning they mark a transcript, not an answer.
-LONGEST = 20000
 EVENT = re.compile(
     r"^\s*[(\[（【*<]\s*(?:laugh(?:s|ing|ter)?|chuckl\w+|giggl\w+|sigh\w*|sob\w*"
     r"|cry(?:ing)?|cries|cough\w*|gasp\w*|breath\w*|sneez\w+|applause|music"
@@ -170,7 +193,7 @@ def says_no_emotion(text: str) -> bool:
     >>> says_no_emotion("She shows no particular emotion.")
     True
     """
-    return bool(NO_FEELING.search(text))
+    return bool(NO_FEELING.search(text.translate(PLAIN)))
 
 
 def _own_turn(text):
@@ -207,21 +230,26 @@ def decided(text: str, read: Callable) -> tuple[bool, str | None]:
     >>> decided('{"emotion": "sad", "text": "happy days"}', space.parse)
     (True, 'sad')
     """
-    tags = [_plain_tag(tag) for tag in TAG.findall(text)]
+    tags = [_plain_tag(_unkeyed(tag)) for tag in TAG.findall(text)]
     tags = [tag for tag in tags if tag in NO_EMOTION or concept_of(tag)]
     if not tags:
-        brackets = [_unkeyed(a or b) for a, b in BRACKET.findall(text)]
-        tags = [t for t in map(_plain_tag, brackets) if concept_of(t)]
+        words = SPEAKER.sub("", text, count=2)
+        brackets = [_unkeyed(a or b) for a, b in BRACKET.findall(words)]
+        plain = [_plain_tag(MANNER.sub(" ", each)) for each in brackets]
+        tags = [tag for tag in plain if concept_of(tag)]
     if tags:
-        return True, _one({read(tag) for tag in tags})
+        return True, only_one({read(tag) for tag in tags})
+    faces = {read(first or last) for first, last in FACE.findall(text)}
+    if label := only_one(faces - {None}):
+        return True, label
     if EVENT.match(text):
         return True, None
-    content = _json(text)
+    content = first_json(text)
     if content is not None:
-        return True, _in_json(content, read)
+        return True, in_json(content, read)
     verdicts = _verdicts(text, read)
     if len(verdicts) > 1:
-        return True, _one({name for name, holds in verdicts if holds})
+        return True, only_one({name for name, holds in verdicts if holds})
     return False, None
 
 
@@ -249,9 +277,10 @@ def stated(text: str, read: Callable) -> str | None:
     """
     lines = {}
     for key, quoted, plain in LINE.findall(text):
-        rank = _rank(key)
+        rank = key_rank(key)
         if rank is not None:
-            lines.setdefault(rank, []).append(quoted or plain)
+            value = quoted or NEXT_KEY.split(plain)[0]
+            lines.setdefault(rank, []).append(value)
     return read(lines[min(lines)][-1]) if lines else None
 
 
@@ -269,9 +298,10 @@ def without_label_quotes(text: str, space) -> str:
     """
 
     def bare(match):
-        is_said = SAID.search(text[max(0, match.start() - 40) : match.start()])
+        before = text[max(0, match.start() - 40) : match.start()]
+        is_said = SAID.search(before) and not OWN_SAYING.search(before)
         is_said = is_said or CARRIED.match(text, match.end())
-        words = match[1] or match[2]
+        words = CHOICE.sub("", match[1] or match[2], count=1)
         inside = DEGREE.sub("", words.strip(" .,!?。，！？"))
         if is_said or space.map(inside) is None:
             return match[0]
@@ -283,7 +313,7 @@ def without_label_quotes(text: str, space) -> str:
 def _unkeyed(tag):
     """What a tag such as "Emotion: sad" says."""
     keyed = KEYED.fullmatch(tag)
-    return keyed[2] if keyed and _rank(keyed[1]) is not None else tag
+    return keyed[2] if keyed and key_rank(keyed[1]) is not None else tag
 
 
 def _verdicts(text, read):
@@ -297,106 +327,3 @@ def _verdicts(text, read):
 
 def _plain_tag(tag):
     return " ".join(tag.replace("_", " ").lower().split())
-
-
-def _one(labels):
-    return labels.pop() if len(labels) == 1 else None
-
-
-def _plain_key(key):
-    text = unicodedata.normalize("NFKC", str(key)).casefold()
-    return re.sub(r"[\W_]+", "", text)
-
-
-def _rank(key):
-    """Place of a key among those that name an answer, or None."""
-    plain = _plain_key(key)
-    return KEYS.index(plain) if plain in KEYS else None
-
-
-def _json(text):
-    """The first JSON (or Python) object or list of a text, or None."""
-    start = min((i for i in map(text.find, "{[") if i >= 0), default=-1)
-    if start < 0:
-        return None
-    part = text[start : start + LONGEST]
-    try:
-        value = json.JSONDecoder().raw_decode(part)[0]
-    except (ValueError, RecursionError):
-        end = max(part.rfind("}"), part.rfind("]"))
-        try:
-            value = ast.literal_eval(part[: end + 1])
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            return None
-    # "[1]" is a footnote.
-    is_list = isinstance(value, list) and any(
-        isinstance(each, str | dict) for each in value
-    )
-    return value if is_list or isinstance(value, dict) and value else None
-
-
-def _in_json(content, read):
-    """The label that JSON decides; None for none or several."""
-    best = min(_named(content), key=lambda pair: pair[0], default=None)
-    if best is not None:
-        return _label(best[1], read)
-    if isinstance(content, dict):
-        values = [v for k, v in content.items() if _plain_key(k) not in ASIDE]
-        if len(_scores(content)) == len(content):
-            return _label(content, read)
-        return _label(values, read)
-    return _label(content, read)
-
-
-def _named(content, depth=0):
-    """(rank, value) of all keys that name an answer, however deep."""
-    if depth > 20:
-        return
-    if isinstance(content, dict):
-        for key, value in content.items():
-            rank = _rank(key)
-            inner = list(_named(value, depth + 1))
-            told = value not in (None, "") and _number(value) is None
-            if rank is not None and not inner and told:
-                yield rank + 100 * depth, value
-            yield from inner
-    elif isinstance(content, list):
-        for value in content:
-            yield from _named(value, depth + 1)
-
-
-def _label(value, read):
-    if isinstance(value, str):
-        return read(value)
-    if isinstance(value, dict):
-        scores = _scores(value)
-        if not scores:
-            return _one({_label(v, read) for v in value.values()} or {None})
-        most = max(scores.values())
-        if most is False:
-            return None
-        best = {read(str(k)) for k, v in scores.items() if v == most}
-        return _one(best)
-    if isinstance(value, list | tuple):
-        labels = {_label(each, read) for each in value}
-        return _one(labels - {None} or {None})
-    return None
-
-
-def _scores(content):
-    """Key -> number, or verdict, of the keys that have one."""
-    scores = {key: _number(value) for key, value in content.items()}
-    return {key: score for key, score in scores.items() if score is not None}
-
-
-def _number(value):
-    """A score, also as a text ("90 %"); True or False for a verdict."""
-    if isinstance(value, int | float):
-        return None if value != value else value
-    text = value.strip(" %").lower() if isinstance(value, str) else ""
-    if text in YES or text in NO:
-        return text in YES
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -15,7 +15,8 @@ CONCEPTS = {
             "en": "angry anger angrily furious enraged mad irate hostile "
             "angrier angriest angers angered outraged indignant rage fury "
             "fuming livid infuriated pissed wrathful",
-            "zh": "生气 愤怒 气愤 恼怒 恼火 发怒 发火 怒气 暴怒",
+            "zh": "生气 愤怒 气愤 恼怒 恼火 发怒 发火 怒气 暴怒 愤慨 气恼 震怒 "
+            "盛怒 火冒三丈",
             "de": "wütend Wut ärgerlich Ärger zornig Zorn wutentbrannt "
             "verärgert",
             "emoji": "😠 😡 🤬 👿 💢",
@@ -29,7 +30,7 @@ CONCEPTS = {
             "cheerfully delighted delight glad happier happiest joyfully "
             "cheery elated merry joyfulness cheerfulness gleeful ecstatic "
             "overjoyed jubilant rejoicing",
-            "zh": "高兴 开心 快乐 愉快 喜悦 欢快 欢乐 愉悦 欣喜",
+            "zh": "高兴 开心 快乐 愉快 喜悦 欢快 欢乐 愉悦 欣喜 欢喜 兴高采烈",
             "de": "glücklich Glück fröhlich Freude freudig froh heiter",
             "emoji": "😊 😀 😃 😄 😁 🙂 🥰 ☺ 😆 😂",
         },
@@ -41,7 +42,7 @@ CONCEPTS = {
             "en": "fearful fear fearfully afraid scared frightened terrified "
             "terror fright frightening scary panicked fears fearfulness "
             "horrified petrified",
-            "zh": "害怕 恐惧 恐慌 惊恐 惧怕",
+            "zh": "害怕 恐惧 恐慌 惊恐 惧怕 吓坏 惊吓 畏惧 惶恐",
             "de": "ängstlich Angst furchtsam Furcht verängstigt",
             "emoji": "😨 😱 😰 😧",
         },
@@ -53,7 +54,7 @@ CONCEPTS = {
             "en": "surprised surprise astonished astonishment amazed "
             "amazement startled shocked shock astounded surprises surprising "
             "surprisingly",
-            "zh": "惊讶 惊奇 吃惊 诧异 惊异 震惊",
+            "zh": "惊讶 惊奇 吃惊 诧异 惊异 震惊 讶异 错愕",
             "de": "überrascht Überraschung erstaunt Erstaunen verblüfft",
             "emoji": "😲 😮 😯 😳",
         },
@@ -75,7 +76,7 @@ CONCEPTS = {
             "en": "sad sadness sadly sorrow sorrowful mournful grief sadder "
             "saddest saddened sorrowfully melancholy melancholic depressed "
             "heartbroken gloomy dejected",
-            "zh": "悲伤 难过 伤心 悲痛 忧伤 悲哀 哀伤",
+            "zh": "悲伤 难过 伤心 悲痛 忧伤 悲哀 哀伤 伤感 哀痛 心碎",
             "de": "traurig Trauer Traurigkeit betrübt",
             "emoji": "😢 😭 😔 😞 🙁 ☹ 😥",
         },
@@ -86,7 +87,7 @@ CONCEPTS = {
         {
             "en": "disgusted disgust revulsion repulsed disgusting disgustedly "
             "disgusts revolted",
-            "zh": "厌恶 恶心 反感 嫌弃",
+            "zh": "厌恶 恶心 反感 嫌弃 嫌恶 憎恶",
             "de": "angeekelt Ekel angewidert",
             "emoji": "🤢 🤮",
         },
@@ -105,7 +106,7 @@ CONCEPTS = {
         "At rest, without agitation.",
         {
             "en": "calm calmness calmly relaxed",
-            "zh": "沉着 放松",
+            "zh": "沉着 放松 冷静",
             "de": "ruhig gelassen",
         },
     ),

@@ -38,10 +38,13 @@ CUES = (
     r"|than(?: to| of| with| by| an?)?|(?<!\ba )little|zero|opposite of"
     r"|except(?: for)?|nobody|doubts?(?: that)?|wrong to|false to"
     r"|rul(?:es?|ed|ing) out|excludes?|denies|denied|avoids?|avoiding"
-    r"|refus(?:es?|ed|ing) to|mistaken for|confused with|(?<!\bat )least"
+    r"|refus(?:es?|ed|ing) to|mistaken for|confused with"
+    r"|(?<!\bat )(?<!\bin the )least|void of|absent(?= any)|unlikely"
+    r"|pretend(?:s|ed|ing)? to|feign(?:s|ed|ing)?"
     r"|alles andere als|als(?: an)?"
     r"|nicht|nichts|kein|keine|keinen|keiner|keinem|keinerlei|nie|niemals"
     r"|ohne|weder|anstatt|statt|kaum|fern von|frei von|nicht mehr"
+    r"|keineswegs|keinesfalls"
 )
 CUE = re.compile(rf"(?<!\w)(?:{CUES})(?!\w)|n['’]t(?!\w)", re.IGNORECASE)
 # Words that turn a sentence round: nothing before them denies what follows.
@@ -78,6 +81,9 @@ AFTER_NAME = re.compile(
     r"|(?:clearly |simply )?not"
     r"(?!\s+(?:only|just))|ruled out|excluded|out of the question)"
     r"|(?:is|was|are|were)n['’]t\b|can be (?:ruled out|excluded)"
+    r"|(?:is|are|was|seems?) (?:very |highly )?(?:unlikely|improbable)"
+    r"|,?\s*but (?:it|s?he|they|this|that) (?:is|was|are|were|do|does|did)"
+    r"(?:n['’]t| not)(?=\s*(?:[.!?;,]|\Z))"
     r"|(?:ist|klingt|wirkt|scheint)\s+(?:[^\W\d_]+\s+)?nicht\b"
     r"|nicht\b|fehlt\b)",
     re.IGNORECASE,

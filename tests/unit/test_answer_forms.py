@@ -306,6 +306,49 @@ def test_forms(text, label):
         ("The speaker shows no particular emotion.", "neutral"),
         ("没有明显的情绪", "neutral"),
         ("no emotion of anger is present", None),
+        # Thoughts of further models, and scores in lists.
+        ("[THINK]angry[/THINK] sad", "sad"),
+        ("<|begin_of_thought|>angry?<|end_of_thought|>sad", "sad"),
+        (
+            "<|channel|>analysis<|message|>angry?<|end|><|start|>assistant"
+            "<|channel|>final<|message|>sad",
+            "sad",
+        ),
+        ("<transcript>I am so happy</transcript> sad", "sad"),
+        (
+            '[{"label": "happy", "score": 0.1}, {"label": "sad", "score": 1}]',
+            "sad",
+        ),
+        (
+            '{"emotions": [{"emotion": "sad", "confidence": "20%"}, '
+            '{"emotion": "angry", "confidence": "70%"}]}',
+            "angry",
+        ),
+        ('[{"label": "HAPPY", "start": 0}, {"label": "SAD"}]', None),
+        ('{"detected_emotion": "angry", "note": "happy words"}', "angry"),
+        # A multiple choice, a judge, a script, a face behind a transcript.
+        ('The best option is "B) happy".', "happy"),
+        ('I would say "fearful".', "fearful"),
+        ('He says "happy".', None),
+        ("<|emotion:sad|>i am happy", "sad"),
+        ("<emo>sad</emo> i am happy", "sad"),
+        ("(in a sad voice) I am happy", "sad"),
+        ("[SPEAKER_00] [angry] i am happy", "angry"),
+        ("<sad> i am happy", "sad"),
+        ("i was so happy to see you😔", "sad"),
+        # Denials again.
+        ("The speaker is not in the least happy.", None),
+        ("It could be angry, but it isn't.", None),
+        ("She pretends to be happy but is actually sad.", "sad"),
+        ("unlikely to be angry; likely sad", "sad"),
+        ("absent any anger, the tone is neutral", "neutral"),
+        ("keineswegs fröhlich", None),
+        # Traditional characters, of keys too.
+        ("說話者沒有情緒", "neutral"),
+        ("嚇壞了", "fearful"),
+        ("訝異", "surprised"),
+        ("語氣：驚訝，內容：難過", "surprised"),
+        ("情緒標籤：快樂", "happy"),
     ],
 )
 def test_what_other_models_write(text, label):
