@@ -260,9 +260,18 @@ def _compare(exported: Callable, outputs, facts, path):
     """Output -> greatest difference from torch."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(
-        str(path), providers=["CPUExecutionProvider"]
-    )
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), providers=["CPUExecutionProvider"]
+        )
+    # onnxruntime's errors have no base but this one
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"onnxruntime {version('onnxruntime')} cannot open the exported "
+            "model (pip install 'speechbrain_c2ser[onnx]' brings a release "
+            f"that was tried): {reason[:200]}"
+        ) from error
     differences = dict.fromkeys(outputs, 0.0)
     least, most = facts["least_samples"], facts["most_samples"]
     shorter = min(1.0, (most or float("inf")) / 16000 / TRIALS[-1][0])
@@ -272,7 +281,6 @@ def _compare(exported: Callable, outputs, facts, path):
         feed = {"wavs": wavs.numpy(), "wav_lens": wav_lens.numpy()}
         try:
             answers = session.run(outputs, feed)
-        # onnxruntime's errors have no base but this one
         except Exception as error:
             raise ValueError(
                 f"The exported model cannot run {len(wavs)} items of "

@@ -3,6 +3,7 @@
 import ast
 import io
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 import ruamel.yaml
 from hyperpyyaml import resolve_references
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from speechbrain.utils.run_opts import RunOptions
 
@@ -240,16 +243,53 @@ def test_no_utils():
     assert not list(PACKAGE.rglob("utils*"))
 
 
-def test_installed_requirements_are_within_bounds():
-    from importlib.metadata import PackageNotFoundError, requires, version
+def marks(requirement, extra, **environment):
+    """Whether an extra asks for a requirement (on some Python)."""
+    environment["extra"] = extra
+    return not requirement.marker or requirement.marker.evaluate(environment)
 
-    from packaging.requirements import Requirement
+
+def test_an_extra_brings_the_same_on_every_python(monkeypatch):
+    facts = {}
+    monkeypatch.setattr("setuptools.setup", lambda **words: facts.update(words))
+    runpy.run_path(str(ROOT / "setup.py"))
+    pythons = [line.split(" :: ")[-1] for line in facts["classifiers"]]
+    assert len(pythons) > 1
+    promised = SpecifierSet(facts["python_requires"])
+    assert all(python in promised for python in pythons)
+    lines = {"": facts["install_requires"], **facts["extras_require"]}
+    for extra, texts in lines.items():
+        wanted = [Requirement(text) for text in texts]
+        names = {
+            python: {
+                requirement.name
+                for requirement in wanted
+                if marks(requirement, extra, python_version=python)
+            }
+            for python in pythons
+        }
+        for python in pythons:
+            missing = names[pythons[-1]] - names[python]
+            assert not missing, f"[{extra}] on {python}: {missing}"
+
+
+def test_installed_requirements_are_within_bounds():
+    from importlib.metadata import (
+        PackageNotFoundError,
+        metadata,
+        requires,
+        version,
+    )
 
     wanted = [Requirement(line) for line in requires("speechbrain_c2ser")]
     assert wanted
+    extras = metadata("speechbrain_c2ser").get_all("Provides-Extra")
     for requirement in wanted:
         operators = {spec.operator for spec in requirement.specifier}
         assert {">=", "<"} <= operators, f"{requirement}: needs both bounds"
+        here = [marks(requirement, extra) for extra in extras]
+        if not any(here):  # for another Python
+            continue
         try:
             installed = version(requirement.name)
         except PackageNotFoundError:
@@ -262,6 +302,7 @@ def test_installed_requirements_are_within_bounds():
 NEWEST = {"gradio", "fastapi", "uvicorn", "mkdocs", "mkdocstrings-python"}
 NEWEST |= {"wandb", "opensmile", "mypy", "ruff", "silero-vad"}
 NEWEST |= {"onnx", "onnxruntime", "onnxscript", "krippendorff"}
+NEWEST |= {"pymdown-extensions"}
 
 
 def test_the_lowest_set_is_that_of_the_bounds():

@@ -78,8 +78,13 @@ def cosines(n_fft: int, samples: int) -> tuple[torch.Tensor, torch.Tensor]:
     frequency = torch.arange(n_fft // 2 + 1).unsqueeze(1)
     # whole turns are taken away in integers, where nothing is lost
     turns = (frequency * torch.arange(samples)).remainder(n_fft)
-    phase = turns.double() * (2 * math.pi / n_fft)
-    return phase.cos(), phase.sin()
+    # A table of numbers: older ONNX runtimes have no cosine of float64.
+    phases = [2 * math.pi * turn / n_fft for turn in range(n_fft)]
+    cosine, sine = (
+        torch.tensor([function(phase) for phase in phases], dtype=torch.double)
+        for function in (math.cos, math.sin)
+    )
+    return cosine[turns], sine[turns]
 
 
 def _by_convolution(wavs, n_fft, hop, window, center=True, pad_mode="reflect"):
