@@ -4,7 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-LISTS = (".scp", ".list", ".txt", ".csv", ".tsv", ".tab", ".json", ".jsonl")
+LISTS = (
+    ".scp .list .lst .flist .filelist .txt .m3u .m3u8 .csv .tsv .tab .json "
+    ".jsonl .ndjson .parquet"
+).split()
 # How recordings begin that somebody pipes in.
 SOUND = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b".snd")
 

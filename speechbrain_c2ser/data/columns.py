@@ -9,10 +9,14 @@ from functools import lru_cache
 # signs of a column's name do not count ("File Path" is "file_path").
 FIELDS = {
     "id": "id utt_id utterance_id utt uid key index segment_id "
-    "sample_id item_id file_id audio_id",
+    "sample_id item_id file_id audio_id utt_name utterance_name segment "
+    "segment_name clip_id recording_id wav_id custom_id 编号",
     "wav": "wav path file audio audio_filepath file_name audio_path file_path "
     "audio_file wav_path wav_file audio_filename wav_filename filepath_wav "
-    "fname relative_path location recording clip uri url 文件 音频 路径",
+    "fname relative_path location recording clip uri url full_path "
+    "absolute_path abs_path local_path audio_local_path wav_name audio_name "
+    "wave wave_path wave_file sound sound_file sound_path mp3 flac media "
+    "media_path voice audios sources source datei 文件 文件名 音频 路径",
     "emotion": "emotion emo label emotion_label emotion_class category class "
     "emo_class true_emotion emotions emotion_name major_emotion "
     "majority_emotion target 情感 情绪 标签 情感标签 情绪标签",
@@ -20,10 +24,12 @@ FIELDS = {
     "duration": "duration length dur duration_s duration_sec duration_seconds",
     "start": "start start_time begin begin_time onset start_s start_sec "
     "start_seconds t_start xmin start_ms t_begin tmin t0 segment_start "
-    "seg_start 开始 开始时间",
+    "seg_start turn_start utt_start utterance_start clip_start speech_start "
+    "开始 开始时间",
     "stop": "stop stop_time end end_time stop_s stop_sec end_s end_sec "
     "end_seconds t_end xmax end_ms stop_ms t_finish t_stop tmax t1 "
-    "segment_end seg_end finish 结束 结束时间",
+    "segment_end seg_end turn_end utt_end utterance_end clip_end speech_end "
+    "finish 结束 结束时间",
     "speaker": "speaker speaker_id spk spk_id spkr_id speaker_name actor "
     "actor_id client_id subject subject_id person person_id participant "
     "participant_id 说话人",
@@ -39,18 +45,28 @@ FIELDS = {
 }
 # What tables of predictions call what a system said or decided.
 PREDICTED = {
-    "id": FIELDS["id"] + " " + FIELDS["wav"],
+    "id": FIELDS["id"] + " " + FIELDS["wav"] + " utterance name sample item",
     "label": "prediction pred predicted predicted_label predicted_emotion "
     "pred_label pred_emotion emotion_pred label_pred hyp hyp_label decision "
-    "label",
+    "y_pred y_hat predictions predict predicted_class pred_class "
+    "predicted_category emotion_predicted label_predicted prediction_label "
+    "prediction_emotion model_prediction model_label output_label best_label "
+    "top_label top1 top_1 label classification class category result sentiment "
+    "预测 预测结果 预测标签 预测情感 预测情绪 vorhersage",
     "text": "text answer response output generated generated_text hypothesis "
     "description prediction_text model_output completion",
     "probabilities": "probabilities probs probability posteriors distribution "
     "scores",
     "emotion": "emotion emo true true_label true_emotion gold gold_label "
-    "ground_truth groundtruth gt reference ref target target_label y_true",
+    "ground_truth groundtruth gt reference ref target target_label y_true "
+    "actual actual_label actual_emotion label_true emotion_true gold_emotion "
+    "真实标签 真实情感",
 }
 BOUNDS = ("start", "stop", "duration")
+# Names that mean a start and a stop where both are there.
+ENDS = (("from", "to"), ("in", "out"), ("tcin", "tcout"))
+# Before and behind words of texts that were copied from pages: no blanks.
+INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
 DIMENSIONS = ("valence", "arousal", "dominance")
 # One column a rater: rater_1, annotator2, emotion_rater_3.
 RATER = re.compile(r"(emotion)?(rater|annotator|evaluator|judge)\d+(emotion)?")
@@ -64,6 +80,7 @@ WITH_UNIT = re.compile(
     r"([+-]?[\d.,]+(?:e[+-]?\d+)?)\s*(ms|msec|milliseconds?|s|secs?|seconds?)",
     re.IGNORECASE,
 )
+FLOAT = re.compile(r"\d+\.0")  # as pandas writes a whole number
 # h:mm:ss.fff, mm:ss, and pandas' "0 days 00:00:01.5".
 CLOCK = re.compile(
     r"(?:(\d+) days? )?(?:(\d+):)?(\d{1,3}):([0-5]?\d(?:[.,]\d+)?)"
@@ -89,6 +106,17 @@ def plain_name(column: str) -> str:
     return re.sub(r"[\W_]+", "", text)
 
 
+def bare(text: str) -> str:
+    """A text without blanks, and signs that nobody sees, around it.
+
+    Example
+    -------
+    >>> bare("\\u200b sad\\u200e")
+    'sad'
+    """
+    return text.strip().strip(INVISIBLE).strip()
+
+
 def is_missing(value: object) -> bool:
     """Whether a cell says that there is no value.
 
@@ -105,12 +133,12 @@ def is_missing(value: object) -> bool:
 def as_id(value: object) -> str | None:
     """An id as its text; None for what is none.
 
-    Whole numbers are their digits, also where pandas made floats of them;
-    accents count in either of their two spellings.
+    Whole numbers are their digits, also where pandas made floats of them
+    ("3.0" in a table); accents count in either of their two spellings.
 
     Example
     -------
-    >>> as_id(3), as_id(3.0), as_id(" a "), as_id(True), as_id("")
+    >>> as_id(3), as_id("3.0"), as_id(" a "), as_id(True), as_id("")
     ('3', '3', 'a', None, None)
     """
     if isinstance(value, bool) or is_missing(value):
@@ -119,7 +147,8 @@ def as_id(value: object) -> str | None:
         value = int(value)
     if not isinstance(value, str | int):
         return None
-    return unicodedata.normalize("NFC", str(value).strip())
+    text = unicodedata.normalize("NFC", bare(str(value)))
+    return text[:-2] if FLOAT.fullmatch(text) else text
 
 
 def as_number(value: object) -> float | None:
@@ -213,11 +242,12 @@ def fields_of(
                     fields[field] = _in_seconds(name, columns[name][1], field)
                     taken.add(name)
                     break
-    if {"from", "to"} <= columns.keys() and "start" in names:
-        ends = [as_number(columns[name][1]) for name in ("from", "to")]
-        if not {"start", "stop"} & fields.keys() and None not in ends:
-            fields["start"], fields["stop"] = ends
-            taken |= {"from", "to"}
+    for pair in ENDS:
+        if set(pair) <= columns.keys() and "start" in names:
+            ends = [as_seconds(columns[name][1]) for name in pair]
+            if not {"start", "stop"} & fields.keys() and None not in ends:
+                fields["start"], fields["stop"] = ends
+                taken |= set(pair)
     if "offset" in columns and "start" in names:
         field = "stop" if "onset" in columns else "start"
         if field not in fields:

@@ -1,22 +1,34 @@
 """Lists of recordings: ``wav.scp``, paths, any table with a column of them."""
 
 import os
+import re
 import unicodedata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from speechbrain_c2ser.audio import AudioError
+from speechbrain_c2ser.audio.formats import SOUNDS
 from speechbrain_c2ser.audio.reading import told_seconds
 from speechbrain_c2ser.data.columns import (
+    FIELDS,
     as_id,
     fields_of,
     known_names,
     looks_like_bound,
+    plain_name,
 )
 from speechbrain_c2ser.data.data_root import DATA_ROOT
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.tables import number_of, read_table
 from speechbrain_c2ser.data.text_files import read_text
+
+# One path a line; the others are tables.
+PATHS = (".scp", ".txt", ".list", ".lst", ".flist", ".filelist", "")
+PLAYLISTS = (".m3u", ".m3u8")
+DIVIDERS = re.compile(r"[,;|\t]")
+OF_FFMPEG = re.compile(r"file '(.+)'")
+OF_SAMPLES = re.compile("sample|frame", re.IGNORECASE)
+WAV_NAMES = frozenset(map(plain_name, FIELDS["wav"].split()))
 
 
 def read_list(path: str | Path) -> dict[str, dict]:
@@ -25,9 +37,9 @@ def read_list(path: str | Path) -> dict[str, dict]:
     Arguments
     ---------
     path : str | Path
-        ``ID PATH`` a line (.scp, .txt, .list, or no suffix), or, but in a
-        .scp, paths alone; or what
-        :func:`read_table` reads, with a column of paths.
+        ``ID PATH`` a line (.scp, .txt, .list, .lst, .flist, .m3u ... or no
+        suffix), or, but in a .scp, paths alone; or what :func:`read_table`
+        reads, with a column of paths.
 
     Returns
     -------
@@ -35,7 +47,8 @@ def read_list(path: str | Path) -> dict[str, dict]:
         Id -> fields with "wav", perhaps "start" and "stop" (s, float) and
         "channel" (from 0). A
         path that is not there from the working folder is taken from the
-        list's own. A table without ids gives the paths as ids.
+        list's own. A table without ids gives the paths as ids, with the
+        start behind them where a path is there twice.
 
     Raises
     ------
@@ -48,7 +61,7 @@ def read_list(path: str | Path) -> dict[str, dict]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no list {path}.")
-    if path.suffix.lower() in (".scp", ".txt", ".list", ""):
+    if path.suffix.lower() in PATHS + PLAYLISTS and not _is_table(path):
         rows = list(_scp_rows(path))
         if not rows:
             raise ManifestError(f"The list {path} is empty.")
@@ -59,6 +72,11 @@ def read_list(path: str | Path) -> dict[str, dict]:
         fields, rest = fields_of(row)
         wav = fields.get("wav")
         if not isinstance(wav, str):
+            if wav is not None:
+                raise ManifestError(
+                    f"Row {number} of {path}: {str(wav)[:60]} is no path: give "
+                    "the path alone, and start and stop (s) as fields."
+                )
             raise ManifestError(
                 f"Row {number} of {path} names no recording (columns: "
                 f"{', '.join(map(str, row))}; looked for: "
@@ -66,15 +84,20 @@ def read_list(path: str | Path) -> dict[str, dict]:
             )
         _check_bounds(fields, rest, number, path)
         key = as_id(fields.get("id", wav))
+        if key in items and "id" not in fields and "start" in fields:
+            key = f"{key}_{fields['start']}"
         if key is None or key in items:
             problem = "has no id" if key is None else f"repeats the id {key!r}"
-            raise ManifestError(f"Row {number} of {path} {problem}.")
+            raise ManifestError(
+                f"Row {number} of {path} {problem}: give each row an id of its "
+                "own."
+            )
         for field in ("start", "stop", "duration"):
             if field in fields:
                 fields[field] = number_of(fields[field], key, field)
         if rest.get("channel") is not None:
             rest["channel"] = _channel(rest["channel"], key)
-        fields["wav"] = _found(wav, path.parent)
+        fields["wav"] = found_path(wav, path.parent)
         if {"start", "duration"} <= fields.keys() and "stop" not in fields:
             _set_stop(fields)
         items[key] = {**rest, **fields}
@@ -87,7 +110,7 @@ def _check_bounds(fields, rest, number, path):
     if {"start", "stop"} & fields.keys():
         return
     bounds = [c for c in rest if looks_like_bound(c)]
-    if len(bounds) > 1:
+    if len(bounds) > 1 or any(map(OF_SAMPLES.search, bounds)):
         raise ManifestError(
             f"Row {number} of {path}: the columns {', '.join(bounds)} look "
             "like a segment, and only seconds or milliseconds are understood: "
@@ -124,15 +147,27 @@ def _scp_rows(path):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
+        if (
+            alone
+            and plain_name(line) in WAV_NAMES
+            and not _is_there(line, path)
+        ):
+            continue  # a header
         if line.endswith("|"):
             raise ManifestError(
                 f"{path}:{number} is a command, which is never run: write "
                 "its output to a file and name that."
             )
         parts = line.split(maxsplit=1)
-        if alone and (
-            len(parts) == 1 or os.path.exists(_found(line, path.parent))
-        ):
+        first = DIVIDERS.split(line)[0].strip()
+        concat = OF_FFMPEG.fullmatch(line)
+        if alone and concat:
+            yield {"wav": concat[1]}
+        elif alone and _is_there(line, path):
+            yield {"wav": line.strip("\"'")}
+        elif alone and first != line and _is_there(first, path):
+            yield {"wav": first}  # and its label, its text ...
+        elif alone and (len(parts) == 1 or path.suffix.lower() in PLAYLISTS):
             yield {"wav": line}
         elif len(parts) == 1:
             raise ManifestError(f"{path}:{number} is not `ID PATH`: {line!r}.")
@@ -146,15 +181,47 @@ def _scp_rows(path):
             yield {"id": parts[0], "wav": parts[1]}
 
 
+def _is_table(path):
+    """Whether a list's first line is JSON, or names columns."""
+    if path.suffix.lower() == ".scp":
+        return False
+    first = next(filter(str.strip, read_text(path).splitlines()), "").strip()
+    names = map(plain_name, DIVIDERS.split(first))
+    columns = WAV_NAMES & set(names)
+    return first.startswith(("{", "[{")) or (
+        bool(columns) and bool(DIVIDERS.search(first))
+    )
+
+
 def _is_there(wav, path):
-    return os.path.exists(_found(wav, path.parent))
+    return os.path.exists(found_path(wav, path.parent))
 
 
-def _found(wav, folder):
+def found_path(wav: str, folder: Path, from_here: bool = True) -> str:
     """The path that is there: from here or the list, as it may be spelt.
 
-    macOS takes accents apart, Windows folders by another sign; names of old
-    archives are no UTF-8.
+    macOS takes accents apart, Windows folders by another sign and case of a
+    suffix for nothing; names of old archives are no UTF-8, and tables leave
+    suffixes out.
+
+    Arguments
+    ---------
+    wav : str
+        A path or file:// address, as a list gives it.
+    folder : Path
+        The list's own.
+    from_here : bool
+        Whether the working folder comes first.
+
+    Returns
+    -------
+    str
+        The path as it is given, where there is none.
+
+    Example
+    -------
+    >>> found_path("nowhere.wav", Path("lists"))
+    'nowhere.wav'
     """
     wav = wav.replace(DATA_ROOT, os.path.abspath(folder))
     if wav.lower().startswith("file://"):
@@ -171,8 +238,12 @@ def _found(wav, folder):
             os.fsdecode(wav.encode(encoding, "replace"))
             for encoding in ("cp1252", "gb18030")
         ]
+    root, suffix = os.path.splitext(forms[2])
+    forms += [root + suffix.lower(), root + suffix.upper()]
+    if suffix.lower() not in SOUNDS:
+        forms += [forms[2] + each for each in SOUNDS]
     for form in forms:
-        for place in (form, str(folder / form)):
+        for place in (form, str(folder / form))[0 if from_here else 1 :]:
             if os.path.exists(place):
                 return place
     return wav

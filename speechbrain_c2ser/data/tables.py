@@ -4,17 +4,21 @@ JSON, JSON lines, CSV and TSV, as people, spreadsheets and pandas write them.
 Lists of recordings are in ``lists.py``. What columns mean is in ``columns.py``.
 """
 
+import ast
 import csv
 import io
 import json
 import re
 from pathlib import Path
 
+from speechbrain_c2ser.audio.formats import SOUNDS
 from speechbrain_c2ser.data.columns import (
     BOUNDS,
     FIELDS,
+    PREDICTED,
     as_number,
     as_seconds,
+    bare,
     fields_of,
     is_missing,
     plain_name,
@@ -26,6 +30,16 @@ DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 GAP = re.compile(r"[\s,]*")  # between JSON objects
 SPREADSHEETS = (".xls", ".xlsx", ".ods")
 ARROW = (".parquet", ".arrow")
+JSON_LINES = (".jsonl", ".ndjson")
+EXCEL_TEXT = re.compile(r'="(.*)"')  # that keeps the zeros of ="007"
+RULE = re.compile(r"[:\s]*-{2,}[:\s]*")  # below the header in Markdown
+# A manifest of fairseq: its folder, then "path TAB number of samples".
+FAIRSEQ = re.compile(r"\s*([^\t\n]+)\n([^\t\n]+\t\d+\s*\n?)+\s*")
+ACCEPTED = "give CSV with a header, JSON lines or JSON"
+# Keys beside the path of a recording that is an object.
+AUDIO = frozenset(
+    "path file source bytes array sampling_rate type channels".split()
+)
 # First bytes of what is no text, whatever its name.
 BINARY = {
     b"PK\x03\x04": "a spreadsheet or ZIP archive: save it as CSV",
@@ -42,6 +56,12 @@ BINARY = {
     b"\x93NUMPY": "a NumPy array: save it as CSV with a header",
     b"%PDF": "a PDF document: save its table as CSV",
 }
+KNOWN = frozenset(
+    plain_name(name)
+    for fields in (FIELDS, PREDICTED)
+    for names in fields.values()
+    for name in names.split()
+)
 # A text field of a table may be long: an answer that loops.
 csv.field_size_limit(10**9)
 
@@ -87,8 +107,10 @@ def read_table(path: str | Path) -> list[dict]:
             rows = _csv_rows(text, path, DELIMITERS.get(suffix, ","))
         elif suffix == ".json" or text.lstrip().startswith("["):
             rows = _json_rows(text, path)
-        else:
+        elif suffix in JSON_LINES or text.lstrip()[:1] in "{/":
             rows = _json_lines(text, path)
+        else:
+            rows = _spaced_rows(text, path)
     except (OSError, UnicodeDecodeError, csv.Error, RecursionError) as error:
         raise ManifestError(f"{path} cannot be read: {error}.") from error
     if not rows:
@@ -136,11 +158,16 @@ def _cell(value):
     """A value; None for a missing one, its path for a recording's column."""
     if is_missing(value):
         return None
-    if isinstance(value, dict) and isinstance(value.get("path"), str):
-        if value.keys() <= {"path", "bytes", "array", "sampling_rate"}:
-            return value["path"]
+    if isinstance(value, dict):
+        for key in ("path", "file", "source"):
+            if isinstance(value.get(key), str) and value.keys() <= AUDIO:
+                return value[key]
+        # A cut of Lhotse holds its recording, which holds its sources.
+        inner = _cell(value.get("sources"))
+        return inner if isinstance(inner, str) else value
     if isinstance(value, list) and len(value) == 1:
-        return value[0] if isinstance(value[0], str) else value
+        inner = _cell(value[0])
+        return inner if isinstance(inner, str) else value
     return value
 
 
@@ -172,15 +199,32 @@ def _is_table(text, suffix):
 
 def _csv_rows(text, path, usual):
     text, delimiter = _without_preamble(text.rstrip("\x1a\0"), usual)
+    if delimiter == "\t" and FAIRSEQ.fullmatch(text):
+        folder, *lines = filter(str.strip, text.splitlines())
+        paths = [line.split("\t")[0] for line in lines]
+        return [{"wav": f"{folder.strip()}/{each}"} for each in paths]
+    try:
+        return _divided_rows(text, path, delimiter, None)
+    except ManifestError:
+        if '\\"' not in text:
+            raise
+        # Spark writes a quotation mark in a text as \".
+        return _divided_rows(text, path, delimiter, "\\")
+
+
+def _divided_rows(text, path, delimiter, escape):
     single = '"' not in text and re.search(r"(?m)^'[^'\n]*'\s*[,;\t|]", text)
     quote = "'" if single else '"'
     lines = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quote
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        quotechar=quote,
+        escapechar=escape,
     )
     header, rows = None, []
     for cells in lines:
-        cells = [cell.strip() for cell in cells]
-        if not any(cells):
+        cells = [EXCEL_TEXT.sub(r"\1", bare(cell)) for cell in cells]
+        if not any(cells) or all(RULE.fullmatch(c) for c in cells if c):
             continue
         if header is None:
             header = cells
@@ -196,7 +240,31 @@ def _csv_rows(text, path, usual):
         row = dict(zip(header, cells, strict=False))
         # pandas writes its row numbers under no name.
         rows.append({k: v for k, v in row.items() if k and k != "Unnamed: 0"})
+    if rows and text.count(quote) % 2 and "\n" in list(row.values())[-1]:
+        raise ManifestError(
+            f"A quotation mark of {path} is never closed, in or before the row "
+            f"{next(iter(row.values()))!r}: close it."
+        )
     return rows
+
+
+def _spaced_rows(text, path):
+    """Columns with blanks between, or ``ID LABEL`` a line as Kaldi has it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    pairs = [line.split(maxsplit=1) for line in lines]
+    odd = next((p for p in pairs if len(p) < 2 or p[0][0] in "-<[#"), None)
+    if odd is not None or not lines:
+        raise ManifestError(
+            f"{path} is no table: a line is {' '.join(odd or [''])[:60]!r}; "
+            f"{ACCEPTED}."
+        )
+    header = lines[0].split()
+    if all(plain_name(name) in KNOWN for name in header):
+        _check_header(header, path)
+        cells = [line.split(maxsplit=len(header) - 1) for line in lines[1:]]
+        return [dict(zip(header, each, strict=False)) for each in cells]
+    field = "text" if any(len(line.split()) > 2 for line in lines) else "label"
+    return [{"id": key, field: value} for key, value in pairs]
 
 
 def _without_preamble(text, usual):
@@ -238,6 +306,10 @@ def _json_rows(text, path):
         raise ManifestError(f"{path} cannot be read: {error}.") from error
     if isinstance(content, dict):
         content = _rows_of_object(content)
+    elif content and all(isinstance(each, str) for each in content):
+        content = [{"wav": each} for each in content]
+    elif content and all(_is_pair(each) for each in content):
+        content = [{"id": key, "label": value} for key, value in content]
     if not isinstance(content, list) or not all(
         isinstance(row, dict) for row in content
     ):
@@ -248,16 +320,23 @@ def _json_rows(text, path):
     return content
 
 
+def _is_pair(value):
+    return isinstance(value, list) and list(map(type, value)) == [str, str]
+
+
 def _rows_of_object(content):
     """Rows of id -> row, of column -> row -> cell (pandas), or of one row."""
     rows = list(content.values())
+    if len(rows) == 1 and isinstance(rows[0], dict) and rows[0]:
+        is_named = KNOWN & set(map(plain_name, rows[0]))
+        if not is_named and all(isinstance(r, dict) for r in rows[0].values()):
+            return _rows_of_object(rows[0])  # below a name such as "data"
     if not rows or not all(isinstance(row, dict) for row in rows):
         return _rows_of_lists(content)
-    known = {plain_name(n) for names in FIELDS.values() for n in names.split()}
     if all(row.keys() == rows[0].keys() for row in rows) and not (
-        known & set(map(plain_name, rows[0]))
+        KNOWN & set(map(plain_name, rows[0]))
     ):
-        if known & set(map(plain_name, content)):
+        if KNOWN & set(map(plain_name, content)):
             return [
                 {column: cells[number] for column, cells in content.items()}
                 for number in rows[0]
@@ -288,7 +367,9 @@ def _rows_of_lists(content):
     if means_something:
         return [content]
     if content and all(isinstance(v, str) for v in content.values()):
-        return [{"id": key, "label": value} for key, value in content.items()]
+        heard = all(Path(v).suffix.lower() in SOUNDS for v in content.values())
+        field = "wav" if heard else "label"
+        return [{"id": key, field: value} for key, value in content.items()]
     return None
 
 
@@ -298,21 +379,32 @@ def _json_lines(text, path):
         return _json_values(text, path)
     # Not splitlines(): a text may hold other signs that end lines.
     for number, line in enumerate(io.StringIO(text), 1):
-        if not line.strip():
+        line = line.strip().removesuffix(",")
+        if not line or line.startswith(("//", "#")):
             continue
         try:
-            line = line.rstrip().removesuffix(",")
             row = json.loads(line, object_pairs_hook=unique_keys)
         except ManifestError as error:
             raise ManifestError(f"Line {number} of {path}: {error}.") from error
         except ValueError as error:
-            raise ManifestError(
-                f"Line {number} of {path} is not JSON."
-            ) from error
+            row = _python_value(line)
+            if row is None:
+                raise ManifestError(
+                    f"Line {number} of {path} is not JSON ({line[:60]!r}): "
+                    f"{ACCEPTED}."
+                ) from error
         if not isinstance(row, dict):
             raise ManifestError(f"Line {number} of {path} is no JSON object.")
         rows.append(row)
     return rows
+
+
+def _python_value(line):
+    """What ``print`` shows of a dictionary, or None."""
+    try:
+        return ast.literal_eval(line)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
 
 
 def _json_values(text, path):

@@ -24,6 +24,7 @@ from speechbrain_c2ser.evaluation.probabilities import (
     take_probabilities,
 )
 from speechbrain_c2ser.evaluation.setting_aside import repair_predictions
+from speechbrain_c2ser.labels.emotion_words import concept_of
 
 # What is true, kept beside a prediction so that it can be scored by itself.
 TRUE = (
@@ -40,6 +41,12 @@ TRUE = (
 
 # An empty cell of these is no field at all.
 NOT_EMPTY = ("probabilities", "logits", "emotion", *TRUE)
+
+
+# Where a table has nothing else, this is what was predicted.
+GUESSED = ("emotion", "emo")
+# Down to the words of a reply.
+REPLY = "body choices candidates message content parts text".split()
 
 
 def prediction_of(key, item, **answer):
@@ -116,6 +123,7 @@ def read_predictions(
     """
     rows = read_table(path)
     fields = _fields({column for row in rows for column in row})
+    _check_guess(rows, fields, path)
     named = []
     for row in rows:
         row = {fields.get(column, column): v for column, v in row.items()}
@@ -127,6 +135,7 @@ def read_predictions(
         for field in ("text", "label", "emotion"):
             if isinstance(row.get(field), str):
                 row[field] = row[field].strip()
+        _unnest(row)
         named.append(row)
     if faults is None:
         named = [take_probabilities(row) for row in named]
@@ -197,5 +206,55 @@ def _fields(columns):
         fields["emotion"] = label
     plainly = fields.keys() & {"label", "text"} or "heads" in columns
     if "emotion" in fields and not plainly:
-        fields["label"] = fields.pop("emotion")
+        if plain_name(fields["emotion"]) in GUESSED:
+            fields["label"] = fields.pop("emotion")
     return {column: field for field, column in fields.items()}
+
+
+def _check_guess(rows, fields, path):
+    """Refuse to take the only emotion that is understood for a prediction.
+
+    Where another column holds labels too, that one may be what is true.
+    """
+    guessed = [c for c, f in fields.items() if f == "label"]
+    if not guessed or plain_name(guessed[0]) not in GUESSED:
+        return
+    for column in sorted({c for row in rows for c in row} - fields.keys()):
+        cells = [row.get(column) for row in rows]
+        if all(isinstance(c, str) and concept_of(c) for c in cells):
+            raise PredictionError(
+                f"{path} has labels in the columns {guessed[0]!r} and "
+                f"{column!r}: name the one that was predicted prediction, and "
+                "what is true emotion."
+            )
+
+
+def _unnest(row):
+    """Put what a system wraps into objects where it belongs, in place."""
+    for field in ("label", "text"):
+        value = row.get(field)
+        if isinstance(value, list) and all(
+            isinstance(each, dict) and {"label", "score"} <= each.keys()
+            for each in value
+        ):
+            row.setdefault("probabilities", value)
+            del row[field]
+        elif isinstance(value, dict):
+            del row[field]
+            row["text"] = _said(value)
+
+
+def _said(value):
+    """The words in a chat model's reply (OpenAI, Gemini), else JSON."""
+    place = value
+    while isinstance(place, dict | list) and place:
+        if isinstance(place, list):
+            place = place[0]
+            continue
+        key = next((key for key in REPLY if key in place), None)
+        if key is None:
+            break
+        place = place[key]
+    if isinstance(place, str):
+        return place
+    return json.dumps(value, ensure_ascii=False)

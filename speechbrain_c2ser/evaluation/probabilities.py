@@ -2,15 +2,22 @@
 
 import json
 import math
+import re
 
 from speechbrain_c2ser.data.columns import as_number, plain_name
 from speechbrain_c2ser.evaluation.errors import PredictionError, some
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.labels.emotion_words import concept_of
 
-# Columns of one label each: the prefix, then the label.
-PREFIXES = ("prob_", "probability_", "p_", "score_", "posterior_")
-
+# Columns of one label each: "prob_sad", "P(sad)", "scores.sad", "sad_prob".
+SHARE = (
+    "probabilities|probability|probs|prob|posteriors|posterior|scores|score|p"
+)
+PREFIXED = re.compile(rf"(?:{SHARE})\s*[_.:(\[-]\s*(.+?)[)\]]?", re.IGNORECASE)
+SUFFIXED = re.compile(rf"(.+?)\s*[_.:(\[ -]\s*(?:{SHARE})[)\]]?", re.IGNORECASE)
+LOGIT = re.compile(r"logits?\s*[_.:(\[]\s*(.+?)[)\]]?", re.IGNORECASE)
+# "happy:0.9,sad:0.1" in one cell.
+SHARES = re.compile(r"\s*([^:=]+?)\s*[:=]\s*([\d.eE+-]+\s*[%％]?)\s*")
 
 PAIRS = ([str, float], [str, int])
 
@@ -22,9 +29,11 @@ def take_probabilities(row: dict) -> dict:
     ---------
     row : dict
         A prediction with ``probabilities`` (label -> number, also as JSON
-        text, or a list of {label, score} or [label, score]), ``logits``
+        text or "sad:0.9,happy:0.1", or a list of {label, score} or [label,
+        score]), ``logits``
         (label -> number, of which the softmax is taken), FunASR's ``labels``
-        and ``scores``, or a column a label: "prob_angry" or "angry".
+        and ``scores``, or a column a label: "prob_angry", "P(angry)",
+        "angry_prob", "logit_angry" or "angry".
 
     Returns
     -------
@@ -62,7 +71,7 @@ def take_probabilities(row: dict) -> dict:
         probabilities = {
             str(each["label"]): each["score"] for each in probabilities
         }
-    logits = _from_json(row.pop("logits", None))
+    logits = _from_json(row.pop("logits", None)) or _logit_columns(row)
     if probabilities is None and isinstance(logits, dict):
         probabilities = _softmax(logits, row)
     if probabilities is None:
@@ -253,6 +262,10 @@ def _from_json(value):
             return json.loads(value.replace("'", '"'))
         except ValueError:
             return value
+    if isinstance(value, str):
+        parts = [SHARES.fullmatch(part) for part in re.split("[,;|]", value)]
+        if all(parts):
+            return {part[1]: part[2] for part in parts if part}
     return value
 
 
@@ -276,16 +289,26 @@ def _softmax(logits, row):
     return {k: v / sum(powers.values()) for k, v in powers.items()}
 
 
+def _logit_columns(row):
+    """Logits of which each label has a column, taken out of the row."""
+    matches = {column: LOGIT.fullmatch(str(column)) for column in row}
+    columns = {column: match[1] for column, match in matches.items() if match}
+    if len(columns) < 2:
+        return None
+    return {label: row.pop(column) for column, label in columns.items()}
+
+
 def _columns(row):
     """Probabilities of which each label has a column, or None."""
     values, used = {}, []
     for column, value in row.items():
-        prefix = next(
-            (p for p in PREFIXES if str(column).lower().startswith(p)), ""
-        )
-        label = str(column)[len(prefix) :]
-        number = as_number(value)
-        named = prefix or concept_of(label)
+        prefixed = PREFIXED.fullmatch(str(column))
+        suffixed = SUFFIXED.fullmatch(str(column))
+        if suffixed and concept_of(suffixed[1]):
+            prefixed = suffixed
+        label = prefixed[1] if prefixed else str(column)
+        number = _share(value)
+        named = prefixed or concept_of(label)
         if named and number is not None and plain_name(label):
             values[label] = number
             used.append(column)

@@ -200,6 +200,8 @@ CONCEPTS = {
     ),
 }
 
+# Zero-width and direction marks of copied texts.
+UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200e\u200f\u2060\ufeff\u00ad"))
 # Everyday words too: they count only where no emotion is named.
 CATCH_ALL = ("other", "unknown")
 
@@ -285,12 +287,14 @@ def words_of(concept: str, language: str | None = None) -> list[str]:
 def plain_label(name: str) -> str:
     """A label without what does not count: case, blanks, underscores, width.
 
+    Nor do signs that nobody sees.
+
     Example
     -------
     >>> plain_label(" Very_Sad "), plain_label("Ｓａｄ")
     ('very sad', 'sad')
     """
-    text = unicodedata.normalize("NFKC", name).lower()
+    text = unicodedata.normalize("NFKC", name).lower().translate(UNSEEN)
     return " ".join(text.replace("_", " ").split())
 
 

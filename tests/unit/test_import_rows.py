@@ -77,8 +77,8 @@ def test_bounds_by_any_name(folder, head, cells, start, stop):
          "'u0': the segment 0.9 to 1.2 s is not within"),
         ("id,wav,start,emotion", "u{i},w/{i}.wav,soon,{emotion}",
          "'u0': the start 'soon' is no number"),
-        ("name,sound,emotion", "u{i},w/{i}.wav,{emotion}",
-         "'1' of list.csv has no 'wav' .columns: name, sound, emotion; "
+        ("name,noise,emotion", "u{i},w/{i}.wav,{emotion}",
+         "'1' of list.csv has no 'wav' .columns: name, noise, emotion; "
          "looked for: wav, path,"),
         ("id,wav,class", "u{i},w/{i}.wav,", "'u0' .* no 'emotion'"),
     ],

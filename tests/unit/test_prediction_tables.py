@@ -50,6 +50,31 @@ def test_tables_of_any_kind(tmp_path, name, text, encoding):
     assert score(tmp_path / name)[1] == 1
 
 
+def test_the_truth_is_never_taken_for_a_prediction(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,y_true,y_pred\n0,sad,angry\n")
+    assert read_predictions(path)[0]["label"] == "angry"
+    path.write_text("id,y_true,ours\n0,sad,angry\n")
+    with pytest.raises(PredictionError, match="neither text nor label"):
+        read_predictions(path)
+    path.write_text("id,emotion,ours\n0,sad,angry\n")
+    with pytest.raises(PredictionError, match="'emotion' and 'ours': name the"):
+        read_predictions(path)
+
+
+def test_replies_in_objects(tmp_path):
+    reply = {"body": {"choices": [{"message": {"content": "It is sad."}}]}}
+    rows = [
+        {"custom_id": "0", "response": reply},
+        {"custom_id": "1", "response": {"emotion": "happy"}},
+    ]
+    read = read_predictions(write_lines(tmp_path / "t.jsonl", rows))
+    assert [row["text"] for row in read] == [
+        "It is sad.",
+        '{"emotion": "happy"}',
+    ]
+
+
 def test_a_table_tells_its_own_truth(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("file,label,pred\na.wav,sad,sad\nb.wav,happy,sad\n")
@@ -61,7 +86,7 @@ def test_a_table_tells_its_own_truth(tmp_path):
 @pytest.mark.parametrize(
     "text, problem",
     [
-        ("mood,name\nsad,a\n", "has no id.*it has: mood, name"),
+        ("mood,who\nsad,a\n", "has no id.*it has: mood, who"),
         ("id,mood\na,sad\n", "'a'.*neither text nor label.*id, mood"),
         ("id,label\n1,sad\n1,sad\n", "1 ids twice or more .1."),
         ("id,label\n,sad\n", "Prediction 1 .* has no id"),
@@ -145,6 +170,16 @@ def test_nine_classes_on_a_smaller_set(tmp_path, capsys):
         lambda best: {"probs": json.dumps(nine(best))},
         lambda best: {"probs": [[k, v] for k, v in nine(best).items()]},
         lambda best: {"probs": {k: f"{v:.0%}" for k, v in nine(best).items()}},
+        lambda best: {f"P({k})": float(k == best) for k in LABELS},
+        lambda best: {f"{k}_prob": float(k == best) for k in LABELS},
+        lambda best: {f"scores.{k}": f"{k == best:.0%}" for k in LABELS},
+        lambda best: {f"logit_{k}": 9 * (k == best) for k in LABELS},
+        lambda best: {"probs": ",".join(f"{k}:{k == best:d}" for k in LABELS)},
+        lambda best: {
+            "prediction": [
+                {"label": k, "score": v} for k, v in nine(best).items()
+            ]
+        },
     ],
 )
 def test_probabilities_in_other_forms(tmp_path, row):

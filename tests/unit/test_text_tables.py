@@ -148,7 +148,12 @@ def test_lists_of_recordings(tmp_path):
         ("a.scp", "u1 a.wav\nu1 b.wav\n", "Row 2 .*repeats the id 'u1'"),
         ("a.scp", "u1 a.wav\nb.wav\n", "a.scp:2 is not `ID PATH`"),
         ("a.scp", "u1 sph2pipe x.sph |\n", "a.scp:1 is a command"),
-        ("a.csv", "id,sound\n1,a.wav\n", "no recording .columns: id, sound"),
+        ("a.csv", "id,noise\n1,a.wav\n", "no recording .columns: id, noise"),
+        (
+            "a.json",
+            '[{"id": 1, "wav": {"file": "a", "stop": 9}}]',
+            "no path: give",
+        ),
         ("a.csv", "id,wav,end\n1,a.wav,late\n", "'1': the stop 'late'"),
     ],
 )
@@ -331,3 +336,78 @@ def test_what_is_no_text_is_named(tmp_path, head, what):
 def test_a_table_that_is_not_there(tmp_path, name):
     with pytest.raises(ManifestError, match=f"There is no file .*{name}\\.$"):
         read_table(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.txt", "a sad\nb angry\n"),  # Kaldi's
+        ("a.txt", "id   label\na    sad\nb    angry\n"),
+        ("a.md", "| id | label |\n|----|:----:|\n| a | sad |\n| b | angry |\n"),
+        ("a.csv", 'id,label\n"=""a""",sad\n="b",angry\n'),  # Excel's texts
+        ("a.csv", "id,label\n\u200ba,sad\u200b\n\u200eb,\ufeffangry\n"),
+        ("a.jsonl", "{'id': 'a', 'label': 'sad'}\n// b\n"
+         "{'id': 'b', 'label': 'angry'}\n"),  # Python's own print
+        ("a.json", '[["a", "sad"], ["b", "angry"]]'),
+        ("a.json", '{"data": {"a": {"label": "sad"}, '
+         '"b": {"label": "angry"}}}'),
+    ],
+)  # fmt: skip
+def test_tables_of_further_programs(tmp_path, name, text):
+    test_tables_under_other_names(tmp_path, name, text)
+
+
+def test_marks_of_quotation_that_escape_or_stay_open(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('id,text\na,"he said \\"no, you\\" x"\n')
+    assert read_table(path)[0]["text"] == 'he said "no, you" x'
+    path.write_text('id,text\na,"he said\nb,no\nc,yes\n')
+    with pytest.raises(ManifestError, match="never closed.*'a': close it"):
+        read_table(path)
+    path.write_text("<id>a</id>\n")
+    with pytest.raises(ManifestError, match="no table: a line is '<id>.*CSV"):
+        read_table(tmp_path / path.rename(tmp_path / "a.xml"))
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.m3u8", "#EXTM3U\n#EXTINF:1,x\na.wav\n"),
+        ("a.flist", "a.wav\n"),
+        ("a.txt", '"a.wav"\n'),
+        ("a.txt", "a.wav,happy\n"),
+        ("a.list", "a.wav|speaker|EN|some words\n"),
+        ("a.txt", "file 'a.wav'\n"),
+        ("a.txt", "id,wav\na.wav,a.wav\n"),
+        ("a.txt", '{"id": "a.wav", "wav": "a.wav"}\n'),
+        ("a.json", '["a.wav"]'),
+        ("a.json", '{"a.wav": "a.WAV", "b": "a.wav"}'),
+        ("a.csv", "source,mood\na,calm\n"),  # without its suffix
+        ("a.jsonl", '{"id": "a.wav", "sources": [{"type": "file", '
+         '"channels": [0], "source": "a.wav"}]}\n'),  # Lhotse's
+    ],
+)  # fmt: skip
+def test_lists_of_further_programs(tmp_path, name, text):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / name).write_text(text)
+    row = next(iter(read_list(tmp_path / name).values()))
+    assert os.path.samefile(row["wav"], tmp_path / "a.wav")
+
+
+def test_a_manifest_of_fairseq(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_text("/corpus\na.wav\t16000\nb/c.wav\t8000\n")
+    wavs = ["/corpus/a.wav", "/corpus/b/c.wav"]
+    assert [row["wav"] for row in read_table(path)] == wavs
+
+
+def test_segments_without_ids_and_in_samples(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("wav,in,out\na.wav,0,0.5\na.wav,0.5,1\n")
+    segments = {
+        key: (row["start"], row["stop"]) for key, row in read_list(path).items()
+    }
+    assert segments == {"a.wav": (0, 0.5), "a.wav_0.5": (0.5, 1)}
+    path.write_text("wav,start_frame\na.wav,100\n")
+    with pytest.raises(ManifestError, match="start_frame look like a segment"):
+        read_list(path)

@@ -5,7 +5,6 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from tqdm import tqdm
 
@@ -21,6 +20,7 @@ from speechbrain_c2ser.data.columns import (
     plain_name,
 )
 from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.lists import found_path
 from speechbrain_c2ser.data.manifest import (
     audio_duration,
     check_segment,
@@ -231,13 +231,8 @@ def _check_bounds(key, item, name, bounds, times):
 
 
 def _clean(key, item, folder):
-    if item["wav"].lower().startswith("file://"):
-        item["wav"] = unquote(urlsplit(item["wav"]).path)
-    wav = folder / item["wav"]
-    if not wav.exists():
-        # Written on Windows.
-        wav = folder / item["wav"].replace("\\", "/")
-    item["wav"] = os.path.abspath(wav)
+    wav = found_path(item["wav"], folder, from_here=False)
+    item["wav"] = os.path.abspath(folder / wav)
     for field in NUMBERS:
         if field in item:
             item[field] = number_of(item[field], key, field)
