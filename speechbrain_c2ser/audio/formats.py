@@ -32,6 +32,14 @@ class Format:
 MP4 = Format("M4A/MP4 (AAC)", "mov")
 WAV = Format("WAV", "wav")
 MP3 = Format("MP3", "mp3")
+# First bytes like those of recordings, and none.
+PICTURES = (
+    (8, b"WEBP", Format("a WebP picture")),
+    (8, b"RMID", Format("a MIDI file: notes, and no sound")),
+    (4, b"ftyphei", Format("a HEIC picture")),
+    (4, b"ftypmif1", Format("a HEIC picture")),
+    (4, b"ftypavif", Format("an AVIF picture")),
+)
 # Place and first bytes -> format. The demuxer is forced on ffmpeg: a playlist
 # in disguise must not make it open other files or addresses.
 AUDIO = (
@@ -60,6 +68,12 @@ AUDIO = (
     (0, b"MAC ", Format("Monkey's Audio", "ape")),
     (0, b"wvpk", Format("WavPack", "wv")),
     (0, b"TTA1", Format("True Audio", "tta")),
+    (0, b"MP+", Format("Musepack", "mpc")),
+    (0, b"MPCK", Format("Musepack", "mpc8")),
+    (0, b"tBaK", Format("TAK", "tak")),
+    (0, b"ajkg", Format("Shorten", "shn")),
+    (0, b"DSD ", Format("DSD", "dsf")),
+    (0, b"MMMD", Format("SMAF", "mmf")),
     (0, b"\x00\x00\x01\xba", Format("MPEG video", "mpeg")),
     (0, b"\x0b\x77", Format("AC-3", "ac3")),
     (0, b"\x7f\xfe\x80\x01", Format("DTS", "dts")),
@@ -76,6 +90,16 @@ OTHERS = (
     (0, b"PK\x03\x04", Format("a ZIP archive")),
     (0, b"\x1f\x8b", Format("a gzip archive")),
     (0, b"7z\xbc\xaf", Format("a 7-Zip archive")),
+    (0, b"BZh", Format("a bzip2 archive")),
+    (0, b"\xfd7zXZ", Format("an xz archive")),
+    (0, b"(\xb5/\xfd", Format("a Zstandard archive")),
+    (0, b"\xd0\xcf\x11\xe0", Format("an Office document")),
+    (0, b"\x89HDF", Format("an HDF5 file")),
+    (0, b"\x80\x04\x95", Format("a pickle, which is never opened")),
+    (0, b"MThd", Format("a MIDI file: notes, and no sound")),
+    (0, b"#EXTM3U", Format("a playlist: give the files that it names")),
+    (0, b"[playlist]", Format("a playlist: give the files that it names")),
+    (0, b"File type = ", Format("a TextGrid of Praat")),
     (0, b"Rar!", Format("a RAR archive")),
     (0, b"\x89PNG", Format("a PNG picture")),
     (0, b"\xff\xd8\xff", Format("a JPEG picture")),
@@ -85,20 +109,21 @@ OTHERS = (
     (0, b"\x00\x05\x16\x07", Format("macOS's notes on a file, not the file")),
     (0, b"version https://git-lfs", Format("a Git LFS pointer: run git lfs")),
 )
-# Suffixes of samples without a header -> (ffmpeg's encoding, usual rate).
+# Suffixes of samples without a header -> ffmpeg's options for them.
+TELEPHONE = " -ar 8000 -ac 1"
 HEADERLESS = {
-    ".raw": "s16le",
-    ".pcm": "s16le",
-    ".s16": "s16le",
-    ".sln": "s16le",
-    ".bin": "s16le",
-    ".vox": "vox",
-    ".ul": "mulaw",
-    ".ulaw": "mulaw",
-    ".al": "alaw",
-    ".alaw": "alaw",
-    ".g711": "mulaw",
-    ".g722": "g722",
+    **dict.fromkeys(
+        (".raw", ".pcm", ".s16", ".sw", ".sln", ".slin", ".bin"),
+        "s16le" + TELEPHONE,
+    ),
+    ".sln16": "s16le -ar 16000 -ac 1",
+    ".l16": "s16be" + TELEPHONE,
+    ".f32": "f32le" + TELEPHONE,
+    ".vox": "u8 -acodec adpcm_ima_oki" + TELEPHONE,
+    **dict.fromkeys((".ul", ".ulaw", ".g711", ".pcmu"), "mulaw" + TELEPHONE),
+    **dict.fromkeys((".al", ".alaw", ".pcma"), "alaw" + TELEPHONE),
+    ".g722": "g722",  # these know their rate
+    ".g729": "g729",
     ".gsm": "gsm",
 }
 
@@ -122,12 +147,14 @@ def recognise(head: bytes) -> Format | None:
     >>> recognise(b"\\x00\\x00\\x00\\x1cftypM4A ").name
     'M4A/MP4 (AAC)'
     """
-    for place, magic, form in AUDIO + OTHERS:
+    for place, magic, form in PICTURES + AUDIO + OTHERS:
         if head[place : place + len(magic)] == magic:
             return form
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         # MPEG's sync word; "layer 0" of it is AAC (ADTS).
         return Format("AAC", "aac") if head[1] & 0x06 == 0 else MP3
+    if len(head) > 1 and head[0] == 0x56 and head[1] & 0xE0 == 0xE0:
+        return Format("AAC (LATM)", "loas")
     if head[:1] == b"G" and head[188:189] == b"G":
         return Format("MPEG transport stream", "mpegts")
     text = head.lstrip(b"\xef\xbb\xbf").lstrip()[:9].lower()
@@ -185,8 +212,7 @@ known; if it is telephone speech, convert it: ffmpeg -f s16le -ar 8000 -ac 1 \
         return (
             "has no header (raw samples?), so that its rate and encoding "
             "cannot be known; if it is telephone speech, convert it: ffmpeg "
-            f"-f {HEADERLESS[suffix.lower()]} -ar 8000 -ac 1 -i {path} "
-            f"{target}"
+            f"-f {HEADERLESS[suffix.lower()]} -i {path} {target}"
         )
     if form is None:
         return (

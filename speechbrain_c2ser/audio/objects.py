@@ -9,12 +9,21 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import torch
 
 from speechbrain_c2ser.audio.errors import AudioError
 from speechbrain_c2ser.audio.formats import recognise
+from speechbrain_c2ser.audio.object_keys import (
+    CONTENTS,
+    PATHS,
+    RATES,
+    SAMPLES,
+    plain_keys,
+    segment_of,
+)
 from speechbrain_c2ser.audio.reading import (
     audio_seconds,
     read_audio,
@@ -23,11 +32,8 @@ from speechbrain_c2ser.audio.reading import (
 from speechbrain_c2ser.audio.streaming import AudioStream
 from speechbrain_c2ser.audio.waveform import as_waveform
 
-RATES = ("sampling_rate", "sample_rate", "sr", "rate")
-SAMPLES = "array raw samples waveform speech input_values y wav audio".split()
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 LONGEST = 4096  # characters of a path
-PATHS = ("wav", "path", "file", "audio_filepath")
 ACCEPTED = (
     "give a path, (samples, rate), a dictionary with array and sampling_rate "
     "(or path, or bytes), the bytes of a file, or an open file"
@@ -80,10 +86,11 @@ def open_recording(audio: object, name: str = "The audio") -> Recording:
         ``(rate, samples)``; a dictionary with ``array`` and
         ``sampling_rate``, with ``bytes`` or with ``path`` (a Hugging Face
         audio column), perhaps below ``audio``, or with ``wav``, ``start``
-        and ``stop`` (a row of a manifest), and perhaps ``channel`` (the one
-        to take, from 0; else their mean); bytes of an audio file; an open
-        binary file; torchcodec's AudioDecoder; or pydub's AudioSegment. Samples
-        are as in
+        and ``stop`` (a row of a manifest; also NeMo's ``offset`` and
+        ``duration``), and perhaps ``channel`` (the one to take, from 0; else
+        their mean); bytes of an audio file; an open binary file; an item of
+        torchaudio's data sets; torchcodec's AudioDecoder, pydub's
+        AudioSegment, an open SoundFile or wave file. Samples are as in
         :func:`~speechbrain_c2ser.audio.as_waveform`.
     name : str
         What the errors call it, where it has no path.
@@ -115,6 +122,16 @@ def open_recording(audio: object, name: str = "The audio") -> Recording:
         array = np.asarray(audio.get_array_of_samples())
         samples = array.reshape(-1, audio.channels)
         return _from_samples(samples, audio.frame_rate, name)
+    if hasattr(audio, "samplerate") and hasattr(audio, "seek"):  # SoundFile
+        audio.seek(0)
+        return _from_samples(audio.read(), audio.samplerate, name)
+    if hasattr(audio, "readframes"):
+        return _from_samples(_of_wave(audio), audio.getframerate(), name)
+    if isinstance(audio, (tuple, list)) and len(audio) == 1:
+        if isinstance(audio[0], (str, os.PathLike, Mapping)):
+            return open_recording(audio[0], name)
+    if _is_item(audio):
+        audio = audio[:2]
     if isinstance(audio, (tuple, list)) and len(audio) == 2:
         first, second = audio
         if _is_rate(second) and not _is_rate(first):
@@ -179,14 +196,21 @@ def as_list(audios: object) -> list:
         audios, (str, bytes, bytearray, memoryview, os.PathLike, Mapping)
     )
     pair = isinstance(audios, (tuple, list)) and len(audios) == 2
-    if one or pair and any(map(_is_rate, audios)):
+    if one or pair and any(map(_is_rate, audios)) or _is_item(audios):
         return [audios]
-    decoders = ("read", "get_all_samples", "get_array_of_samples")
+    decoders = ("read", "get_all_samples", "get_array_of_samples", "readframes")
     if any(hasattr(audios, name) for name in decoders):
         return [audios]
-    if isinstance(audios, torch.Tensor) or hasattr(audios, "__array__"):
-        return [audios]  # samples without a rate: refused by name
-    return list(audios)
+    if hasattr(audios, "columns") and hasattr(audios, "to_dict"):  # pandas
+        return audios.to_dict("records")
+    if hasattr(audios, "__array__") and not isinstance(audios, torch.Tensor):
+        names = np.asarray(audios).tolist()
+        if isinstance(names, list) and all(isinstance(n, str) for n in names):
+            return names
+    try:
+        return [audios] if hasattr(audios, "__array__") else list(audios)
+    except TypeError:
+        return [audios]  # None, a number: refused by name
 
 
 def name_of(audio: object, number: int) -> str:
@@ -198,10 +222,13 @@ def name_of(audio: object, number: int) -> str:
     ('a.wav', 'recording 1')
     """
     if isinstance(audio, Mapping):
+        audio = plain_keys(audio)
         inner = audio.get("audio")
         if isinstance(inner, (Mapping, str, os.PathLike)):
             return name_of(inner, number)
-        audio = next((audio[key] for key in PATHS if audio.get(key)), None)
+        audio = next(
+            (audio[key] for key in PATHS if _is_path(audio.get(key))), None
+        )
     if hasattr(audio, "read"):
         audio = getattr(audio, "name", None)
     if isinstance(audio, (str, os.PathLike)):
@@ -210,6 +237,8 @@ def name_of(audio: object, number: int) -> str:
 
 
 def _from_file(path, channel=None):
+    if len(path) <= LONGEST and not os.path.lexists(path):
+        path = _as_typed(path)
     if ADDRESS.match(path):
         raise AudioError(
             f"{path[:80]} is an address, and nothing is fetched here: download "
@@ -221,6 +250,15 @@ def _from_file(path, channel=None):
             f"{ACCEPTED}."
         )
     return _of_file(path, f"The audio file {path}", path, channel)
+
+
+def _as_typed(path):
+    """A path without quotes and blanks around it, "~" and "file://"."""
+    plain = path.strip().strip("\"'")
+    if plain.lower().startswith("file://"):
+        plain = unquote(urlsplit(plain).path)
+    plain = os.path.expanduser(plain)
+    return plain if os.path.exists(plain) else path
 
 
 def _of_file(file, called, name, channel):
@@ -249,6 +287,20 @@ def _from_samples(samples, rate, name, channel=None):
     return Recording(name, seconds, lambda: seconds, read)
 
 
+def _of_wave(audio):
+    """Samples of a file that the standard library's wave has open."""
+    audio.rewind()
+    content = audio.readframes(audio.getnframes())
+    width, channels = audio.getsampwidth(), audio.getnchannels()
+    whole = content[: len(content) // (width * channels) * width * channels]
+    parts = np.frombuffer(whole, np.uint8).reshape(-1, width)
+    if width == 1:
+        return parts.reshape(-1, channels)
+    wide = np.zeros((len(parts), 4), np.uint8)
+    wide[:, 4 - width :] = parts
+    return wide.view("<i4").reshape(-1, channels)
+
+
 def _from_bytes(content, name, channel=None):
     if len(content) < 4096 and recognise(content) is None:
         # A name, as os.fsencode gives it?
@@ -272,6 +324,7 @@ def _from_open_file(file, name, channel=None):
 
 
 def _from_mapping(row, name):
+    keys, row = list(row), plain_keys(row)
     inner, channel = row.get("audio"), row.get("channel")
     rate = next((row[r] for r in RATES if row.get(r) is not None), None)
     bare = rate is not None and _is_samples(inner)
@@ -286,26 +339,32 @@ def _from_mapping(row, name):
                     "sampling_rate."
                 )
             return _from_samples(row[key], rate, name, channel)
-    if row.get("bytes"):
-        return _from_bytes(row["bytes"], name, channel)
+    for key in CONTENTS:
+        if isinstance(row.get(key), (bytes, bytearray)) and row[key]:
+            return _from_bytes(bytes(row[key]), name, channel)
     for key in PATHS:
         if isinstance(row.get(key), (str, os.PathLike)):
             whole = _from_file(os.fsdecode(row[key]), channel)
             return _stretch(whole, row)
     raise AudioError(
         f"{name} is a dictionary without audio (it has: "
-        f"{', '.join(map(str, row)) or 'nothing'}): {ACCEPTED}."
+        f"{', '.join(map(str, keys)) or 'nothing'}): {ACCEPTED}."
     )
 
 
 def _stretch(whole, row):
     """The part of a recording that a row names, from start to stop."""
-    start, stop = row.get("start"), row.get("stop")
+    start, stop, lasts = segment_of(row)
     if start is None and stop is None:
         return whole
     try:
         first = 0.0 if start is None else float(start)
         last = whole.told if stop is None else float(stop)
+        if stop is None and lasts is not None:
+            # A duration beside a start is the segment's, as NeMo has it, if
+            # it is not the whole file's.
+            if whole.told is None or abs(float(lasts) - whole.told) >= 0.01:
+                last = first + float(lasts)
     except (TypeError, ValueError):
         raise AudioError(
             f"{whole.name}: {start!r} to {stop!r} are no times in seconds."
@@ -340,7 +399,28 @@ def _stretch(whole, row):
     )
 
 
+def _is_path(value):
+    return isinstance(value, (str, os.PathLike)) and bool(str(value))
+
+
+def _is_item(value):
+    """Whether samples, their rate and what else is known make one tuple."""
+    return (
+        isinstance(value, tuple)
+        and len(value) > 2
+        and hasattr(value[0], "__array__")
+        and _is_rate(value[1])
+        and not _is_rate(value[0])
+    )
+
+
 def _is_samples(value):
+    if (
+        isinstance(value, list)
+        and value
+        and isinstance(value[0], (str, Mapping))
+    ):
+        return False  # paths
     is_array = hasattr(value, "__array__") or isinstance(value, list)
     return is_array or isinstance(value, tuple) and len(value) > 2
 

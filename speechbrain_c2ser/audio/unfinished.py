@@ -11,6 +11,13 @@ from typing import BinaryIO
 
 ODD = (0, 0xFFFFFFFF, 0x7FFFFFFF)
 CHUNKS = 4096  # more of them before the samples are no header
+LEFT = 4096  # bytes behind the samples that are more than an odd tag
+# What programs put behind the samples, of any length.
+TAGS = (
+    *(b"TAG", b"ID3", b"APETAGEX", b"LYRICS", b"PK\x03\x04", b"RIFF", b"LIST"),
+    *(b"id3 ", b"bext", b"cue ", b"smpl", b"iXML", b"axml", b"_PMX", b"JUNK"),
+    *(b"PEAK", b"fact", b"inst", b"afsp"),
+)
 
 
 class PatchedFile(io.RawIOBase):
@@ -112,7 +119,7 @@ def _au(file, size):
     file.seek(4)
     start, length = struct.unpack(">2I", file.read(8))
     rest = size - start
-    if length == 0 and rest > 0:
+    if rest > 0 and (length == 0 or _goes_on(file, start + length, size)):
         return {8: struct.pack(">I", min(rest, ODD[1]))}
     return {}
 
@@ -156,9 +163,25 @@ def _chunks(file, size, kind):
     else:
         at, form, most = place + 4, "I", ODD[1] - 1
     unknown = length <= extra or length > rest
+    if not unknown and kind != b"FORM":
+        # A recorder that was killed had written the size of before.
+        end = start + length + length % 2
+        unknown = _goes_on(file, end, size)
+        unknown = unknown and not _is_chunk(file, end, size - end, order)
+        if unknown:
+            return {at: struct.pack(f"{order}{form}", min(rest, most))}
     if not unknown or rest <= extra or _is_chunk(file, start, rest, order):
         return {}
     return {at: struct.pack(f"{order}{form}", min(rest, most))}
+
+
+def _goes_on(file, end, size):
+    """Whether samples follow where a header says that they end."""
+    if size - end < LEFT:
+        return False
+    file.seek(end)
+    head = file.read(LEFT)
+    return not head.startswith(TAGS) and any(head)
 
 
 def _is_chunk(file, place, rest, order):

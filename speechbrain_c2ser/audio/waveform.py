@@ -13,6 +13,7 @@ from speechbrain_c2ser.audio.resampling import HIGHEST, LOWEST, Resampler
 
 logger = logging.getLogger(__name__)
 SILENCE = 1e-4  # -80 dB of full scale, under which nothing is heard
+AROUND = 401  # samples: 25 ms at 16 kHz
 LOUDEST = 100.0  # of floats; more are integers' numbers
 
 
@@ -157,7 +158,9 @@ def _as_numbers(samples, name):
 
 
 def is_silent(wave: torch.Tensor) -> bool:
-    """Whether there is nothing to hear: a constant offset is no sound.
+    """Whether there is nothing to hear: an offset is no sound.
+
+    Nor is one that drifts, as of an input that nothing is plugged into.
 
     Arguments
     ---------
@@ -167,7 +170,8 @@ def is_silent(wave: torch.Tensor) -> bool:
     Returns
     -------
     bool
-        True where nothing is further than 1e-4 from the middle.
+        True where nothing is further than 1e-4 from the middle, or from
+        the mean of the 25 ms around it.
 
     Example
     -------
@@ -175,7 +179,14 @@ def is_silent(wave: torch.Tensor) -> bool:
     True
     """
     low, high = torch.aminmax(wave)
-    return bool((high - low) / 2 < SILENCE)
+    if (high - low) / 2 < SILENCE:
+        return True
+    if len(wave) <= 2 * AROUND or wave.diff().abs().max() > SILENCE:
+        return False
+    sums = torch.nn.functional.pad(wave.double().cumsum(0), (1, 0))
+    means = (sums[AROUND:] - sums[:-AROUND]) / AROUND
+    middle = wave[AROUND // 2 : len(wave) - AROUND // 2]
+    return bool((middle - means).abs().max() < SILENCE)
 
 
 def check_rate(rate: object, name: str) -> None:

@@ -1,6 +1,8 @@
 """Reading audio: one form out of many, and errors that name the file."""
 
 import array
+import struct
+import wave
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import soundfile
 import torch
 
 from speechbrain_c2ser.audio import AudioError, as_waveform, read_audio
+from speechbrain_c2ser.audio.formats import recognise, remedy
 from speechbrain_c2ser.audio.objects import load_audio
 
 
@@ -194,3 +197,70 @@ def test_nan_in_the_channel_that_is_not_heard(tmp_path):
     assert len(as_waveform(samples, 16000, channel=0)) == 8000
     with pytest.raises(AudioError, match="NaN"):
         read_audio(path, channel=1)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32"])
+def test_a_file_that_the_standard_library_opened(tmp_path, subtype):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([tone(8000)] * 2, 1), 8000, subtype)
+    with wave.open(str(path)) as file:
+        file.readframes(7)
+        torch.testing.assert_close(load_audio(file), read_audio(path))
+
+
+@pytest.mark.parametrize("form, place", [("WAV", 40), ("RF64", 28), ("AU", 8)])
+def test_a_header_that_tells_less_than_there_is(tmp_path, form, place):
+    # The recorder wrote the sizes once a second, and was killed.
+    path = tmp_path / "a"
+    soundfile.write(path, tone(16000), 16000, format=form)
+    whole, content = read_audio(path), bytearray(path.read_bytes())
+    sign = {"WAV": "<I", "RF64": "<Q", "AU": ">I"}[form]
+    assert struct.unpack_from(sign, content, place) == (16000,)
+    struct.pack_into(sign, content, place, 8000)
+    path.write_bytes(content)
+    torch.testing.assert_close(read_audio(path), whole)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"TAG" + bytes(5000),
+        bytes(5000),
+        b"any \x80\x13\0\0" * 625,  # a chunk
+        b"LIST\xff\xff\0\0" * 625,  # a damaged one
+    ],
+)
+def test_what_programs_put_behind_the_samples_is_no_sound(tmp_path, behind):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(16000), 16000)
+    path.write_bytes(path.read_bytes() + behind)
+    assert len(read_audio(path)) == 8000
+
+
+@pytest.mark.parametrize(
+    "head, name",
+    [
+        (b"RIFF\0\0\0\0WEBPVP8 ", "a WebP picture"),
+        (b"\0\0\0\x18ftypheic", "a HEIC picture"),
+        (b"#EXTM3U\n", "a playlist: give the files that it names"),
+        (b"BZh91AY", "a bzip2 archive"),
+        (b"\x56\xe1\x0b", "AAC (LATM)"),
+        (b"ajkg\2", "Shorten"),
+    ],
+)
+def test_what_a_file_is(head, name):
+    assert recognise(head).name == name
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("a.vox", "u8 -acodec adpcm_ima_oki -ar 8000"),
+        ("a.gsm", "gsm -i"),
+        ("a.g722", "g722 -i"),
+        ("a.sln16", "s16le -ar 16000"),
+        ("a.pcmu", "mulaw -ar 8000"),
+    ],
+)
+def test_a_remedy_that_ffmpeg_takes(name, options):
+    assert f"ffmpeg -f {options} " in remedy(name, None, "")

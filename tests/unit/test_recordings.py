@@ -11,7 +11,12 @@ import pytest
 import soundfile
 import torch
 
-from speechbrain_c2ser.audio import AudioError, as_waveform, read_audio
+from speechbrain_c2ser.audio import (
+    AudioError,
+    as_waveform,
+    is_silent,
+    read_audio,
+)
 from speechbrain_c2ser.audio.objects import as_list, load_audio
 from speechbrain_c2ser.inference.file_classifier import (
     FileClassifier,
@@ -82,6 +87,14 @@ def objects(path):
     yield {"path": str(path), "bytes": None}
     yield {"audio": {"array": WAVE, "sampling_rate": 16000}, "label": 3}
     yield {"wav": str(path), "start": 0.0, "stop": 0.5}
+    yield {"audioFilepath": str(path), "offset": 0, "duration": 0.5}
+    yield {"signal": WAVE, "samplingFrequency": 16000}
+    yield {"__key__": "a", "flac": path.read_bytes()}
+    yield {"audio": [str(path)]}
+    yield f' "{path}" '
+    yield path.as_uri()
+    yield torch.tensor(WAVE)[None], 16000, "what is said", 3  # torchaudio's
+    yield soundfile.SoundFile(path)
     samples = SimpleNamespace(data=torch.tensor(WAVE)[None], sample_rate=16000)
     yield SimpleNamespace(get_all_samples=lambda: samples)
 
@@ -90,6 +103,28 @@ def test_every_form_of_a_recording_is_the_same(path):
     for audio in objects(path):
         wave = load_audio(audio)
         assert np.abs(wave.numpy() - WAVE).max() < 1e-6, audio
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"offset": 0.125, "duration": 0.25},
+        {"begin": 0.125, "end": 0.375},
+        {"startTime": 0.125, "end_time": "0.375"},
+    ],
+)
+def test_a_segment_by_any_name_is_not_the_whole_file(path, bounds):
+    heard = load_audio({"file": str(path), **bounds}).numpy()
+    assert np.abs(heard - WAVE[2000:6000]).max() < 1e-6
+
+
+def test_many_recordings_in_tables():
+    paths = ["a.wav", "b.wav"]
+    assert as_list(np.array(paths)) == paths
+    assert as_list(None) == [None]
+    pandas = pytest.importorskip("pandas")
+    assert as_list(pandas.Series(paths)) == paths
+    assert as_list(pandas.DataFrame({"wav": paths}))[1] == {"wav": "b.wav"}
 
 
 def test_a_stream_that_cannot_seek(path):
@@ -181,6 +216,13 @@ def test_offsets_of_opposite_sign_do_not_hide_that_channels_cancel():
     both = np.stack([tone + 0.5, -tone + 0.4], 1)
     wave = as_waveform(both, 16000)
     assert (wave - wave.mean()).abs().max() > 0.002
+
+
+def test_an_offset_that_drifts_is_silence():
+    times = torch.linspace(0, 1, 16000)
+    drift = 0.3 * torch.exp(-times)
+    assert is_silent(drift) and is_silent((drift * 32768).round() / 32768)
+    assert not is_silent(drift + 5e-4 * torch.sin(600 * times))
 
 
 def constant(rate=16000, value=0.4, noise=0.0):
