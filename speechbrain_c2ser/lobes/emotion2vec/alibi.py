@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
+from speechbrain_c2ser.lobes.attention import spare_keys
+
 
 def alibi_slopes(num_heads: int) -> list[float]:
     """ALiBi's slopes (Press et al., 2022): a geometric series for a power of
@@ -68,7 +70,8 @@ def attention_bias(
     callable
         Block number → bias, broadcastable to [B, heads, N, N] with N =
         tokens + T, or None. One tensor serves all blocks, unless each has
-        its own scale.
+        its own scale. Wider by keys that are hidden, where attention is
+        quicker so.
 
     Example
     -------
@@ -88,6 +91,7 @@ def attention_bias(
             return lambda block: None
         mask = torch.zeros(hidden.shape, device=places.device)
         mask = mask.masked_fill(hidden, float("-inf")).to(dtype)
+        mask = _in_tiles(mask)
         return lambda block: mask
     # Symmetric, between frames only: zero from and to the tokens.
     distance = (places.unsqueeze(2) - places.unsqueeze(1)).abs()
@@ -105,9 +109,15 @@ def attention_bias(
         scores = distance * factor[:, None, None]
         if hidden is not None:
             scores = scores.masked_fill(hidden, float("-inf"))
-        return scores.to(dtype)
+        return _in_tiles(scores.to(dtype))
 
     if len(scales) > 1:
         return bias
     shared = bias(0)
     return lambda block: shared
+
+
+def _in_tiles(scores):
+    """Scores [..., N, N], as wide as attention is quick with."""
+    spare = spare_keys(scores.shape[-1], scores.dtype, scores.device)
+    return F.pad(scores, (0, spare), value=float("-inf")) if spare else scores

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.attention import compute_dtype
 from speechbrain_c2ser.lobes.emotion2vec.alibi import (
     alibi_slopes,
     attention_bias,
@@ -354,7 +355,7 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
             num,
             self.alibi_slopes,
             self.alibi_scale,
-            _compute_dtype(x),
+            compute_dtype(x),
         )
 
         x = self.prenet_dropout(self.prenet_norm(x))
@@ -384,10 +385,3 @@ class Emotion2VecS(LocalFeatures, SpeechEncoder):
     def _skips(self, probability):
         """Whether layerdrop skips a block now."""
         return self.training and float(torch.rand(())) < probability
-
-
-def _compute_dtype(x):
-    """What attention computes in: autocast's choice, or the tensor's own."""
-    if torch.is_autocast_enabled(x.device.type):
-        return torch.get_autocast_dtype(x.device.type)
-    return x.dtype

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from speechbrain_c2ser.lobes.attention import attend
 from speechbrain_c2ser.lobes.emotion2vec.time_conv import TimeConv
 from speechbrain_c2ser.lobes.emotion2vec.voice_spectrum import VoiceSpectrum
 
@@ -290,7 +291,8 @@ class Block(nn.Module):
         x : torch.Tensor
             [B, T, C].
         bias : torch.Tensor | None
-            Added to the scores, broadcastable to [B, heads, T, T].
+            Added to the scores, broadcastable to [B, heads, T, T]; it may
+            be wider, as of :func:`.attention.attend`.
         first : int | None
             As in :meth:`forward`.
 
@@ -306,13 +308,8 @@ class Block(nn.Module):
             q, frames = q[:, :, :first], first
             if bias is not None and bias.shape[2] > 1:
                 bias = bias[:, :, :first]
-        x = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=bias,
-            dropout_p=self.attention_dropout if self.training else 0.0,
-        )
+        dropout = self.attention_dropout if self.training else 0.0
+        x = attend(q, k, v, bias, dropout)
         x = x.transpose(1, 2).reshape(batch, frames, channels)
         return self.dropout(self.projection(x))
 
@@ -329,7 +326,8 @@ class Block(nn.Module):
         x : torch.Tensor
             [B, T, C].
         bias : torch.Tensor | None
-            Added to the scores, broadcastable to [B, heads, T, T].
+            Added to the scores, broadcastable to [B, heads, T, T]; it may
+            be wider, as of :func:`.attention.attend`.
         first : int | None
             Positions from the first on that are wanted: the others are
             attended to, and no more is made of them. None: all.

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.host import on_host
+from speechbrain_c2ser.lobes.attention import use_tiles
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
@@ -118,7 +119,7 @@ class SelfSupervisedEncoder(SpeechEncoder):
                 source, cache_dir=save_path, trust_remote_code=False
             )
         # Transformers loads in the file's own type, which may be fp16.
-        self.model.float()
+        use_tiles(self.model.float())
         self.normalize_wav = bool(self.extractor.do_normalize)
         self.model.config.apply_spec_augment = False
         self.output_norm = output_norm

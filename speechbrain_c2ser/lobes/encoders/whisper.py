@@ -13,6 +13,7 @@ from transformers.models.whisper import modeling_whisper
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.host import on_both, on_host
 from speechbrain_c2ser.lobes.acoustics.power_spectrum import power_spectrum
+from speechbrain_c2ser.lobes.attention import use_tiles
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,
@@ -141,6 +142,7 @@ class WhisperEncoder(SpeechEncoder):
         self.encoder.float()
         self.encoder.embed_positions.requires_grad_(False)
         self.encoder.set_attn_implementation("sdpa")
+        use_tiles(self.encoder)
         for layer in self.encoder.layers:
             layer.dropout = layer.activation_dropout = dropout
         self.dropout = nn.Dropout(dropout)

@@ -13,6 +13,7 @@ from transformers import DynamicCache, GenerationConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.lobes.attention import use_tiles
 from speechbrain_c2ser.lobes.lora import (
     add_lora,
     leave_types_to_autocast,
@@ -140,8 +141,8 @@ class LanguageModel(torch.nn.Module):
         self.source = str(source)
         self.frozen, self._held = freeze, False
         self.tokenizer = load_tokenizer(self.source)
-        self.model = load_model(
-            self.source, dtype, quantize, device, pretrained
+        self.model = use_tiles(
+            load_model(self.source, dtype, quantize, device, pretrained)
         )
         # The first step of a generation projects a slice of the states, and
         # for a slice torch copies the projection [V, D] once for each item.

@@ -10,6 +10,7 @@ import math
 
 import torch
 
+from speechbrain_c2ser.lobes.attention import uses_sdpa
 from speechbrain_c2ser.lobes.speech_llm.branches import layer_kinds
 from speechbrain_c2ser.lobes.speech_llm.merging import Merged
 
@@ -157,8 +158,7 @@ def takes_masks(model) -> bool:
     False
     """
     config = model.config.get_text_config(decoder=True)
-    sdpa = config._attn_implementation == "sdpa"
-    return sdpa and layer_kinds(config) == FULL
+    return uses_sdpa(config) and layer_kinds(config) == FULL
 
 
 def read_whole(model, merged: Merged) -> torch.Tensor:
