@@ -4,12 +4,13 @@
     git worktree add OLD e38fbe9
     python benchmarks/before_after.py OLD --json FILE
 
-`classify_files` (32 clips of 2 to 8 s, and a long-tailed set of 0.5 to 30 s)
-and an epoch of stage 1 (utterance vectors cached), base size, the same random
-weights. Each checkout runs in a process of its own that loads once; then they
-take turns, one at a time, and the seconds of the processor's time count: what
-else the machine does falls on both alike. What both answer (probabilities, or
-the losses of the steps) is compared, too.
+`classify_files` (32 clips of 2 to 8 s, and a long-tailed set of 0.5 to 30 s;
+with the recipes' LoRA, and without, as if it had been folded before) and an
+epoch of stage 1 (utterance vectors cached), base size, the same random weights.
+Each checkout runs in a process of its own that loads once; then they take
+turns, one at a time, and the seconds of the processor's time count: what else
+the machine does falls on both alike. What both answer (probabilities, or the
+losses of the steps) is compared, too.
 """
 
 import argparse
@@ -31,6 +32,8 @@ PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
 WORK = {
     "classify, 2 to 8 s": ("classify", "short"),
     "classify, 0.5 to 30 s": ("classify", "long_tail"),
+    "without LoRA, 2 to 8 s": ("classify_base", "short"),
+    "without LoRA, 0.5 to 30 s": ("classify_base", "long_tail"),
     "stage 1, 2 to 8 s": ("stage_1", "short"),
 }
 BATCH_SIZE, BATCH_SECONDS = 8, 39.0
@@ -150,7 +153,11 @@ def worker(checkout, kind, lengths, precision, size, folder, threads):
     except ImportError:  # where it once stood
         from speechbrain_c2ser.memory import keep_freed_memory
     keep_freed_memory()
-    make = {"classify": classification, "stage_1": stage_1}[kind]
+    make = {
+        "classify": classification,
+        "classify_base": partial(classification, lora=False),
+        "stage_1": stage_1,
+    }[kind]
     output = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
         work = make(json.loads(lengths), precision, size, Path(folder))
@@ -161,7 +168,7 @@ def worker(checkout, kind, lengths, precision, size, folder, threads):
             print(json.dumps(result), file=output, flush=True)
 
 
-def classification(lengths, precision, size, folder):
+def classification(lengths, precision, size, folder, lora=True):
     """What classifies all clips: () -> (seconds, probabilities)."""
     import c2ser_speed
     import c2ser_training
@@ -170,6 +177,8 @@ def classification(lengths, precision, size, folder):
 
     def with_shared_weights(model, *settings):
         module = model["model"] if isinstance(model, dict) else model
+        if lora:
+            put_lora(module.language_model.model)
         share_weights(module, folder / "weights.pt")
         return interface(model, *settings)
 
@@ -222,6 +231,20 @@ def stage_1(lengths, precision, size, folder):
         return sum(brain.seconds), [losses]
 
     return work
+
+
+def put_lora(model):
+    """The recipes' LoRA, as if it were trained: of an update that counts."""
+    import torch
+
+    try:
+        from speechbrain_c2ser.lobes.lora import add_lora
+    except ImportError:  # where it once stood
+        from speechbrain_c2ser.lobes.language_model import _add_lora as add_lora
+    add_lora(model)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.02)
 
 
 def share_weights(model, path):

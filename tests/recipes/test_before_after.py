@@ -103,6 +103,20 @@ def test_both_states_classify_by_the_same_weights(tmp_path, monkeypatch):
     assert answers[0] == answers[1] and c2ser_speed.C2SER is interface
 
 
+def test_lora_is_put_beside_the_base_that_is_asked_for(tmp_path):
+    answers = []
+    for lora in (True, False):
+        folder = tmp_path / str(lora)
+        folder.mkdir()
+        work = before_after.classification(
+            [1.0], "fp32", "tiny", folder, lora=lora
+        )
+        answers.append(work()[1][0])
+        names = torch.load(folder / "weights.pt", weights_only=True)
+        assert lora == any("lora_B" in name for name in names)
+    assert answers[0] != answers[1]
+
+
 def test_a_folder_without_the_code_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["before_after.py", str(tmp_path)])
     with pytest.raises(SystemExit):
