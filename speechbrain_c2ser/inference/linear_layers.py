@@ -37,11 +37,36 @@ def replaceable(
     >>> list(replaceable(nn.ModuleDict(parts)))
     [Linear(in_features=1, out_features=2, bias=True)]
     """
-    names = (*LEFT, *(() if fp32 else getattr(model, "in_fp32", ())))
-    for name, child in model.named_children():
-        if name in names:
-            continue
+    for _, _, child in places(model, fp32):
         if type(child) is kind:
             yield child
-        elif not isinstance(child, WHOLE):
-            yield from replaceable(child, fp32, kind)
+
+
+def places(
+    model: nn.Module, fp32: bool = True
+) -> Iterator[tuple[nn.Module, str, nn.Module]]:
+    """The parts of a model that may be replaced, and where they are.
+
+    Arguments
+    ---------
+    model : nn.Module
+        Any.
+    fp32 : bool
+        As of :func:`replaceable`.
+
+    Yields
+    ------
+    tuple of (nn.Module, str, nn.Module)
+        What holds the part, under which name, and the part.
+
+    Example
+    -------
+    >>> [name for _, name, _ in places(nn.Sequential(nn.Linear(1, 2)))]
+    ['0']
+    """
+    names = (*LEFT, *(() if fp32 else getattr(model, "in_fp32", ())))
+    for name, child in model.named_children():
+        if name not in names:
+            yield model, name, child
+            if not isinstance(child, WHOLE):
+                yield from places(child, fp32)

@@ -14,6 +14,7 @@ import torch
 from speechbrain_c2ser.inference.bf16 import to_packed
 from speechbrain_c2ser.inference.freed_memory import return_freed_memory
 from speechbrain_c2ser.inference.int8 import to_int8
+from speechbrain_c2ser.lobes.lora import fold_adapters
 from speechbrain_c2ser.processor import INSTRUCTIONS, processor_has
 
 # Type of autocast; int8 quantizes the layers themselves.
@@ -31,7 +32,8 @@ class PretrainedModel(torch.nn.Module):
     Arguments
     ---------
     model : torch.nn.Module
-        The model.
+        The model. It is changed for inference and cannot be trained on: LoRA
+        becomes part of the weights (:func:`.lora.fold_adapters`).
     hparams : dict
         The settings of its folder.
     run_opts : dict | None
@@ -67,6 +69,7 @@ class PretrainedModel(torch.nn.Module):
         self.hparams = SimpleNamespace(**hparams)
         self.mods = torch.nn.ModuleDict({"model": model})
         self.mods.requires_grad_(False).eval().to(self.device)
+        fold_adapters(self.mods)
         if precision == "int8":
             to_int8(self.mods)
         if precision == "bf16" and self.device.type == "cpu":

@@ -20,14 +20,16 @@ from speechbrain_c2ser import processor
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.cli import main, recordings
-from speechbrain_c2ser.inference.bf16 import (
+from speechbrain_c2ser.inference import packed_mlp
+from speechbrain_c2ser.inference.bf16 import to_packed
+from speechbrain_c2ser.inference.c2ser import C2SER
+from speechbrain_c2ser.inference.int8 import Int8Linear, to_int8
+from speechbrain_c2ser.inference.packed_layers import (
     PackedLinear,
     PackedTimeConv,
     can_pack,
-    to_packed,
 )
-from speechbrain_c2ser.inference.c2ser import C2SER
-from speechbrain_c2ser.inference.int8 import Int8Linear, to_int8
+from speechbrain_c2ser.inference.packed_mlp import PackedMLP
 from speechbrain_c2ser.inference.pretrained import (
     PretrainedModel,
     check_precision,
@@ -41,6 +43,7 @@ from speechbrain_c2ser.lobes import (
     WordConnector,
 )
 from speechbrain_c2ser.lobes.emotion2vec.time_conv import TimeConv
+from speechbrain_c2ser.lobes.lora import add_lora, fold_adapters
 
 CPU = {"device": "cpu", "precision": "int8"}
 SPACE = LabelSpace.from_name("emo_emilia")
@@ -260,6 +263,128 @@ def test_what_runs_in_fp32_is_not_packed():
     assert packed_layers(connector) == [connector.projection]
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(connector.scores(vectors)["emotion"], exact)
+
+
+class Gated(nn.Module):
+    """LLaMA's MLP, or one that looks like it."""
+
+    def __init__(self, extra=0):
+        super().__init__()
+        self.gate_proj = nn.Linear(24, 70)
+        self.up_proj = nn.Linear(24, 70, bias=False)
+        self.down_proj = nn.Linear(70, 24)
+        self.act_fn = nn.SiLU()
+        self.extra = extra
+
+    def forward(self, x):
+        hidden = self.act_fn(self.gate_proj(x)) * self.up_proj(x)
+        return self.down_proj(hidden) + self.extra
+
+
+def plain_mlp(activation=nn.GELU):
+    layers = [nn.Linear(24, 70), activation(), nn.Dropout()]
+    return nn.Sequential(*layers, nn.Linear(70, 24), nn.Dropout())
+
+
+@needs_bf16
+@pytest.mark.parametrize("build", [Gated, plain_mlp])
+@torch.no_grad()
+def test_hidden_channels_go_some_at_a_time(build, monkeypatch):
+    monkeypatch.setattr(packed_mlp, "CHANNELS", 32)  # 32, 32 and 6
+    exact = nn.ModuleDict({"mlp": build()}).eval()
+    ours = to_packed(copy.deepcopy(exact))
+    assert type(ours["mlp"]) is PackedMLP
+    widths = [each[0].out_features for each in ours["mlp"].parts]
+    assert widths == [32, 32, 6]
+    for shape in ((2, 5, 24), (1, 24), (2, 0, 24)):
+        x = torch.randn(shape)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert ours["mlp"](x).dtype == torch.bfloat16
+        y = ours["mlp"](x)
+        assert y.dtype == torch.float32
+        torch.testing.assert_close(y, exact["mlp"](x), atol=0.02, rtol=0.02)
+
+
+@needs_bf16
+def test_what_is_no_large_mlp_stays_as_it_is(monkeypatch):
+    parts = nn.ModuleDict({"small": Gated()})
+    assert type(to_packed(parts.eval())["small"]) is Gated
+    monkeypatch.setattr(packed_mlp, "CHANNELS", 32)
+    parts = nn.ModuleDict(
+        {
+            "more": Gated(extra=1),
+            "other": plain_mlp(nn.Tanh),
+            "inner": nn.ModuleDict({"exact": Gated(), "mlp": Gated()}),
+        }
+    ).eval()
+    parts["inner"].in_fp32 = ("exact",)
+    to_packed(parts)
+    assert type(parts["more"]) is Gated and packed_layers(parts["more"])
+    assert type(parts["other"]) is nn.Sequential
+    assert type(parts["inner"]["exact"]) is Gated
+    assert type(parts["inner"]["mlp"]) is PackedMLP
+
+
+@needs_bf16
+@torch.no_grad()
+def test_encoders_and_language_models_have_such_mlps(
+    build_model, clips, monkeypatch
+):
+    hparams = {"label_space": SPACE, "languages": ["en"], "prompts": None}
+    model = build_model(lora={"rank": 2, "alpha": 4})
+    plain = C2SER(copy.deepcopy(model), hparams, {"device": "cpu"})
+    monkeypatch.setattr(packed_mlp, "CHANNELS", 24)
+    c2ser = C2SER(model, hparams, {"device": "cpu", "precision": "bf16"})
+    mlps = {
+        name.split(".")[2]
+        for name, each in c2ser.named_modules()
+        if isinstance(each, PackedMLP)
+    }
+    assert mlps == {"language_model", "perception"}
+    ours, exact = (each.classify_batch(*clips)[0] for each in (c2ser, plain))
+    torch.testing.assert_close(ours, exact, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_lora_becomes_part_of_the_weights(build_model, clips, precision):
+    hparams = {"label_space": SPACE, "languages": ["en"], "prompts": None}
+    model = build_model(lora={"rank": 2, "alpha": 4})
+    beside = copy.deepcopy(model)
+    c2ser = C2SER(model, hparams, {"device": "cpu", "precision": precision})
+    assert not [name for name in c2ser.state_dict() if "lora_" in name]
+    ours = c2ser.classify_batch(*clips)[0]
+    c2ser.mods["model"] = beside
+    exact = c2ser.classify_batch(*clips)[0]
+    without = copy.deepcopy(beside)
+    for name, weight in without.named_parameters():
+        if "lora_B" in name:
+            weight.data.zero_()
+    c2ser.mods["model"] = without
+    assert (c2ser.classify_batch(*clips)[0] - exact).abs().max() > 1e-4
+    apart = 1e-5 if precision == "fp32" else 0.05
+    torch.testing.assert_close(ours, exact, atol=apart, rtol=0)
+
+
+def test_lora_in_half_precision_and_beside_quantized_weights():
+    class Quantized(nn.Linear):
+        pass
+
+    model = nn.ModuleDict({"one": nn.Linear(8, 8).bfloat16()})
+    model["other"] = nn.Linear(8, 8)
+    add_lora(model.requires_grad_(False), 2, 4, targets=["one", "other"])
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(weight)
+    model["other"].base_layer.__class__ = Quantized
+    half = model["one"]
+    base = half.base_layer.weight.float()
+    update = half.get_delta_weight("default").float()
+    fold_adapters(model)
+    assert type(model["one"]) is nn.Linear
+    torch.testing.assert_close(
+        model["one"].weight.float(), base + update, atol=0, rtol=2**-7
+    )
+    assert hasattr(model["other"], "lora_A")
 
 
 def test_where_a_precision_is_refused(monkeypatch):
