@@ -33,8 +33,7 @@ ARROW = (".parquet", ".arrow")
 JSON_LINES = (".jsonl", ".ndjson")
 EXCEL_TEXT = re.compile(r'="(.*)"')  # that keeps the zeros of ="007"
 RULE = re.compile(r"[:\s]*-{2,}[:\s]*")  # below the header in Markdown
-# A manifest of fairseq: its folder, then "path TAB number of samples".
-FAIRSEQ = re.compile(r"\s*([^\t\n]+)\n([^\t\n]+\t\d+\s*\n?)+\s*")
+FAIRSEQ = re.compile(r"[^\t]+\t\d+")  # a path, its number of samples
 ACCEPTED = "give CSV with a header, JSON lines or JSON"
 # Keys beside the path of a recording that is an object.
 AUDIO = frozenset(
@@ -199,10 +198,11 @@ def _is_table(text, suffix):
 
 def _csv_rows(text, path, usual):
     text, delimiter = _without_preamble(text.rstrip("\x1a\0"), usual)
-    if delimiter == "\t" and FAIRSEQ.fullmatch(text):
-        folder, *lines = filter(str.strip, text.splitlines())
-        paths = [line.split("\t")[0] for line in lines]
-        return [{"wav": f"{folder.strip()}/{each}"} for each in paths]
+    # A manifest of fairseq: below the folder that its first line names.
+    folder, *lines = [line.strip() for line in text.splitlines()] or [""]
+    lines = [line for line in lines if line]
+    if "\t" not in folder and lines and all(map(FAIRSEQ.fullmatch, lines)):
+        return [{"wav": f"{folder}/{line.split(chr(9))[0]}"} for line in lines]
     try:
         return _divided_rows(text, path, delimiter, None)
     except ManifestError:

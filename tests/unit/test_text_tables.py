@@ -399,6 +399,10 @@ def test_a_manifest_of_fairseq(tmp_path):
     path.write_text("/corpus\na.wav\t16000\nb/c.wav\t8000\n")
     wavs = ["/corpus/a.wav", "/corpus/b/c.wav"]
     assert [row["wav"] for row in read_table(path)] == wavs
+    # Nothing like it is read at once, however long it is.
+    path.write_text("wav\n" + "a.wav\t16000\n" * 99 + "b.wav\n")
+    with pytest.raises(ManifestError, match="Line 2 .*has 2 cells"):
+        read_table(path)
 
 
 def test_segments_without_ids_and_in_samples(tmp_path):
