@@ -12,7 +12,10 @@ from typing import Any
 import torch
 
 from speechbrain_c2ser.inference.bf16 import to_packed
-from speechbrain_c2ser.inference.freed_memory import return_freed_memory
+from speechbrain_c2ser.inference.freed_memory import (
+    MappedFiles,
+    return_freed_memory,
+)
 from speechbrain_c2ser.inference.int8 import to_int8
 from speechbrain_c2ser.lobes.lora import fold_adapters
 from speechbrain_c2ser.processor import INSTRUCTIONS, processor_has
@@ -69,7 +72,7 @@ class PretrainedModel(torch.nn.Module):
         self.hparams = SimpleNamespace(**hparams)
         self.mods = torch.nn.ModuleDict({"model": model})
         self.mods.requires_grad_(False).eval().to(self.device)
-        fold_adapters(self.mods)
+        fold_adapters(self.mods, MappedFiles().let_go)
         if precision == "int8":
             to_int8(self.mods)
         if precision == "bf16" and self.device.type == "cpu":

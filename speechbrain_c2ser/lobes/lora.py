@@ -1,7 +1,8 @@
 """LoRA: low-rank updates beside frozen projections (Hu et al., 2021)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import nn
 
 from speechbrain_c2ser.lobes.quick_dropout import QuickDropout
@@ -144,7 +145,9 @@ def quicken_dropout(model: nn.Module) -> None:
                 module.lora_dropout[name] = quick
 
 
-def fold_adapters(model: nn.Module) -> None:
+def fold_adapters(
+    model: nn.Module, let_go: Callable[[torch.Tensor], object] | None = None
+) -> None:
     """Add LoRA's updates to the weights that they stand beside, for good.
 
     Beside them, an update costs a decoding step a quarter of its time. The
@@ -155,10 +158,12 @@ def fold_adapters(model: nn.Module) -> None:
     ---------
     model : nn.Module
         With LoRA in it, or without; changed in place.
+    let_go : callable | None
+        Told of each weight that gave way to a sum: its memory may be a
+        file's, which is not written to.
 
     Example
     -------
-    >>> import torch
     >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
     >>> add_lora(base.requires_grad_(False), targets=["q_proj"])
     >>> fold_adapters(base)
@@ -171,5 +176,9 @@ def fold_adapters(model: nn.Module) -> None:
         for name, layer in list(parent.named_children()):
             base = getattr(layer, "base_layer", None)
             if hasattr(layer, "lora_A") and type(base) is nn.Linear:
+                weight = base.weight.detach()
+                base.weight.data = weight.clone()
                 layer.merge()
                 setattr(parent, name, base)
+                if let_go is not None:
+                    let_go(weight)
