@@ -97,7 +97,8 @@ def leave_types_to_autocast(model: nn.Module, leave: bool) -> None:
     """Whether LoRA reads its inputs as they are, or copies in float32.
 
     Autocast multiplies in its own type whatever it is given: peft's copies of
-    each input, and of its gradient, are then for nothing.
+    each input, and of its gradient, are then for nothing. peft before 0.15
+    makes them whatever is said.
 
     Arguments
     ---------

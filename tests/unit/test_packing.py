@@ -172,6 +172,24 @@ def test_lora_and_recomputed_layers_share_rows(tiny_llm, monkeypatch):
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-4)
 
 
+def test_a_try_keeps_nothing_for_the_step_that_follows(lm, monkeypatch):
+    """Older torch keeps converted weights, those without gradients too."""
+    packing, modes = lm._packing, []
+    decode = packing._decode
+
+    def noted(*inputs):
+        kept = torch.is_autocast_cache_enabled()
+        modes.append((torch.is_autocast_enabled("cpu"), kept))
+        return decode(*inputs)
+
+    monkeypatch.setattr(packing, "_decode", noted)
+    for enabled in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            assert packing._try()
+        assert set(modes) == {(enabled, False)}
+        modes.clear()
+
+
 def test_a_try_draws_nothing_and_leaves_the_modes(tiny_llm):
     lm = LanguageModel(tiny_llm, lora={"dropout": 0.5}).train()
     modes = [m.training for m in lm.modules()]

@@ -1,6 +1,7 @@
 """Reading a Hugging Face language model and its tokenizer."""
 
 import pickle
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -59,6 +60,28 @@ def _first_line(error):
     return next(filter(None, lines), type(error).__name__)
 
 
+def _read_config(source):
+    try:
+        return AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except OSError:
+        raise  # it says what is not there
+    except Exception as error:  # each release has checks of its own
+        raise ValueError(
+            f"The config.json of {source} cannot be read by transformers "
+            f"{version('transformers')} ({_first_line(error)}): take a model "
+            "of a family that this release knows, or download it again."
+        ) from error
+
+
+def _is_of_pickles(error):
+    """Whether an error began with a pickle that may not be opened."""
+    while error is not None:
+        if isinstance(error, pickle.UnpicklingError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def load_model(source, dtype, quantize, device, pretrained):
     """A causal language model; a device takes the weights as they are read.
 
@@ -84,8 +107,8 @@ def load_model(source, dtype, quantize, device, pretrained):
     dtype = found
     if quantize not in (None, "nf4"):
         raise ValueError(f"quantize must be null or 'nf4', not {quantize!r}.")
+    config = _read_config(source)
     if not pretrained:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         return AutoModelForCausalLM.from_config(
             config, dtype=dtype, trust_remote_code=False
         )
@@ -115,14 +138,15 @@ def load_model(source, dtype, quantize, device, pretrained):
             ignore_mismatched_sizes=True,  # refused below, by name
             **options,
         )
-    except (RuntimeError, OSError, ValueError, AssertionError):
-        raise  # they say it
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"The weights of {source} are a pickle of more than tensors, "
-            "which is never opened: take them as safetensors."
-        ) from error
-    except Exception as error:  # of settings' checks ...
+    except Exception as error:
+        if _is_of_pickles(error):  # transformers 4 makes another error of it
+            raise ValueError(
+                f"The weights of {source} are a pickle of more than tensors, "
+                "which is never opened: take them as safetensors."
+            ) from error
+        told = (RuntimeError, OSError, ValueError, AssertionError)
+        if isinstance(error, told):
+            raise
         raise ValueError(
             f"The language model {source} cannot be read "
             f"({_first_line(error)}): download it again, with weights as "

@@ -125,10 +125,21 @@ class RowPacking:
         positions = torch.tensor([[0, 1, 0, 1]]).to(ids.device)
         modes = [(m, m.training) for m in self.model.modules()]
         self.model.eval()  # nothing is drawn
+        kind = ids.device.type
+        # Older torch would give a training step, under the same autocast, the
+        # weights converted here, which have no gradients.
+        uncached = torch.autocast(
+            kind,
+            torch.get_autocast_dtype(kind),
+            torch.is_autocast_enabled(kind),
+            cache_enabled=False,
+        )
         try:
-            one, two = (
-                self._decode(embed(row[None]), positions)[0, 2:] for row in ids
-            )
+            with uncached:
+                one, two = (
+                    self._decode(embed(row[None]), positions)[0, 2:]
+                    for row in ids
+                )
         finally:
             for module, training in modes:
                 module.training = training
