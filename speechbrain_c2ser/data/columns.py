@@ -89,7 +89,8 @@ BOUND = re.compile(r"start|begin|onset|end|stop|xmin|xmax|tmin|tmax")
 # As spreadsheets, pandas and databases write that there is no value.
 MISSING = frozenset(
     ("", "nan", "NaN", "NAN", "<NA>", "N/A", "n/a", "#N/A", "NaT")
-    + ("None", "null", "NULL", "(null)", "NA", "nil")
+    + ("None", "null", "Null", "NULL", "(null)", "<null>", "NA", "nil")
+    + ("\\N", "-", "--", "\u2014", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!")
 )
 
 

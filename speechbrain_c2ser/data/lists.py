@@ -82,7 +82,7 @@ def read_list(path: str | Path) -> dict[str, dict]:
                 f"{', '.join(map(str, row))}; looked for: "
                 f"{known_names('wav')})."
             )
-        _check_bounds(fields, rest, number, path)
+        check_unread_bounds(fields, rest, f"Row {number} of {path}")
         key = as_id(fields.get("id", wav))
         if key in items and "id" not in fields and "start" in fields:
             key = f"{key}_{fields['start']}"
@@ -105,14 +105,31 @@ def read_list(path: str | Path) -> dict[str, dict]:
     return items
 
 
-def _check_bounds(fields, rest, number, path):
-    """Refuse bounds in a unit or under a name that is not understood."""
+def check_unread_bounds(fields: dict, rest: dict, row: str) -> None:
+    """Refuse bounds in a unit or under a name that is not understood.
+
+    Arguments
+    ---------
+    fields, rest : dict
+        Of :func:`~speechbrain_c2ser.data.columns.fields_of`.
+    row : str
+        What the error calls the row.
+
+    Raises
+    ------
+    ManifestError
+        Names the columns.
+
+    Example
+    -------
+    >>> check_unread_bounds({"wav": "a.wav"}, {"mood": "x"}, "Row 1")
+    """
     if {"start", "stop"} & fields.keys():
         return
     bounds = [c for c in rest if looks_like_bound(c)]
     if len(bounds) > 1 or any(map(OF_SAMPLES.search, bounds)):
         raise ManifestError(
-            f"Row {number} of {path}: the columns {', '.join(bounds)} look "
+            f"{row}: the columns {', '.join(bounds)} look "
             "like a segment, and only seconds or milliseconds are understood: "
             "name them start and stop, or take them out."
         )

@@ -12,6 +12,10 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# Of the mainland, and of Taiwan and Hong Kong: first and last of the leading
+# bytes of the characters that are in daily use.
+COMMON = 0.8  # of the characters of a text, at least
+CHINESE = {"gb18030": (0xB0, 0xD7), "big5": (0xA4, 0xC6)}
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
@@ -42,9 +46,10 @@ def decode(content: bytes) -> str:
     """Text out of bytes, in the encoding that they look like.
 
     A byte order mark decides; then zero bytes, which UTF-16 has beside every
-    Latin letter; then UTF-8. Of the older ones, Chinese (GB 18030) writes
-    characters as pairs of high bytes, Western European (Windows 1252) accents
-    and apostrophes as single ones.
+    Latin letter; then UTF-8. Of the older ones, Chinese (GB 18030, or Big5
+    where that gives more of the common characters) writes characters as pairs
+    of bytes, most of them high; Western European (Windows 1252) accents and
+    apostrophes as single ones.
 
     Arguments
     ---------
@@ -77,11 +82,36 @@ def decode(content: bytes) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         pass
-    runs = HIGH_BYTES.findall(content)
-    if 2 * sum(len(run) % 2 for run in runs) <= len(runs):
-        try:
-            return content.decode("gb18030")
-        except UnicodeDecodeError:
-            pass
+    runs = [len(run) for run in HIGH_BYTES.findall(content)]
+    pairs = 2 * sum(run % 2 for run in runs) <= len(runs)
+    gb18030 = _read_as(content, "gb18030") if pairs else (None, 0.0)
+    big5 = _read_as(content, "big5") if max(runs) > 1 else (None, 0.0)
+    if big5[0] is not None and big5[1] > max(COMMON, gb18030[1]):
+        return big5[0]
+    if gb18030[0] is not None:
+        return gb18030[0]
     # Five bytes stand for nothing in Windows 1252: shown, not refused.
     return content.decode("cp1252", errors="replace")
+
+
+def _read_as(content: bytes, encoding: str) -> tuple[str | None, float]:
+    """Text in a Chinese encoding, and the share of its common characters."""
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        return None, -1.0
+    first, last = CHINESE[encoding]
+    heads = [
+        char.encode(encoding)
+        for char in text
+        if "\u4e00" <= char <= "\u9fff" or "\ue000" <= char <= "\uf8ff"
+    ]
+    # The rare ones of GBK have a second byte below those of GB 2312.
+    least = 0xA1 if encoding == "gb18030" else 0x40
+    common = sum(
+        first <= head[0] <= last and head[1] >= least and len(head) == 2
+        for head in heads
+    )
+    if not heads:  # signs alone: no reason to take it for Taiwan's
+        return text, float(encoding == "gb18030")
+    return text, common / len(heads)

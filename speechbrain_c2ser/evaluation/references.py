@@ -10,6 +10,7 @@ from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.evaluation.errors import PredictionError, some
 from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.labels.given import read_space
 
 
 def read_references(paths):
@@ -112,9 +113,7 @@ def find_space(labels, references):
     """
     if not labels:
         return LabelSpace.from_items(references)
-    if "," in labels:
-        return LabelSpace([name.strip() for name in labels.split(",")])
-    return LabelSpace.from_name(labels)
+    return read_space(labels)
 
 
 def _rows(path):

@@ -11,6 +11,7 @@ from speechbrain_c2ser.audio.waveform import as_samples, check_samples
 from speechbrain_c2ser.chain_of_thought.languages import has_texts
 from speechbrain_c2ser.chain_of_thought.templates import PROMPTS
 from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.labels.given import numbered_names, read_space
 
 
 def check_number(
@@ -87,7 +88,8 @@ def read_labels(labels: object) -> "LabelSpace | dict[str, list[str]] | None":
     ---------
     labels : LabelSpace | dict | str | iterable[str] | None
         A set; label -> a word or words that name it; the name of a known
-        set, or labels with commas between; or names.
+        set or its size, or labels with commas between; names; or
+        transformers' ``id2label``.
 
     Returns
     -------
@@ -108,14 +110,17 @@ def read_labels(labels: object) -> "LabelSpace | dict[str, list[str]] | None":
     """
     if labels is None or isinstance(labels, LabelSpace):
         return labels
-    if isinstance(labels, str):
-        if "," not in labels:
-            return LabelSpace.from_name(labels)
-        return LabelSpace([name.strip() for name in labels.split(",")])
+    if isinstance(labels, str | int) and not isinstance(labels, bool):
+        return read_space(labels)
     if isinstance(labels, dict):
         if not labels:
             raise ValueError("The set of labels is empty.")
-        return {name: _words(name, words) for name, words in labels.items()}
+        names = numbered_names(labels)
+        if names:
+            return LabelSpace(names)
+        named = {name: _words(name, words) for name, words in labels.items()}
+        _check_shared(named)
+        return named
     if not isinstance(labels, Iterable):
         raise ValueError(
             f"labels is {type(labels).__name__}: give a LabelSpace, names, or "
@@ -125,7 +130,7 @@ def read_labels(labels: object) -> "LabelSpace | dict[str, list[str]] | None":
     for name in names:
         if not isinstance(name, str):
             raise ValueError(f"The label {name!r} is no word.")
-    return LabelSpace(names)
+    return LabelSpace([name.strip() for name in names])
 
 
 def check_batch(
@@ -183,8 +188,24 @@ def check_batch(
     return wavs, wav_lens
 
 
+def _check_shared(named):
+    """Refuse a word that names two labels: nothing could tell them apart."""
+    owners: dict = {}
+    for name, words in named.items():
+        for word in words:
+            owner = owners.setdefault(word.strip().lower(), name)
+            if owner != name:
+                raise ValueError(
+                    f"{word!r} names both {owner!r} and {name!r}: give each "
+                    "label words of its own."
+                )
+
+
 def _words(name, words):
     """A word in place of a list of words is that one word."""
+    if isinstance(words, dict):  # language -> words, as a set has them
+        groups = [[w] if isinstance(w, str) else w for w in words.values()]
+        words = [word for group in groups for word in group]
     words = [words] if isinstance(words, str) else list(words or ())
     if not isinstance(name, str) or not words:
         raise ValueError(f"The label {name!r} needs a word that names it.")

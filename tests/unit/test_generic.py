@@ -238,3 +238,39 @@ def test_emodb_copy(tmp_path):
     assert corpus["counts"] == {"train": 292, "valid": 55, "test": 188}
     assert len(corpus["labels"]) == 7
     check_leakage(splits)
+
+
+def test_splits_that_the_table_names_in_a_column(tmp_path):
+    rows = make_rows(tmp_path)
+    for row in rows:
+        row["Split"] = "Test" if row["speaker"] == 2 else "train"
+    write_rows(tmp_path, rows)
+    (tmp_path / "._corpus.jsonl").write_bytes(b"\0\5\x16\7")  # macOS's
+    splits, corpus = run(tmp_path, tmp_path / "out")
+    assert {row["speaker"] for row in splits["test"].values()} == {"2"}
+    assert corpus["split"] == "as the folder gives it"
+
+
+def test_tables_of_splits_in_capitals(tmp_path):
+    rows = make_rows(tmp_path)
+    write_rows(tmp_path, rows[:16], "train.jsonl")
+    write_rows(tmp_path, rows[16:], "Test.JSONL")
+    splits, _ = run(tmp_path, tmp_path / "out")
+    assert {row["speaker"] for row in splits["test"].values()} == {"4", "5"}
+
+
+@pytest.mark.parametrize(
+    "field, value, problem",
+    [
+        ("start_frame", 100, "start_frame look like a segment"),
+        ("emotion", "3", "'3' is no name .give classes by their names"),
+        ("emotion", "-", "has no 'emotion'"),
+    ],
+)
+def test_what_is_no_bound_and_no_label_is_refused(
+    tmp_path, field, value, problem
+):
+    rows = make_rows(tmp_path)
+    write_rows(tmp_path, [{**row, field: value} for row in rows])
+    with pytest.raises(ManifestError, match=problem):
+        run(tmp_path, tmp_path / "out")

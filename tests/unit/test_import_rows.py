@@ -102,7 +102,7 @@ def test_half_a_segment_among_whole_ones(folder):
 def test_classes_by_number_are_refused(folder):
     rows = [{"id": "a", "wav": "w/0.wav", "label": 3}]
     (folder / "list.json").write_text(json.dumps(rows))
-    with pytest.raises(ManifestError, match="'a'.*3 is no text.*names"):
+    with pytest.raises(ManifestError, match="'a'.*3 is no name.*names"):
         run(folder)
 
 

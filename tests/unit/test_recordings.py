@@ -339,6 +339,23 @@ def test_numbers_out_of_range():
         check_number("x", 4, 1, 3)
 
 
+def test_labels_in_the_forms_of_other_libraries():
+    for given in (
+        {0: "happy", 1: "sad"},
+        {"1": "sad", "0": "happy"},
+        {"sad": 1, "happy": 0},
+        '["happy", "sad"]',
+        "happy; sad",
+        ["happy ", "sad"],
+    ):
+        assert read_labels(given).names == ["happy", "sad"]
+    assert len(read_labels(" EMO-EMILIA ")) == len(read_labels(7)) == 7
+    words = {"a": {"en": ["joyful"], "zh": "欢"}}
+    assert read_labels(words) == {"a": ["joyful", "欢"]}
+    with pytest.raises(ValueError, match="'Joy' names both 'a' and 'b'"):
+        read_labels({"a": ["joy"], "b": "Joy"})
+
+
 def test_labels_are_words():
     assert read_labels({"a": "joyful", "b": ("x", "y")}) == {
         "a": ["joyful"],
@@ -350,7 +367,7 @@ def test_labels_are_words():
         LabelSpace.from_name("emo_emilia").names
     )
     assert read_labels(None) is None
-    for given in ({}, [], {"a": []}, {"a": [""]}, {"a": 1}, ["a", 1], 7, "odd"):
+    for given in ({}, [], {"a": []}, {"a": [""]}, {"a": 1}, ["a", 1], 8, "odd"):
         with pytest.raises((ValueError, TypeError), match="."):
             read_labels(given)
 

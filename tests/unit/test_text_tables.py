@@ -35,6 +35,14 @@ def test_encodings(tmp_path, encoding, name):
 
 
 def test_one_byte_and_chinese_text_are_told_apart():
+    for text, encoding in (
+        ("開心，悲傷", "big5"),
+        ("他說：「我很難過」。", "big5"),
+        ("他说：“我很难过”。", "gb18030"),
+        ("été à la plage, déjà", "cp1252"),
+        ("Ärger, Äpfel “Übel”", "cp1252"),
+    ):
+        assert decode(text.encode(encoding)) == text
     english = "0016_000001\tI’m late – don’t wait, she said.\tAngry\n"
     for encoding in ("cp1252", "gb18030", "utf-8"):
         assert decode(english.encode(encoding)) == english

@@ -1,13 +1,14 @@
 """Any folder of recordings: our manifests, or tables in CSV, JSON or JSONL.
 
-Looked for in the folder, in this order: ``train.json`` with ``test.json``
-and perhaps ``valid.json`` (our manifests); a table a split (``train.csv``,
-``dev.csv``, ``test.csv``; or .tsv, .jsonl); one ``*.jsonl`` (Emo-Emilia's
-form), ``*.csv``, ``*.tsv`` or ``*.json``. A table that is not divided may come
-with one ``folds*.json``: a list of objects with "train", "test" and perhaps
-"valid", each a list of utterance ids. Where nothing says how to split, speakers
-are kept apart if they are known. A folder of Hugging Face ``datasets`` is read
-by ``datasets_folder.py``.
+Looked for in the folder, in this order: ``train.json`` with ``test.json`` and
+perhaps ``valid.json`` (our manifests); a table a split (``train.csv``,
+``dev.csv``, ``test.csv``; or .tsv, .jsonl; in any case); one ``*.jsonl`` (Emo-
+Emilia's form), ``*.csv``, ``*.tsv`` or ``*.json``. A table that is not divided
+may come with one ``folds*.json``: a list of objects with "train", "test" and
+perhaps "valid", each a list of utterance ids, or have a column "split" (or
+"partition", "subset", "set") that says it of every row. Where nothing says how
+to split, speakers are kept apart if they are known. A folder of Hugging Face
+``datasets`` is read by ``datasets_folder.py``.
 """
 
 import json
@@ -27,7 +28,7 @@ from speechbrain_c2ser.data.manifest import (
     check_manifest,
     read_manifest,
 )
-from speechbrain_c2ser.data.splits import complete
+from speechbrain_c2ser.data.splits import by_field, complete
 from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.data.text_files import read_text
 
@@ -37,6 +38,8 @@ SPLIT_NAMES = {
     "valid": ("valid", "validation", "dev", "val"),
     "test": ("test", "evaluation", "eval"),
 }
+SPLIT_OF = {n: split for split, names in SPLIT_NAMES.items() for n in names}
+SPLIT_COLUMNS = ("split", "Split", "partition", "Partition", "subset", "set")
 TABLES = (".jsonl", ".csv", ".tsv")
 AS_GIVEN = "as the folder gives it"
 
@@ -166,7 +169,22 @@ def _find_splits(folder, fold, options):
     if folds is not None:
         splits, how, left = _read_fold(folds, items, fold)
         return splits, how, notes + left
+    splits = _by_column(items)
+    if "train" in splits:
+        return splits, AS_GIVEN, notes
     return {"train": items}, _how_drawn(items), notes
+
+
+def _by_column(items):
+    """Splits by a column that names one for every row; {} without one."""
+    for column in SPLIT_COLUMNS:
+        spelt = [str(item.get(column, "")).lower() for item in items.values()]
+        if not set(spelt) <= SPLIT_OF.keys():
+            continue
+        for item, name in zip(items.values(), spelt, strict=True):
+            item[column] = SPLIT_OF[name]
+        return by_field(items, column)
+    return {}
 
 
 def _how_drawn(items):
@@ -183,6 +201,7 @@ def _one_file(folder, pattern):
         file
         for file in sorted(folder.iterdir())
         if fnmatch(file.name.lower(), pattern)
+        if not file.name.startswith((".", "~"))  # macOS's, an open editor's
         if pattern.startswith("folds") or not file.name.startswith("folds")
     ]
     if len(files) > 1:
@@ -194,11 +213,12 @@ def _one_file(folder, pattern):
 
 
 def _split_tables(folder, suffix):
+    files = {f.name.lower(): f for f in sorted(folder.iterdir()) if f.is_file()}
     return {
-        split: folder / f"{name}{suffix}"
+        split: files[f"{name}{suffix}"]
         for split, names in SPLIT_NAMES.items()
         for name in names
-        if (folder / f"{name}{suffix}").is_file()
+        if f"{name}{suffix}" in files
     }
 
 

@@ -20,7 +20,7 @@ from speechbrain_c2ser.data.columns import (
     plain_name,
 )
 from speechbrain_c2ser.data.errors import ManifestError
-from speechbrain_c2ser.data.lists import found_path
+from speechbrain_c2ser.data.lists import check_unread_bounds, found_path
 from speechbrain_c2ser.data.manifest import (
     audio_duration,
     check_segment,
@@ -32,6 +32,7 @@ TEXTS = ("speaker", "gender", "language", "transcript", "dialogue")
 GENDERS = {"f": "female", "m": "male", "w": "female"}
 # Emo-Emilia says it in the index.
 FROM_INDEX = {"ZH_": "zh", "EN_": "en"}
+NUMBERED = re.compile(r"-?\d+(\.0)?")  # a class of which nobody knows what
 COUNTED = re.compile(r"\s*(.+?)\s*[:=]\s*([\d.]+)\s*")
 
 
@@ -95,11 +96,14 @@ def import_rows(
             raise ManifestError(f"{name} holds the item {key!r} twice.")
         if not isinstance(item.get("wav"), str):
             raise ManifestError(_missing(key, name, "wav", item, row))
+        check_unread_bounds(item, rest, f"Item {key!r} of {name}")
         _check_bounds(key, item, name, bounds, times)
         _clean(key, item, folder)
         _ratings(key, item, rest, vad_scale)
         if "emotion" not in item and (most := majority(item.get("votes"))):
             item["emotion"] = most
+        if NUMBERED.fullmatch(str(item.get("emotion"))):
+            raise ManifestError(_missing(key, name, "emotion", item, row))
         rated = keep_disagreed and (item.get("votes") or item.get("vad"))
         if not isinstance(item.get("emotion"), str) and (
             "emotion" in item or not rated
@@ -204,7 +208,7 @@ def _missing(key, name, field, item, row):
     if field in item:
         return (
             f"Item {key!r} of {name} has no {field!r}: {item[field]!r} is no "
-            "text (give classes by their names)."
+            "name (give classes by their names)."
         )
     return (
         f"Item {key!r} of {name} has no {field!r} (columns: "
