@@ -8,15 +8,7 @@ from speechbrain_c2ser.chain_of_thought.templates import PROMPTS
 logger = logging.getLogger(__name__)
 
 FALLBACK = "en"
-NAMES = {
-    name: code
-    for code, names in {
-        "zh": "cmn zho chi chinese mandarin putonghua 中文 汉语 漢語 普通话",
-        "en": "eng english 英语 英文 englisch",
-        "de": "deu ger german deutsch 德语",
-    }.items()
-    for name in names.split()
-}
+NAMES = {"cmn": "zh", "chinese": "zh", "mandarin": "zh", "english": "en"}
 
 
 def answer_language(language):
@@ -106,8 +98,7 @@ def language_code(language):
     >>> language_code("zh-CN"), language_code("English"), language_code(None)
     ('zh', 'en', 'unknown')
     """
-    code = str(language or "unknown").strip().lower().replace("_", "-")
-    code = code.split("-")[0]
+    code = str(language or "unknown").lower().replace("_", "-").split("-")[0]
     return NAMES.get(code, code)
 
 

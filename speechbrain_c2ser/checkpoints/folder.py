@@ -39,7 +39,6 @@ from speechbrain_c2ser.checkpoints.user_modules import (
     loaded_modules,
     write_user_modules,
 )
-from speechbrain_c2ser.lobes.pretrained_files import check_downloads
 from speechbrain_c2ser.versions import versions_of
 
 FORMAT = 1
@@ -72,11 +71,6 @@ def find_folder(source: str | Path, savedir: str | Path | None = None) -> Path:
     """
     if Path(source).is_dir():
         return Path(source)
-    if Path(source).is_file():
-        raise FileNotFoundError(
-            f"{source} is a file: give the model's folder, such as "
-            f"{Path(source).parent}."
-        )
     problem = f"There is no folder {source}, nor a model of this name"
     if str(source).count("/") != 1 or str(source)[:1] in "./~":
         raise FileNotFoundError(f"{problem}: check the path.")
@@ -267,12 +261,8 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
     folder = Path(folder)
     for name in (SETTINGS, WEIGHTS):
         if not (folder / name).is_file():
-            check_downloads(folder)
-            inner = sorted(folder.glob(f"*/{name}"))
-            there = f" {inner[0].parent} has one: name that." if inner else ""
             raise FileNotFoundError(
                 f"{folder} is no complete model folder: it has no {name}."
-                + there
             )
     text = read_settings(folder)
     overrides = {"folder": str(folder.resolve()), **(overrides or {})}

@@ -143,8 +143,7 @@ def find_device(name: str | torch.device | None = None) -> torch.device:
     Arguments
     ---------
     name : str | torch.device | None
-        "cpu", "cuda", "cuda:1", "mps" ..., in any case; "gpu" is CUDA's, as
-        is a number; None = the best there is.
+        "cpu", "cuda", "cuda:1", "mps" ...; None = the best there is.
 
     Returns
     -------
@@ -162,10 +161,8 @@ def find_device(name: str | torch.device | None = None) -> torch.device:
     """
     if name is None:
         return torch.device(best_device())
-    given = str(name).strip().lower()
-    given = f"cuda:{given}" if given.isdecimal() else given
     try:
-        device = torch.device(given.replace("gpu", "cuda"))
+        device = torch.device(name)
     except RuntimeError:
         raise ValueError(
             f"There is no kind of device {str(name)!r}: leave it out, or give "
@@ -175,9 +172,7 @@ def find_device(name: str | torch.device | None = None) -> torch.device:
         "cuda": torch.cuda.device_count,
         "mps": lambda: int(torch.backends.mps.is_available()),
     }
-    # Others count themselves, as torch.cpu and torch.xpu; "meta" holds nothing.
-    others = getattr(torch, device.type, None)
-    count = has.get(device.type, getattr(others, "device_count", int))()
+    count = has.get(device.type, lambda: 1)()
     if (device.index or 0) >= count:
         raise ValueError(
             f"This machine has no device {str(name)!r} that PyTorch can use: "

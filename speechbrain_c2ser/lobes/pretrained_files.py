@@ -7,8 +7,6 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 LFS = b"version https://git-lfs"
-# What browsers, curl, aria2 and the hub's client call a download underway.
-UNFINISHED = (".part", ".crdownload", ".download", ".incomplete", ".aria2")
 LARGEST = 300_000_000  # bytes of a JSON file; large vocabularies have 40 MB
 
 
@@ -39,7 +37,6 @@ def check_pretrained(source: str | Path) -> None:
     folder = Path(source)
     if not folder.is_dir():
         return
-    check_downloads(folder)
     for path in sorted(folder.glob("*.json")):
         if path.exists() and not path.is_file():
             raise ValueError(f"{path} is no regular file.")
@@ -62,40 +59,6 @@ def check_pretrained(source: str | Path) -> None:
                 pass
         except (SafetensorError, OSError) as error:
             raise ValueError(_damaged(path, error)) from error
-
-
-def check_downloads(folder: Path) -> None:
-    """Refuse a folder in which the download of a file has not come to its end.
-
-    Arguments
-    ---------
-    folder : Path
-        Of a model.
-
-    Raises
-    ------
-    ValueError
-        Names the file.
-
-    Example
-    -------
-    >>> folder = Path(getfixture("tmpdir"))
-    >>> (folder / "model.safetensors.part").touch()
-    >>> check_downloads(folder)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    ValueError: ...model.safetensors.part is a download that was not finished: \
-fetch model.safetensors again.
-    """
-    for path in sorted(folder.iterdir()):
-        if (
-            path.suffix.lower() in UNFINISHED
-            and not path.with_suffix("").exists()
-        ):
-            raise ValueError(
-                f"{path} is a download that was not finished: fetch "
-                f"{path.stem} again."
-            )
 
 
 def describe_unreachable(source: str | Path, what: str) -> str:

@@ -121,22 +121,3 @@ def test_corpora_as_archives_are_unpacked(tmp_path, name, how):
     notes = json.loads((tmp_path / "out/corpus.json").read_text())["notes"]
     told = any("Read from corpus" in note for note in notes)
     assert told == (how == "one folder deeper")
-
-
-@pytest.mark.parametrize("name", ["thai_ser", "zed"])
-def test_numbers_that_json_leaves_out(tmp_path, name):
-    folder = tmp_path / name
-    folder.mkdir()
-    MINIATURES[name](folder, lambda path: write_wav(folder / path))
-    table = {"thai_ser": "emotion_label.json", "zed": "ZED.json"}[name]
-    number = {"thai_ser": "0.75", "zed": "0.02"}[name]
-    text = (folder / table).read_text()
-    (folder / table).write_text(text.replace(number, "null", 1))
-    module = import_module(f"speechbrain_c2ser.data.corpora.{name}")
-    if name == "zed":
-        with pytest.raises(ManifestError, match="'z0': the start None is no"):
-            module.prepare(folder, tmp_path / "out")
-        return
-    items = read_all(module.prepare(folder, tmp_path / "out"))
-    told = sum("agreement" in item for item in items.values())
-    assert 0 < told == len(items) - 1

@@ -161,16 +161,9 @@ def test_damaged_and_missing_files(copied):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="damaged"):
         load_c2ser(copied)
-    path.rename(copied / "model.safetensors.part")
-    with pytest.raises(ValueError, match="fetch model.safetensors again"):
-        load_c2ser(copied)
-    (copied / "model.safetensors.part").unlink()
+    path.unlink()
     with pytest.raises(FileNotFoundError, match="model.safetensors"):
         load_c2ser(copied)
-    with pytest.raises(FileNotFoundError, match=f"{copied.name} has one: name"):
-        load_c2ser(copied.parent)
-    with pytest.raises(FileNotFoundError, match="is a file: give the model's"):
-        find_folder(copied / "hyperparams.yaml")
 
 
 def test_folder_whose_llm_has_no_tokenizer(copied):

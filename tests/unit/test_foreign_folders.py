@@ -106,7 +106,6 @@ def llm(tmp_path):
         ("tokenizer.json", b"\xff\xfe\x00", "tokenizer.json is damaged"),
         ("one.safetensors", b"1234", "one.safetensors is damaged"),
         ("one.safetensors", None, "index.json names the weights one.safet"),
-        ("two.bin.crdownload", b"", "was not finished: fetch two.bin again"),
         ("model.safetensors.index.json", b"[]", "index.json is damaged"),
         (
             "one.safetensors",

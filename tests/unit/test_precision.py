@@ -20,7 +20,7 @@ from speechbrain_c2ser import processor
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.cli import main, recordings
-from speechbrain_c2ser.inference import packed_mlp
+from speechbrain_c2ser.inference import int8, packed_mlp
 from speechbrain_c2ser.inference.bf16 import to_packed
 from speechbrain_c2ser.inference.c2ser import C2SER
 from speechbrain_c2ser.inference.int8 import Int8Linear, to_int8
@@ -53,19 +53,28 @@ def int8_layers(model):
     return [m for m in model.modules() if isinstance(m, Int8Linear)]
 
 
-def test_rows_are_quantized_each_by_itself():
+@pytest.mark.parametrize("laid_out", [True, False])
+def test_rows_are_quantized_each_by_itself(laid_out, monkeypatch):
+    if laid_out and not int8.can_lay_out():
+        pytest.skip("needs a processor with int8 instructions")
+    monkeypatch.setattr(int8, "can_lay_out", lambda: laid_out)
+    monkeypatch.setattr(int8, "INPUTS", 4)  # of 7
     linear = nn.Linear(96, 40)
     x = torch.randn(3, 7, 96)
     x[1] *= 1000  # a loud neighbour
     x[2] = 0
     exact = linear(x)
     quantized = to_int8(nn.Sequential(linear))
+    assert laid_out == (quantized[0].rows.layout is torch._mkldnn)
     batch = quantized(x)
+    assert quantized(x[:, :0]).shape == (3, 0, 40)
     assert torch.equal(batch[:1], quantized(x[:1]))
     for one, two in zip(batch, exact, strict=True):
         assert (one - two).norm() <= 0.02 * two.norm()
     assert torch.equal(batch[2], linear.bias.expand(7, 40))
     assert quantized(x.bfloat16()).dtype is torch.bfloat16
+    with torch.autocast("cpu", torch.bfloat16):
+        assert quantized(x).dtype is torch.bfloat16
     by_weight = x[0] @ linear.weight.t() + linear.bias
     assert (by_weight - exact[0]).norm() < 0.02 * exact[0].norm()
 

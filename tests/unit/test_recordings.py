@@ -377,12 +377,7 @@ def test_devices_that_are_not_there(monkeypatch):
     for name in ("cuda", "cuda:1", "gpu0"):
         with pytest.raises(ValueError, match=f"{name}.*leave it out"):
             find_device(name)
-    assert find_device("cpu").type == find_device(" CPU ").type == "cpu"
-    with pytest.raises(ValueError, match="no device 'meta'"):
-        find_device("meta")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    for name in ("GPU:1", "1", "cuda:1"):
-        assert find_device(name) == torch.device("cuda:1")
+    assert find_device("cpu").type == "cpu"
 
 
 class OnApple(torch.Tensor):

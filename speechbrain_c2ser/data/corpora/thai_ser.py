@@ -10,7 +10,6 @@ each, of which the first five validate and the others test.
 
 from collections import Counter
 
-from speechbrain_c2ser.data.columns import as_number
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 
@@ -82,8 +81,7 @@ def prepare(
         taken = audio.get((recording, rest), {})
         rating = rated[0] if isinstance(rated, list) else rated
         emotion = rating["majority_emo"]
-        agreement = as_number(rating.get("agreement"))
-        if agreement is not None and agreement < min_agreement:
+        if rating.get("agreement", 1.0) < min_agreement:
             if not keep_disagreed:
                 corpus.skip("raters disagree", stem)
                 continue
@@ -100,7 +98,7 @@ def prepare(
             age=about.get("Age"),
             votes=_votes(rating.get("annotated", [])) or None,
             emotion_assigned=rating.get("assigned_emo"),
-            agreement=agreement,
+            agreement=rating.get("agreement"),
             recording=recording,
         )
     return corpus.write(

@@ -5,7 +5,6 @@ emotion, a list of emo, start and end; transcription) and its audio.
 """
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.tables import number_of
 
 LAYOUT = "ZED.json and the audio it names"
 EMOTIONS = {
@@ -28,14 +27,7 @@ def prepare(data_folder, save_folder):
     """
     corpus = CorpusBuilder("zed", data_folder, EMOTIONS, LAYOUT, "en")
     for key, row in corpus.read_json("ZED.json").items():
-        marked = [
-            {
-                "emo": part["emo"],
-                "start": number_of(part.get("start"), key, "start"),
-                "end": number_of(part.get("end"), key, "stop"),
-            }
-            for part in row["emotion"]
-        ]
+        marked = row["emotion"]
         longest = max(
             marked,
             key=lambda part: part["end"] - part["start"],
@@ -58,7 +50,7 @@ def prepare(data_folder, save_folder):
 def _segments(marked, duration):
     segments, last = [], 0.0
     for part in sorted(marked, key=lambda part: part["start"]):
-        start, end = part["start"], min(part["end"], duration)
+        start, end = float(part["start"]), min(float(part["end"]), duration)
         if start > last:
             segments.append([last, start, "neutral"])
         segments.append([start, end, EMOTIONS[part["emo"]]])
