@@ -69,7 +69,7 @@ QUOTED = re.compile(
     r"|(?<!\w)['‘＇]\s*([^'‘’＇\n]{1,40}?)\s*['’＇](?!\w)"
 )
 LINE = re.compile(
-    r"(?:^|[\n.;。；,，{])[\s*_#>-]*(?:the |final |overall |detected )*"
+    r"(?:^|[\n.;。；,，{])[\s*_#>-]{0,20}(?:the |final |overall |detected )*"
     r"[\"']?([^\W\d_][\w ]{1,24}?|[\u4e00-\u9fff]{2,4})[\"']?[\s*_]*"
     r"(?::|：|=|->|→)[\s*_]*(?:[\"“']([^\"”'\n]{1,60})[\"”']"
     r"|([^\n.;。；{}]*))",
@@ -80,7 +80,7 @@ NEXT_KEY = re.compile(r"[,，、]\s*[\"']?[^\W\d_][\w ]{0,20}[\"']?\s*[:：=]")
 TAG = re.compile(r"<\s*\|\s*([\w /:=]{1,30}?)\s*\|\s*>")
 # Before them, who speaks or when; around a word, how a script writes it.
 SPEAKER = re.compile(
-    r"\s*[\[(<](?:(?:speaker|spk|s)[ _-]?\d{1,3}|[\d:.,\s>-]+)[\])>]:?",
+    r"\s{0,9}[\[(<](?:(?:speaker|spk|s)[ _-]?\d{1,3}|[\d:.,\s>-]+)[\])>]:?",
     re.IGNORECASE,
 )
 MANNER = re.compile(
@@ -130,7 +130,7 @@ ASKED = re.compile(
 )
 REPLY = re.compile(
     r"\[/INST\]|<\|im_start\|>assistant|<start_of_turn>model"
-    r"|\n[\s#*]*(?:assistant|model|response|助手)\s*\**[:：]",
+    r"|\n[\s#*]{0,20}(?:assistant|model|response|助手)\s*\**[:：]",
     re.IGNORECASE,
 )
 NO_FEELING = re.compile(

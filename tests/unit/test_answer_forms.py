@@ -1,9 +1,11 @@
 """Labels read out of what models and recognisers write, in any form."""
 
 import json
+import re
 
 import pytest
 
+from speechbrain_c2ser.chain_of_thought import answer_forms
 from speechbrain_c2ser.chain_of_thought.answer_parsing import parse_answer
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.labels import LabelSpace
@@ -411,6 +413,11 @@ def test_a_looping_answer_is_read_in_steps_of_its_length(monkeypatch):
     assert SEVEN.parse("angry " * 5000) == "angry"
     assert len(seen) == 5000 and max(seen) <= 2 * negation.BEFORE
     for text in ("{" * 20000, "[" * 50000, '"' * 5000, "'angry " * 4000):
+        parse_answer(text, SEVEN)
+    # Blank lines and bullets: what begins a line is bounded, too.
+    for pattern in (answer_forms.LINE, answer_forms.REPLY):
+        assert not re.search(r"\]\*(?!\*)\(\?:(?:the |ass)", pattern.pattern)
+    for text in ("\n" * 30000, "\n* " * 10000, " " * 50000):
         parse_answer(text, SEVEN)
 
 
