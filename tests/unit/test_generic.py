@@ -274,3 +274,11 @@ def test_what_is_no_bound_and_no_label_is_refused(
     write_rows(tmp_path, [{**row, field: value} for row in rows])
     with pytest.raises(ManifestError, match=problem):
         run(tmp_path, tmp_path / "out")
+
+
+def test_a_data_folder_by_its_relative_name(tmp_path, monkeypatch):
+    write_rows(tmp_path / "data", make_rows(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    splits, _ = run(Path("data"), tmp_path / "out")
+    wavs = [row["wav"] for row in splits["train"].values()]
+    assert wavs and all(Path(wav).is_absolute() for wav in wavs)

@@ -235,6 +235,7 @@ def _check_bounds(key, item, name, bounds, times):
 
 
 def _clean(key, item, folder):
+    folder = Path(os.path.abspath(folder))
     wav = found_path(item["wav"], folder, from_here=False)
     item["wav"] = os.path.abspath(folder / wav)
     for field in NUMBERS:
