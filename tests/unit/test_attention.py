@@ -11,10 +11,9 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from speechbrain_c2ser.lobes import attention
-from speechbrain_c2ser.lobes.attention import (
+from speechbrain_c2ser.lobes.attention import attend, spare_keys
+from speechbrain_c2ser.lobes.attention_in_tiles import (
     NAME,
-    attend,
-    spare_keys,
     use_tiles,
     uses_sdpa,
 )

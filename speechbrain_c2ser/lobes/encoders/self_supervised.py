@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.host import on_host
-from speechbrain_c2ser.lobes.attention import use_tiles
+from speechbrain_c2ser.lobes.attention_in_tiles import use_tiles
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,

@@ -13,7 +13,7 @@ from transformers.models.whisper import modeling_whisper
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.host import on_both, on_host
 from speechbrain_c2ser.lobes.acoustics.power_spectrum import power_spectrum
-from speechbrain_c2ser.lobes.attention import use_tiles
+from speechbrain_c2ser.lobes.attention_in_tiles import use_tiles
 from speechbrain_c2ser.lobes.encoders.features import (
     SpeechEncoder,
     SpeechFeatures,

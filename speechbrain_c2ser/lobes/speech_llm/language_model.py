@@ -13,7 +13,7 @@ from transformers import DynamicCache, GenerationConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from speechbrain_c2ser.arguments import remember_arguments
-from speechbrain_c2ser.lobes.attention import use_tiles
+from speechbrain_c2ser.lobes.attention_in_tiles import use_tiles
 from speechbrain_c2ser.lobes.lora import (
     add_lora,
     leave_types_to_autocast,

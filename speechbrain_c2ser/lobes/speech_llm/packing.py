@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from speechbrain_c2ser.lobes.attention import uses_sdpa
+from speechbrain_c2ser.lobes.attention_in_tiles import uses_sdpa
 from speechbrain_c2ser.lobes.speech_llm.branches import layer_kinds
 from speechbrain_c2ser.lobes.speech_llm.merging import Merged
 
