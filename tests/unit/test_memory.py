@@ -1,5 +1,6 @@
-"""Freed memory that the process keeps."""
+"""Freed memory and kernels that the process keeps."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -29,6 +30,33 @@ before = faults()
 assert keep_freed_memory()
 print(before, faults())
 """
+
+CAPACITY = "PRIMITIVE_CACHE_CAPACITY"
+KERNELS = """
+import os
+from speechbrain_c2ser.training.memory import keep_freed_memory
+
+keep_freed_memory()
+names = [name for name in os.environ if name.endswith("CACHE_CAPACITY")]
+print(*(f"{name}={os.environ[name]}" for name in names))
+"""
+
+
+@pytest.mark.parametrize(
+    "given", ["", f"ONEDNN_{CAPACITY}=7", f"DNNL_{CAPACITY}=7"]
+)
+def test_kernels_of_more_shapes_are_kept_unless_told_otherwise(given):
+    unset = {k: v for k, v in os.environ.items() if "CACHE_CAPACITY" not in k}
+    told = dict([given.split("=")] if given else [])
+    done = subprocess.run(
+        [sys.executable, "-c", KERNELS],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=unset | told,
+    )
+    kept = f"ONEDNN_{CAPACITY}=8192"
+    assert done.stdout.strip() == (given or kept)
 
 
 @pytest.mark.skipif(
