@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_encoders import tiny_speaker_encoder
 from transformers import HubertConfig, Wav2Vec2FeatureExtractor
 
@@ -875,7 +876,15 @@ def test_a_part_of_an_encoder_is_trained(
         if not torch.equal(v, before[k])
     }
     assert moved == trained
-    loaded = EmotionClassifier.from_hparams(tmp_path / "classifier")
-    state = loaded.mods["model"].encoder.state_dict()
+    folder = tmp_path / "classifier"
+    stored = load_file(folder / "model.safetensors")
     for key, tensor in model.encoder.state_dict().items():
-        assert torch.equal(tensor, state[key])
+        assert torch.equal(tensor, stored[f"encoder.{key}"])
+    # where LoRA is part of the weights
+    loaded = EmotionClassifier.from_hparams(folder).mods["model"]
+    wavs = torch.randn(2, 8000)
+    with torch.no_grad():
+        ours, theirs = (
+            each.encoder.extract(wavs).frames for each in (loaded, model.eval())
+        )
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
