@@ -58,7 +58,7 @@ OWN_SAYING = re.compile(
     re.IGNORECASE,
 )
 # Before the label of a multiple choice: "B) happy".
-CHOICE = re.compile(r"\(?[A-Ia-i1-9][).:、]\s*")
+CHOICE = re.compile(r"\A\(?[A-Ia-i1-9][).:、]\s*")
 CARRIED = re.compile(
     r"\s*(?:sounds?|sounded|conveys?|is (?:said|spoken)|are|was said|听起来)",
     re.IGNORECASE,
@@ -67,6 +67,7 @@ MARKS = '"“”„‟「」『』«»‹›＂'
 QUOTED = re.compile(
     rf"[{MARKS}]\s*([^{MARKS}]{{1,40}}?)\s*[{MARKS}]"
     r"|(?<!\w)['‘＇]\s*([^'‘’＇\n]{1,40}?)\s*['’＇](?!\w)"
+    rf"|[{MARKS}]([^{MARKS}]{{1,40}})\Z"  # never closed
 )
 LINE = re.compile(
     r"(?:^|[\n.;。；,，{])[\s*_#>-]{0,20}(?:the |final |overall |detected )*"
@@ -172,6 +173,8 @@ def final_answer(text: str) -> str:
     """
     text = STRUCK.sub(" ", THINKING.sub(" ", _own_turn(text)))
     # Escaped, and as LaTeX and careful typists write them.
+    if "{" not in text:  # JSON reads its own
+        text = text.replace("\\n", "\n")
     text = re.sub(r"\\\"|''|``(?!`)(?<!```)", '"', text)
     ends = list(THOUGHT_END.finditer(text))
     if ends:
@@ -301,7 +304,7 @@ def without_label_quotes(text: str, space) -> str:
         before = text[max(0, match.start() - 40) : match.start()]
         is_said = SAID.search(before) and not OWN_SAYING.search(before)
         is_said = is_said or CARRIED.match(text, match.end())
-        words = CHOICE.sub("", match[1] or match[2], count=1)
+        words = CHOICE.sub("", match[match.lastindex], count=1)
         inside = DEGREE.sub("", words.strip(" .,!?。，！？"))
         if is_said or space.map(inside) is None:
             return match[0]

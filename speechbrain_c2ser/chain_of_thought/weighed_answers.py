@@ -8,19 +8,44 @@ import re
 
 from speechbrain_c2ser.labels.negation import is_listed
 
-NUMBER = r"(\d{1,3}(?:[.,]\d+)?)\s*(%|％|percent\b|per cent\b)?"
-BEHIND = re.compile(rf"[\s\"'*_:：=()（\-–—|~≈]{{0,6}}{NUMBER}")
+NUMBER = (
+    r"(\d{1,3}(?:[.,]\d+)?)\s*"
+    r"(%|％|percent\b|per cent\b|/\s*(?:5|10|100)\b|out of (?:5|10|100)\b)?"
+)
+BEHIND = re.compile(rf"[\s\"'*_:：=()（\-–—|~≈]{{0,6}}(?:with\s+)?{NUMBER}")
 BEFORE = re.compile(rf"(?<![\d.]){NUMBER}[\s\"'*_:：()of-]{{0,6}}\Z")
 FIRST = re.compile(r"(?:^|[\s:：(])1\s*(?:[.)、]|st\b)[\s\"'*_]*\Z")
 NEXT = re.compile(
     r"[\s,;.，；|\"'*_]*(\d)\s*(?:[.)、]|(?:nd|rd|th)\b)[\s\"'*_]*"
 )
 GREATER = re.compile(r"\s*[>＞≫]+\s*")
+# What is said of the one that is meant: by degree, by name, by decision.
 MOST = re.compile(
     r"(?:\b(?:mostly|mainly|primarily|predominantly|chiefly|largely"
-    r"|overwhelmingly|above all|most (?:likely|probably)|hauptsächlich"
-    r"|überwiegend|vor allem)\b(?:\s+(?:to be|is|sounds?|seems?|feels?|of"
-    r"|a|an|the|very))?|最?主要[是为]?|最(?:有)?可能[是为]?|以)\s*[\"'*_]*\Z",
+    r"|overwhelmingly|above all|(?:most|more) (?:likely|probably)|actually"
+    r"|in fact|in reality|hauptsächlich|überwiegend|vor allem|tatsächlich"
+    r"|(?:dominant|primary|main|strongest|principal|prevailing|top|overall)"
+    r"(?: (?:emotion|feeling|tone|mood)|(?=:))|answer(?=:| is| would)"
+    r"|(?<!secondary )emotion(?:al (?:state|tone))?(?= is)"
+    r"|(?:i|we)(?:['’]d|['’]ll| would| will)? (?:choose|pick|select|conclude"
+    r"|classify|label|go with|say)(?: (?:it|this))?(?: (?:as|is|that))?)\b:?"
+    r"(?:\s+(?:to be|is|sounds?|seems?|feels?|of|a|an|the|very)){0,2}"
+    r"|最?主要[是为]?|最(?:有)?可能[是为]?|更可能[是为]?|实际上[是为]?|其实[是为]?"
+    r"|情[绪感][是为]|以)\s*[\"'*_]*\Z",
+    re.IGNORECASE,
+)
+# And of one beside it.
+LESS = re.compile(
+    r"(?:\b(?:(?:hints?|traces?|touch|undertones?|overtones?|tinge|dash|bit"
+    r"|elements?|shades?) of(?: an?| the| some)?|with (?:some|a little|slight)"
+    r"|secondary(?: \w+)?(?: is|:)?|leichte[rmns]?|etwas)|略带|带着?"
+    r"(?:一点|一丝|些))\s*[\"'*_]*\Z",
+    re.IGNORECASE,
+)
+# Between names: one after the other, and none beside it.
+CHANGE = re.compile(
+    r"\b(?:then|later|becom\w+|turn(?:s|ed|ing)|shift\w*|chang\w+|afterwards"
+    r"|finally|eventually|until|dann|später)\b|然后|后来|接着|转为|变成|最后",
     re.IGNORECASE,
 )
 REACH = 40  # characters before a name that are looked at
@@ -71,14 +96,23 @@ def most_weighed(text: str, mentions: list[tuple]) -> str | None:
             if share == max(shares)
         }
         return best.pop() if len(best) == 1 else None
-    marked = [n for n, part in enumerate(before) if MOST.search(part)]
-    if len(marked) != 1:
+    if any(map(CHANGE.search, before[1:])):
         return None
-    (place,) = marked
-    joined = place + 1 < len(labels) and is_listed(
-        text[mentions[place][2] : mentions[place + 1][1]]
-    )
-    return None if joined else labels[place]
+    joined = [False, *(is_listed(part) for part in behind[:-1])]
+    marked = [n for n, part in enumerate(before) if MOST.search(part)]
+    if len(marked) == 1 and not any(joined[marked[0] + 1 :][:1]):
+        return labels[marked[0]]
+    return None if marked else _without_less(labels, before, joined)
+
+
+def _without_less(labels, before, joined):
+    """The one label that is left without those of which there is a hint."""
+    rest, is_less = set(), False
+    for label, part, is_joined in zip(labels, before, joined, strict=True):
+        is_less = bool(LESS.search(part)) or is_less and is_joined
+        if not is_less:
+            rest.add(label)
+    return rest.pop() if len(rest) == 1 else None
 
 
 def _are_ranks(before):

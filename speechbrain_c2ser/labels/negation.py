@@ -31,9 +31,17 @@ AFFIRMED = re.compile(
     re.IGNORECASE,
 )
 CUES = (
-    r"not|never|no|none|neither|nor|without|hardly|barely|scarcely|cannot|cant"
-    r"|dont|doesnt|isnt|wasnt|arent|n['’]t|lacks?|lacking|absence|devoid"
-    r"|free (?:of|from)|far from|fails? to|failed to|anything but"
+    r"not|never|no|none|neither|nor|without|sans|minus|hardly|barely|scarcely"
+    r"|rarely|seldom|nowhere near|cannot"
+    r"|(?:ai|ca|wo|do|does|did|is|are|was|were|would|could|should)nt"
+    r"|n['’]t|lacks?|lacking|absence|devoid"
+    r"|bereft of|stripped of|free (?:of|from)|far from|fails? to|failed to"
+    r"|anything but|(?:apart|aside) from|other than"
+    r"|(?:hard|difficult|impossible|unable) to (?:say|tell|determine|judge|know"
+    r"|believe|imagine|call|find|hear|detect|discern|identify|decide)"
+    r"|used to (?:be|feel|sound)"
+    r"|(?:tr(?:y|ies|ied|ying)|attempt(?:s|ed|ing)?) to"
+    r" (?:be|sound|seem|appear|look|act)"
     r"|rather than|instead of|opposed to|unlike|less|nothing"
     r"|than(?: to| of| with| by| an?)?|(?<!\ba )little|zero|opposite of"
     r"|except(?: for)?|nobody|doubts?(?: that)?|wrong to|false to"
@@ -44,6 +52,8 @@ CUES = (
     r"|alles andere als|als(?: an)?"
     r"|nicht|nichts|kein|keine|keinen|keiner|keinem|keinerlei|nie|niemals"
     r"|ohne|weder|anstatt|statt|kaum|fern von|frei von|nicht mehr"
+    r"|abgesehen von|außer(?! sich)|bar (?:jeder|jedes|jeglicher|aller)"
+    r"|fehlt (?:jede[rs]?|jegliche[rs]?|es an)|mangelt(?: es)? an"
     r"|keineswegs|keinesfalls"
 )
 CUE = re.compile(rf"(?<!\w)(?:{CUES})(?!\w)|n['’]t(?!\w)", re.IGNORECASE)
@@ -76,7 +86,7 @@ CLAUSE_END = re.compile(
 )
 AFTER_NAME = re.compile(
     r"\s*(?:\?\s*(?:(?:probably|certainly|definitely|absolutely)\s+)?"
-    r"(?:no|nope|not|nein)\b"
+    r"(?:no|nope|not|nein|hardly|never)\b|it is not\b"
     r"|(?:is|are|was|were)\s+(?:absent|missing|lacking|wrong|false"
     r"|(?:clearly |simply )?not"
     r"(?!\s+(?:only|just))|ruled out|excluded|out of the question)"
@@ -85,7 +95,18 @@ AFTER_NAME = re.compile(
     r"|,?\s*but (?:it|s?he|they|this|that) (?:is|was|are|were|do|does|did)"
     r"(?:n['’]t| not)(?=\s*(?:[.!?;,]|\Z))"
     r"|(?:ist|klingt|wirkt|scheint)\s+(?:[^\W\d_]+\s+)?nicht\b"
-    r"|nicht\b|fehlt\b)",
+    r"|[-\s]free\b|nicht\b|fehlt\b)",
+    re.IGNORECASE,
+)
+
+# "Is the speaker angry?" names nothing unless it says yes.
+ASKS = re.compile(
+    r"(?:\A|[.!?;:\n])\W*(?:is|are|was|were|do|does|did)\s[^.!?;:\n]*\Z",
+    re.IGNORECASE,
+)
+ASKED = re.compile(
+    r"[^.!?;:\n]*\?(?!\W*(?:yes|yeah|yep|indeed|correct|right|definitely"
+    r"|absolutely|certainly|of course)\b)",
     re.IGNORECASE,
 )
 
@@ -97,7 +118,7 @@ AFFIRMED_ZH = re.compile(
 )
 CUE_ZH = re.compile(
     "并非|绝非|毫无|没有|缺乏|缺少|排除|与其说|而非|不再|无法|[谈算说称]不上|难以|难称"
-    "|没法|看不出|听不出|感觉不到|感受不到|不|没|未|别|无|非"
+    "|没法|看不出|听不出|感觉不到|感受不到|去除|去掉|不含|未见|不|没|未|别|无|非"
 )
 BETWEEN_ZH = re.compile(
     "(?:是|太|很|那么|这么|怎么|再|觉得|感到|感觉|感受|显得|任何|什么|出|到|有|的|一点"
@@ -202,9 +223,9 @@ def _denied_itself(text, start, end, last):
     if UNSPACED.match(text[start]):
         before = text[max(last, start - BEFORE) : start]
         return bool(_odd_zh(before) or AFTER_NAME_ZH.match(after))
-    if AFTER_NAME.match(after):
-        return True
     before = text[max(last, start - BEFORE) : start]
+    if AFTER_NAME.match(after) or ASKED.match(after) and ASKS.search(before):
+        return True
     # The name itself tells "never been angry" from "never been angrier".
     affirmed = AFFIRMED.sub(lambda m: " " * len(m[0]), before + text[start:end])
     return _odd(affirmed[: len(before)], text[max(0, last - BEFORE) : last])
