@@ -4,7 +4,6 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import BinaryIO
@@ -12,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from speechbrain_c2ser.audio.decoder import BLOCK, Decoder, reason
 from speechbrain_c2ser.audio.errors import AudioError
 from speechbrain_c2ser.audio.ffmpeg import ffmpeg_blocks, find_ffmpeg
 from speechbrain_c2ser.audio.formats import (
@@ -29,157 +29,14 @@ from speechbrain_c2ser.audio.mpeg import (
     without_length,
 )
 from speechbrain_c2ser.audio.parts import Part, ogg_links, tag_size
-from speechbrain_c2ser.audio.plain_wav import as_plain_wav
+from speechbrain_c2ser.audio.plain_wav import as_plain_wav, is_in_pieces
 from speechbrain_c2ser.audio.sound_file import Nameless, Sound
 from speechbrain_c2ser.audio.stored import open_stored, stored_of
 from speechbrain_c2ser.audio.unfinished import PatchedFile, size_patches
 
 logger = logging.getLogger(__name__)
-BLOCK = 1 << 16  # frames
-SMALL_BLOCK = 1 << 8  # frames, to come as near to a damage as possible
 MOST_CHANNELS = 1024
-MOST_DAMAGES = 20  # more in one file: it is used up to there
-SKIP = 1 << 12  # frames that a damage costs at least: a block of FLAC
 AHEAD = 9000  # bytes
-# What libsndfile means by words that mislead.
-MEANINGS = {
-    "File does not exist or is not": "no frame of it is whole",
-    "SF_INFO struct incomplete": "its header is damaged",
-}
-
-
-class Decoder:
-    """A recording, opened.
-
-    Arguments
-    ---------
-    rate : int
-        Sample rate (Hz).
-    channels : int
-        Number of channels.
-    frames : int | None
-        What the header tells; None where it tells nothing that could be.
-    seekable : bool
-        Whether :meth:`blocks` may start at a later place without decoding
-        what is before it.
-    read : callable
-        ``(first, block) -> iterator over float32 [n, channels]``.
-    name : str
-        What messages call it.
-    consumed : callable | None
-        ``() -> share of the file's bytes that was read``, from 0 to 1.
-    """
-
-    def __init__(
-        self,
-        rate: int,
-        channels: int,
-        frames: int | None,
-        seekable: bool,
-        read: Callable,
-        name: str,
-        consumed: Callable[[], float] | None = None,
-    ):
-        self.rate, self.channels, self.frames = rate, channels, frames
-        self.seekable = seekable and frames is not None
-        self._read, self._name = read, name
-        self.consumed = consumed
-
-    def reaches_its_end(self) -> bool:
-        """Whether the last frame that the header tells of is there.
-
-        Returns
-        -------
-        bool
-            False also where that cannot be told without decoding all.
-        """
-        if not self.frames or not self.seekable:
-            return False
-        try:
-            return len(next(self._read(self.frames - 1, 1), ())) == 1
-        except (RuntimeError, OSError):
-            return False
-
-    def blocks(self, first: int = 0) -> Iterator[np.ndarray]:
-        """Frames from a place to the end of what can be decoded.
-
-        Where the recording is damaged, what is before the damage counts, and
-        a warning tells.
-
-        Arguments
-        ---------
-        first : int
-            Frames to leave out at the start.
-
-        Yields
-        ------
-        numpy.ndarray
-            float32 [n, channels].
-
-        Raises
-        ------
-        AudioError
-            When nothing can be decoded.
-        """
-        done, problem = first if self.seekable else 0, None
-        for _ in range(MOST_DAMAGES):
-            done, problem = yield from self._until_damage(done, first)
-            if problem is None:
-                return
-            behind = self._behind_damage(done)
-            if behind is None:
-                break
-            logger.warning(
-                "%s is damaged from %.3f to %.3f s: that is taken for silence.",
-                self._name,
-                done / self.rate,
-                behind / self.rate,
-            )
-            for place in range(max(done, first), behind, BLOCK):
-                shape = (min(BLOCK, behind - place), self.channels)
-                yield np.zeros(shape, np.float32)
-            done = behind
-        if done <= first:
-            raise AudioError(
-                f"{self._name} cannot be read: it is damaged "
-                f"({_reason(problem)}); record or copy it again."
-            )
-        logger.warning(
-            "%s is damaged after %.3f s: what is before that is used.",
-            self._name,
-            done / self.rate,
-        )
-
-    def _until_damage(self, start, first):
-        """Blocks from a frame on; returns (next frame, error or None)."""
-        done = start
-        try:
-            for block in self._read(done, BLOCK):
-                done += len(block)
-                yield block[max(0, len(block) - max(0, done - first)) :]
-            return done, None
-        except (RuntimeError, OSError) as error:
-            problem = error
-        # Again from the last whole block, in small steps.
-        try:
-            for block in self._read(start, SMALL_BLOCK, done - start):
-                done += len(block)
-                yield block[max(0, len(block) - max(0, done - first)) :]
-        except (RuntimeError, OSError) as error:
-            problem = error
-        return done, problem
-
-    def _behind_damage(self, place):
-        """The next frame that can be gone to; None where there is none."""
-        step = SKIP
-        while self.seekable and place + step < self.frames:
-            place, step = place + step, 2 * step
-            try:
-                if len(next(self._read(place, 1), ())):
-                    return place
-            except (RuntimeError, OSError):
-                continue
-        return None
 
 
 @contextmanager
@@ -235,12 +92,12 @@ def decode(audio: "str | os.PathLike | BinaryIO", name: str):
                 decoder = _by_ffmpeg(stack, file, audio, form.demuxer, name)
             except AudioError as error:
                 # libsndfile knows better of what it knows.
-                if "not recognised" in _reason(problem):
+                if "not recognised" in reason(problem):
                     problem = error
             else:
                 yield decoder
                 return
-        told = remedy(shown, form, _reason(problem), tried)
+        told = remedy(shown, form, reason(problem), tried)
         raise AudioError(f"{name} {told}.")
 
 
@@ -286,13 +143,21 @@ def _by_libsndfile(file, size, form, name):
     links = ogg_links(file, size) if form and form.name == "Ogg" else [0]
     if len(links) > 1:
         return _chained(file, [*links, size], form, name)
+    in_pieces, others = is_in_pieces(file, size)
+    if others:
+        logger.warning(
+            "%s changes its format: what is after that is not used.", name
+        )
+    if in_pieces:
+        file = as_plain_wav(file, size)
+        size = file.seek(0, os.SEEK_END)
     try:
         decoder = _one(file, size, form, name)
     except (RuntimeError, OSError) as error:
         plain = as_plain_wav(file, size)
         if plain is None:
             raise
-        if "'RIFF'" in _reason(error):  # a second one
+        if "'RIFF'" in reason(error):  # a second one
             logger.warning("%s: what is behind its samples is not used.", name)
         return _one(plain, plain.seek(0, os.SEEK_END), form, name)
     is_flac = form is not None and form.name == "FLAC"
@@ -426,12 +291,3 @@ def _by_ffmpeg(stack, file, audio, demuxer, name):
     with ffmpeg_blocks(path, demuxer, 1) as (rate, channels, _):
         pass  # or its error, for which there is a remedy
     return Decoder(rate, channels, None, False, read, name)
-
-
-def _reason(error):
-    """libsndfile's words without the name that they begin with."""
-    message = getattr(error, "error_string", None) or str(error)
-    for words, meaning in MEANINGS.items():
-        if words in message:
-            return meaning
-    return " ".join(message.split()).strip(" .")

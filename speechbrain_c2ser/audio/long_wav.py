@@ -8,67 +8,14 @@ import io
 import struct
 from typing import BinaryIO
 
+from speechbrain_c2ser.audio.parts import Joined, Part
+
 WRAP = 1 << 32
 LONGEST_HEAD = 1 << 20  # bytes before the samples
 CHUNKS = 64
 
 
-class SplicedFile(io.RawIOBase):
-    """A file with another beginning.
-
-    Arguments
-    ---------
-    head : bytes
-        The beginning.
-    file : BinaryIO
-        The file; not changed.
-    start : int
-        Where in it what follows the beginning starts.
-
-    Example
-    -------
-    >>> file = SplicedFile(b"XYZ", io.BytesIO(b"abcdef"), 2)
-    >>> file.read(5), file.seek(0, 2)
-    (b'XYZcd', 7)
-    """
-
-    def __init__(self, head: bytes, file: BinaryIO, start: int):
-        self._head, self._file, self._start = head, file, start
-        self._place = 0
-        self._size = file.seek(0, io.SEEK_END) - start + len(head)
-
-    def readable(self):
-        """True."""
-        return True
-
-    def seekable(self):
-        """True."""
-        return True
-
-    def seek(self, offset, whence=io.SEEK_SET):
-        """As any file's."""
-        origin = (0, self._place, self._size)[whence]
-        self._place = max(0, origin + offset)
-        return self._place
-
-    def tell(self):
-        """As any file's."""
-        return self._place
-
-    def readinto(self, buffer):
-        """As any file's."""
-        content = self._head[self._place : self._place + len(buffer)]
-        rest = len(buffer) - len(content)
-        if rest:
-            behind = self._place + len(content) - len(self._head)
-            self._file.seek(self._start + behind)
-            content += self._file.read(rest)
-        buffer[: len(content)] = content
-        self._place += len(content)
-        return len(content)
-
-
-def as_rf64(file: BinaryIO, size: int) -> SplicedFile | None:
+def as_rf64(file: BinaryIO, size: int) -> Joined | None:
     """A WAV of over 4 GB with a header that counts in 64 bits.
 
     Arguments
@@ -80,7 +27,7 @@ def as_rf64(file: BinaryIO, size: int) -> SplicedFile | None:
 
     Returns
     -------
-    SplicedFile | None
+    Joined | None
         None where its header is right as it is, or no WAV's.
 
     Example
@@ -116,7 +63,8 @@ def as_rf64(file: BinaryIO, size: int) -> SplicedFile | None:
     between = file.read(place - 12)
     sizes = struct.pack("<4sIQQQI", b"ds64", 28, size + 28, true, 0, 0)
     head = b"RF64" + struct.pack("<I", WRAP - 1) + b"WAVE" + sizes + between
-    return SplicedFile(head + b"data" + b"\xff" * 4, file, start)
+    head += b"data" + b"\xff" * 4
+    return Joined([io.BytesIO(head), Part(file, start, size)])
 
 
 def _follows(file, place):

@@ -1,6 +1,8 @@
 """Files that hold a recording behind a tag, or several one after another."""
 
 import io
+from bisect import bisect_right
+from itertools import accumulate
 from typing import BinaryIO
 
 
@@ -51,6 +53,59 @@ class Part(io.RawIOBase):
         buffer[: len(content)] = content
         self._place += len(content)
         return len(content)
+
+
+class Joined(io.RawIOBase):
+    """Several files, one after another, as one.
+
+    Arguments
+    ---------
+    files : list of BinaryIO
+        Not changed, and none of them empty.
+
+    Example
+    -------
+    >>> file = Joined([io.BytesIO(b"XYZ"), Part(io.BytesIO(b"abcdef"), 2, 6)])
+    >>> file.read(5), file.seek(0, 2)
+    (b'XYZcd', 7)
+    """
+
+    def __init__(self, files: list[BinaryIO | Part]):
+        self._files, self._place = files, 0
+        sizes = [file.seek(0, io.SEEK_END) for file in files]
+        self._starts = [0, *accumulate(sizes)]
+
+    def readable(self):
+        """True."""
+        return True
+
+    def seekable(self):
+        """True."""
+        return True
+
+    def seek(self, offset, whence=0):
+        """As any file's."""
+        origin = (0, self._place, self._starts[-1])[whence]
+        self._place = max(0, origin + offset)
+        return self._place
+
+    def tell(self):
+        """As any file's."""
+        return self._place
+
+    def readinto(self, buffer):
+        """As any file's."""
+        done = 0
+        while done < len(buffer) and self._place < self._starts[-1]:
+            number = bisect_right(self._starts, self._place) - 1
+            file = self._files[number]
+            file.seek(self._place - self._starts[number])
+            content = file.read(len(buffer) - done)
+            if not content:  # it became shorter
+                break
+            buffer[done : done + len(content)] = content
+            self._place, done = self._place + len(content), done + len(content)
+        return done
 
 
 def tag_size(head: bytes) -> int:

@@ -17,7 +17,7 @@ import torch
 
 from speechbrain_c2ser.audio import AudioError, audio_seconds, read_audio
 from speechbrain_c2ser.audio import decoding as decoding_module
-from speechbrain_c2ser.audio.decoding import BLOCK
+from speechbrain_c2ser.audio.decoder import BLOCK
 from speechbrain_c2ser.audio.objects import open_recording
 from speechbrain_c2ser.audio.streaming import AudioStream
 from speechbrain_c2ser.cli import main, recordings
