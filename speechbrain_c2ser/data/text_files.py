@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections import Counter
 from pathlib import Path
 
 # UTF-32's little-endian mark begins with UTF-16's: it is tried first.
@@ -16,6 +17,8 @@ MARKS = (
 # bytes of the characters that are in daily use.
 COMMON = 0.8  # of the characters of a text, at least
 CHINESE = {"gb18030": (0xB0, 0xD7), "big5": (0xA4, 0xC6)}
+HAN = re.compile("[\u4e00-\u9fff]")
+WITHIN = re.compile("[A-Za-z][\u4e00-\u9fff]")
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
@@ -48,8 +51,9 @@ def decode(content: bytes) -> str:
     A byte order mark decides; then zero bytes, which UTF-16 has beside every
     Latin letter; then UTF-8. Of the older ones, Chinese (GB 18030, or Big5
     where that gives more of the common characters) writes characters as pairs
-    of bytes, most of them high; Western European (Windows 1252) accents and
-    apostrophes as single ones.
+    of bytes, most of them high (of traditional characters in GBK the second one
+    often is not); Western European (Windows 1252) accents and apostrophes as
+    single ones.
 
     Arguments
     ---------
@@ -84,7 +88,12 @@ def decode(content: bytes) -> str:
         pass
     runs = [len(run) for run in HIGH_BYTES.findall(content)]
     pairs = 2 * sum(run % 2 for run in runs) <= len(runs)
-    gb18030 = _read_as(content, "gb18030") if pairs else (None, 0.0)
+    gb18030 = _read_as(content, "gb18030")
+    written = HAN.findall(gb18030[0] or "")
+    # An accent mostly stands within a word of Latin letters.
+    within = 2 * len(WITHIN.findall(gb18030[0] or "")) > len(written)
+    if within or not (pairs or _is_in_daily_use(written)):
+        gb18030 = None, 0.0
     big5 = _read_as(content, "big5") if max(runs) > 1 else (None, 0.0)
     if big5[0] is not None and big5[1] > max(COMMON, gb18030[1]):
         return big5[0]
@@ -115,3 +124,18 @@ def _read_as(content: bytes, encoding: str) -> tuple[str | None, float]:
     if not heads:  # signs alone: no reason to take it for Taiwan's
         return text, float(encoding == "gb18030")
     return text, common / len(heads)
+
+
+def _is_in_daily_use(written: list[str]) -> bool:
+    """Whether characters are mostly common ones, of either encoding."""
+    common = 0
+    for char, number in Counter(written).items():
+        heads = {
+            name: char.encode(codec, "ignore")[:1]
+            for name, codec in (("gb18030", "gb2312"), ("big5", "big5"))
+        }
+        common += number * any(
+            head and CHINESE[name][0] <= head[0] <= CHINESE[name][1]
+            for name, head in heads.items()
+        )
+    return len(written) > 1 and common >= COMMON * len(written)

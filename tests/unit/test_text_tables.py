@@ -41,6 +41,11 @@ def test_one_byte_and_chinese_text_are_told_apart():
         ("他说：“我很难过”。", "gb18030"),
         ("été à la plage, déjà", "cp1252"),
         ("Ärger, Äpfel “Übel”", "cp1252"),
+        ("憤怒，興奮", "gbk"),
+        ("1,妳為什麼這麼生氣？\n2,I’m OK，我很難過\n", "gbk"),
+        ("größte, heiße", "cp1252"),
+        ("emoção, coração", "cp1252"),
+        ("États, Öl, Übung", "cp1252"),
     ):
         assert decode(text.encode(encoding)) == text
     english = "0016_000001\tI’m late – don’t wait, she said.\tAngry\n"
