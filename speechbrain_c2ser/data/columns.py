@@ -16,10 +16,12 @@ FIELDS = {
     "fname relative_path location recording clip uri url full_path "
     "absolute_path abs_path local_path audio_local_path wav_name audio_name "
     "wave wave_path wave_file sound sound_file sound_path mp3 flac media "
-    "media_path voice audios sources source datei 文件 文件名 音频 路径",
-    "emotion": "emotion emo label emotion_label emotion_class category class "
-    "emo_class true_emotion emotions emotion_name major_emotion "
-    "majority_emotion target 情感 情绪 标签 情感标签 情绪标签",
+    "media_path voice audios sources source datei fichier archivo "
+    "文件 文件名 音频 路径",
+    "emotion": "emotion emo emotion_name emo_target label_name class_name "
+    "label emotion_label emotion_class category class emo_class true_emotion "
+    "emotions major_emotion majority_emotion target gefühl "
+    "émotion emoción emozione emoção 情感 情绪 标签 情感标签 情绪标签",
     "transcript": "transcript text transcription sentence utterance_text",
     "duration": "duration length dur duration_s duration_sec duration_seconds",
     "start": "start start_time begin begin_time onset start_s start_sec "
@@ -32,7 +34,7 @@ FIELDS = {
     "finish 结束 结束时间",
     "speaker": "speaker speaker_id spk spk_id spkr_id speaker_name actor "
     "actor_id client_id subject subject_id person person_id participant "
-    "participant_id 说话人",
+    "participant_id sprecher sprecherin locuteur locutor hablante 说话人",
     "gender": "gender sex speaker_gender",
     "language": "language lang locale language_id",
     "valence": "valence val emo_val",
@@ -60,7 +62,7 @@ PREDICTED = {
     "emotion": "emotion emo true true_label true_emotion gold gold_label "
     "ground_truth groundtruth gt reference ref target target_label y_true "
     "actual actual_label actual_emotion label_true emotion_true gold_emotion "
-    "真实标签 真实情感",
+    "wahrheit 真实标签 真实情感",
 }
 BOUNDS = ("start", "stop", "duration")
 # Names that mean a start and a stop where both are there.

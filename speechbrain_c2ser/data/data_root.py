@@ -4,6 +4,29 @@ import os
 from pathlib import Path
 
 DATA_ROOT = "{data_root}"
+IN_CSV = "$data_root"  # as SpeechBrain's own tables spell it
+
+
+def from_data_root(wav: str, folder: str | Path) -> str:
+    """A path of a table whose own folder is filled in.
+
+    Arguments
+    ---------
+    wav : str
+        Of a recording.
+    folder : str | Path
+        The table's.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> from_data_root("$data_root/w/a.wav", "x"), from_data_root("b", "x")
+    ('x/w/a.wav', 'b')
+    """
+    return wav.replace(DATA_ROOT, str(folder)).replace(IN_CSV, str(folder))
 
 
 def below_data_root(wav: str | Path, folder: str | Path) -> str:

@@ -17,7 +17,7 @@ from speechbrain_c2ser.data.columns import (
     looks_like_bound,
     plain_name,
 )
-from speechbrain_c2ser.data.data_root import DATA_ROOT
+from speechbrain_c2ser.data.data_root import from_data_root
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.tables import number_of, read_table
 from speechbrain_c2ser.data.text_files import read_text
@@ -240,7 +240,7 @@ def found_path(wav: str, folder: Path, from_here: bool = True) -> str:
     >>> found_path("nowhere.wav", Path("lists"))
     'nowhere.wav'
     """
-    wav = wav.replace(DATA_ROOT, os.path.abspath(folder))
+    wav = from_data_root(wav, os.path.abspath(folder))
     if wav.lower().startswith("file://"):
         wav = unquote(urlsplit(wav).path)
     forms = [

@@ -289,6 +289,12 @@ def _delimiter(text, usual):
 
 def _check_header(header, path):
     names = [name for name in header if name]
+    heard = [n for n in names if Path(n).suffix.lower() in SOUNDS]
+    if heard:
+        raise ManifestError(
+            f"{path} has no header: its first line holds the recording "
+            f"{heard[0]!r}; write one above it, such as wav,emotion."
+        )
     for name in names:
         if names.count(name) > 1:
             raise ManifestError(f"{path} has two columns {name!r}.")

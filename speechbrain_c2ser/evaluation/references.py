@@ -5,7 +5,7 @@ from pathlib import Path
 
 from speechbrain_c2ser.data.columns import as_id, fields_of, known_names
 from speechbrain_c2ser.data.corpora.emo_emilia import language_of
-from speechbrain_c2ser.data.data_root import DATA_ROOT
+from speechbrain_c2ser.data.data_root import from_data_root
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.evaluation.errors import PredictionError, some
@@ -142,7 +142,7 @@ def _item(key, item, path):
         )
     item["emotion"] = item["emotion"].strip()
     if isinstance(item.get("wav"), str):
-        wav = item["wav"].replace(DATA_ROOT, str(path.parent))
+        wav = from_data_root(item["wav"], path.parent)
         item["wav"] = os.path.normpath(path.parent / wav)
     language = item.get("language") or language_of(key)
     if language:

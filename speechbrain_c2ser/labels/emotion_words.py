@@ -4,7 +4,9 @@ One entry a concept. The first word of a language is the one that answers
 use; the others are understood only. A word stands under one concept.
 """
 
+import re
 import unicodedata
+from collections.abc import Mapping
 
 # concept: (broader concept or None, definition, {language: words})
 CONCEPTS = {
@@ -212,6 +214,7 @@ CODES = {
     "fea": "fearful",
     "sur": "surprised",
     "neu": "neutral",
+    "neutral state": "neutral",
     "dis": "disgusted",
     "exc": "excited",
     "fru": "frustrated",
@@ -244,6 +247,9 @@ SPACES = {
     ),
     "zed": "angry happy neutral sad",
 }
+
+# Between the emotions of a label that names several.
+BETWEEN = re.compile(r"[,;/|+&，；、]|\band\b|\bund\b")
 
 # Label sets by their size, for coarser labels: any other maps into them.
 SPACE_OF_SIZE = {
@@ -315,3 +321,56 @@ def concept_of(name):
         if name in words_of(concept):
             return concept
     return None
+
+
+def several_emotions(name: str) -> list[str]:
+    """The emotions of a label that names several apart; else none.
+
+    One emotion in two words or languages, or a narrower one beside its
+    broader, is one.
+
+    Example
+    -------
+    >>> several_emotions("happy, sad"), several_emotions("happy/excited")
+    (['happy', 'sad'], [])
+    """
+    parts = BETWEEN.split(plain_label(name).strip("[](){}"))
+    concepts = {concept_of(part.strip("'\" ")) for part in parts}
+    if None in concepts:
+        return []
+    narrower = {c for c in concepts if CONCEPTS[c][0] in concepts}
+    return sorted(concepts - narrower) if len(concepts - narrower) > 1 else []
+
+
+def refuse_several(labels: Mapping[str, int]) -> None:
+    """Refuse labels that name several emotions: they are no class.
+
+    Arguments
+    ---------
+    labels : mapping
+        Label -> number of items that have it.
+
+    Raises
+    ------
+    ValueError
+        Names one and tells what to give instead.
+
+    Example
+    -------
+    >>> refuse_several({"happy, sad": 2, "angry": 9})
+    Traceback (most recent call last):
+    ...
+    ValueError: 2 items have several emotions in one label, such as \
+'happy, sad': give one each, or such labels in a column votes; one class of \
+two names is written with _ (happy_sad).
+    """
+    several = {name: several_emotions(str(name)) for name in labels}
+    several = {name: found for name, found in several.items() if found}
+    if several:
+        name, found = next(iter(several.items()))
+        raise ValueError(
+            f"{sum(labels[name] for name in several)} items have several "
+            f"emotions in one label, such as {name!r}: give one each, or such "
+            "labels in a column votes; one class of two names is written "
+            f"with _ ({'_'.join(found)})."
+        )

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from speechbrain_c2ser.arguments import remember_arguments
@@ -12,6 +13,7 @@ from speechbrain_c2ser.labels.emotion_words import (
     SPACES,
     concept_of,
     plain_label,
+    refuse_several,
     words_of,
 )
 from speechbrain_c2ser.labels.lexicon import PLAIN, Lexicon
@@ -147,7 +149,7 @@ class LabelSpace:
         Raises
         ------
         ValueError
-            If no row has an emotion.
+            If no row has an emotion, or one has several.
 
         Example
         -------
@@ -155,9 +157,10 @@ class LabelSpace:
         ['sad']
         """
         rows = items.values() if isinstance(items, dict) else items
-        names = {row["emotion"] for row in rows if row.get("emotion")}
+        names = Counter(row["emotion"] for row in rows if row.get("emotion"))
         if not names:
             raise ValueError("No item of the manifest has an emotion.")
+        refuse_several(names)
         return cls.from_names(names)
 
     @classmethod

@@ -106,6 +106,52 @@ def test_classes_by_number_are_refused(folder):
         run(folder)
 
 
+@pytest.mark.parametrize("label", ["happy,sad", "Happy / sad", "sad+happy"])
+def test_several_emotions_in_one_label_are_refused(folder, label):
+    write(folder, "file;emotion;speaker", "w/{i}.wav;{emotion};{s}")
+    table = folder / "list.csv"
+    table.write_text(table.read_text().replace("sad;3", f"{label};3"))
+    with pytest.raises(ManifestError, match="^1 items have several.*votes"):
+        run(folder)
+    items, _ = run(folder, labels={label: "mixed"})
+    assert sum(i["emotion"] == "mixed" for i in items.values()) == 1
+    items, _ = run(folder, columns={"votes": "emotion"}, keep_disagreed=True)
+    assert sum("emotion" not in item for item in items.values()) == 1
+
+
+def test_labels_of_one_meaning_are_told(folder):
+    write(folder, HEAD, "w/{i}.wav,{emotion},{s}")
+    table = folder / "list.csv"
+    table.write_text(table.read_text().replace("sad,0", "sadness,0"))
+    items, notes = run(folder)
+    assert "The labels sad, sadness mean one emotion" in " ".join(notes)
+
+
+@pytest.mark.parametrize(
+    "head, cells",
+    [
+        ("wav,target,emo_target,speaker", "w/{i}.wav,Hello,{emotion},{s}"),
+        ("wav,label,label_name,speaker", "w/{i}.wav,{i},{emotion},{s}"),
+        ("Datei,Gefühl,Sprecher", "w/{i}.wav,{emotion},{s}"),
+        ("wav,emotion,spk_id", "$data_root/w/{i}.wav,{emotion},{s}"),
+    ],
+)
+def test_names_of_columns_that_mean_an_emotion(folder, head, cells):
+    write(folder, head, cells)
+    items, _ = run(folder)
+    assert {item["emotion"] for item in items.values()} == {"happy", "sad"}
+    assert len({item["speaker"] for item in items.values()}) == 4
+
+
+def test_columns_of_one_emotion_each_are_votes_where_that_is_said(folder):
+    write(folder, "wav,sad,happy,speaker", "w/{i}.wav,1,0,{s}")
+    votes = {"votes": ["sad", "happy"]}
+    with pytest.raises(ManifestError, match="columns='{votes: .sad, happy.}'"):
+        run(folder)
+    items, _ = run(folder, columns=votes)
+    assert items["1"]["emotion"] == "sad"
+
+
 @pytest.mark.parametrize("missing", ["NaN", '"nan"', "null", '""', '"None"'])
 def test_missing_values_of_pandas(folder, missing):
     lines = []

@@ -158,6 +158,11 @@ def test_from_items():
     assert LabelSpace.from_items(items).names == ["angry", "sad"]
     with pytest.raises(ValueError, match="No item"):
         LabelSpace.from_items({"a": {}})
+    items["c"] = items["d"] = {"emotion": "happy;sad"}
+    with pytest.raises(ValueError, match="2 items .*'happy;sad'.*happy_sad"):
+        LabelSpace.from_items(items)
+    for one in ("生气/angry", "happy/excited", "Anger & Rage", "wind, rain"):
+        assert LabelSpace.from_items([{"emotion": one}]).names == [one]
 
 
 def test_errors_name_what_is_wrong_and_what_is_known():

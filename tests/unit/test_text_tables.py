@@ -81,6 +81,9 @@ def test_bad_csv_is_named(tmp_path):
     path.write_text("id,text,id\na,one,b\n")
     with pytest.raises(ManifestError, match="two columns 'id'"):
         read_table(path)
+    path.write_text("w/a.wav,sad\nw/b.wav,happy\n")
+    with pytest.raises(ManifestError, match="no header.*'w/a.wav'"):
+        read_table(path)
     with pytest.raises(ManifestError, match="save it as CSV"):
         read_table(tmp_path / "t.xlsx")
 

@@ -31,6 +31,7 @@ from speechbrain_c2ser.data.manifest import (
 from speechbrain_c2ser.data.splits import by_field, complete
 from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.data.text_files import read_text
+from speechbrain_c2ser.labels.emotion_words import concept_of, refuse_several
 
 # Spellings of the splits in names of files and in a column "split".
 SPLIT_NAMES = {
@@ -283,9 +284,16 @@ def map_emotions(items, label_space, labels=None):
     Raises
     ------
     ManifestError
-        If an item has an emotion that means none of the set.
+        If an item has an emotion that means none of the set, or several.
     """
     labels, left_out = labels or {}, Counter()
+    given = Counter(str(item.get("emotion")) for item in items.values())
+    try:
+        refuse_several(
+            {raw: n for raw, n in given.items() if raw not in labels}
+        )
+    except ValueError as error:
+        raise ManifestError(str(error)) from error
     for key, item in list(items.items()):
         if item.get("emotion") is None:
             continue
@@ -308,9 +316,24 @@ def map_emotions(items, label_space, labels=None):
         if emotion != raw:
             item["emotion_raw"] = raw
         item["emotion"] = emotion
-    return [
+    notes = [
         f"{number} utterances that are {raw} are left out."
         for raw, number in left_out.items()
+    ]
+    return notes if label_space else notes + _same_meaning(items)
+
+
+def _same_meaning(items):
+    """A note of each emotion that goes by several labels."""
+    names = {}
+    for item in items.values():
+        emotion = item.get("emotion")
+        names.setdefault(concept_of(emotion or ""), set()).add(emotion)
+    return [
+        f"The labels {', '.join(sorted(same))} mean one emotion and are "
+        "classes apart: join them by label_space or labels."
+        for concept, same in names.items()
+        if concept and len(same) > 1
     ]
 
 

@@ -26,6 +26,11 @@ from speechbrain_c2ser.data.manifest import (
     check_segment,
 )
 from speechbrain_c2ser.data.tables import number_of
+from speechbrain_c2ser.labels.emotion_words import (
+    BETWEEN,
+    concept_of,
+    several_emotions,
+)
 
 NUMBERS = ("duration", "start", "stop")
 TEXTS = ("speaker", "gender", "language", "transcript", "dialogue")
@@ -210,9 +215,13 @@ def _missing(key, name, field, item, row):
             f"Item {key!r} of {name} has no {field!r}: {item[field]!r} is no "
             "name (give classes by their names)."
         )
+    named = [c for c in map(str, row) if concept_of(c)]
+    remedy = f"looked for: {known_names(field)}"
+    if field == "emotion" and len(named) > 1:
+        remedy = f"give --columns='{{votes: [{', '.join(named)}]}}'"
     return (
         f"Item {key!r} of {name} has no {field!r} (columns: "
-        f"{', '.join(map(str, row))}; looked for: {known_names(field)})."
+        f"{', '.join(map(str, row))}; {remedy})."
     )
 
 
@@ -285,7 +294,8 @@ def _votes(key, value):
                 f"Item {key!r}: the votes {value!r} are no JSON."
             ) from error
     if isinstance(value, str):
-        value = [part.strip() for part in re.split(r"[;,|]", value)]
+        signs = BETWEEN if several_emotions(value) else re.compile("[;,|]")
+        value = [part.strip() for part in signs.split(value)]
     if isinstance(value, list):
         counted = [COUNTED.fullmatch(str(part)) for part in value]
         if all(counted):

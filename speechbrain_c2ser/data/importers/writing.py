@@ -95,7 +95,7 @@ def write_corpus(
         "classes": classes,
         **({"no_majority": divided} if any(divided.values()) else {}),
         "skipped": dict(skipped or {}),
-        "notes": notes,
+        "notes": list(dict.fromkeys(notes)),
     }
     text = json.dumps(description, indent=1, ensure_ascii=False)
     write_atomic(text + "\n", target / DESCRIPTION)
