@@ -28,8 +28,13 @@ from speechbrain_c2ser.audio.mpeg import (
     length_is_known,
     without_length,
 )
+from speechbrain_c2ser.audio.narrow import scale_of, unused_bits
 from speechbrain_c2ser.audio.parts import Part, ogg_links, tag_size
-from speechbrain_c2ser.audio.plain_wav import as_plain_wav, is_in_pieces
+from speechbrain_c2ser.audio.plain_wav import (
+    as_plain_wav,
+    format_and_data,
+    is_in_pieces,
+)
 from speechbrain_c2ser.audio.sound_file import Nameless, Sound
 from speechbrain_c2ser.audio.stored import open_stored, stored_of
 from speechbrain_c2ser.audio.unfinished import PatchedFile, size_patches
@@ -191,12 +196,15 @@ def _one(file, size, form, name, told_is_all=True):
         with opened() as sound:
             if first:
                 sound.seek(first)
-            yield from _sound_blocks(sound, block, again)
+            for samples in _sound_blocks(sound, block, again):
+                yield samples if scale == 1 else samples * scale
 
+    unused = unused_bits(format_and_data(file, size)[0])
     with opened() as sound:
         rate, channels, frames = sound.samplerate, sound.channels, sound.frames
         # In an MP3 libsndfile goes to some place nearby.
         seekable = form is not MP3 and soundfile.SoundFile.seekable(sound)
+        scale = scale_of(sound, unused, name) if seekable else 1.0
     if not 0 < channels <= MOST_CHANNELS:
         raise AudioError(f"{name} has {channels} channels.")
     if not counted or not 0 <= frames < 1 << 40:

@@ -37,7 +37,7 @@ def as_plain_wav(file: BinaryIO, size: int) -> Joined | None:
     -------
     >>> as_plain_wav(io.BytesIO(b"RIFF"), 4)
     """
-    form, place = _format_and_data(file, size)
+    form, place = format_and_data(file, size)
     if form is None or place is None:
         return None
     stretches = _stretches(file, form, place, size)[0]
@@ -68,7 +68,7 @@ def is_in_pieces(file: BinaryIO, size: int) -> tuple[bool, bool]:
     >>> is_in_pieces(io.BytesIO(b"RIFF"), 4)
     (False, False)
     """
-    form, place = _format_and_data(file, size)
+    form, place = format_and_data(file, size)
     if form is None or place is None:
         return False, False
     stretches, others = _stretches(file, form, place, size)
@@ -76,8 +76,29 @@ def is_in_pieces(file: BinaryIO, size: int) -> tuple[bool, bool]:
     return len(stretches) > 1 or moved, others
 
 
-def _format_and_data(file, size):
-    """(content of the format, place of the first data); None if missing."""
+def format_and_data(
+    file: BinaryIO, size: int
+) -> tuple[bytes | None, int | None]:
+    """What a WAV tells before its samples, and where they are.
+
+    Arguments
+    ---------
+    file : BinaryIO
+        The file; not changed.
+    size : int
+        Of the file in bytes.
+
+    Returns
+    -------
+    tuple
+        Content of ``fmt``, and the place of the first ``data``; None for
+        what is missing.
+
+    Example
+    -------
+    >>> format_and_data(io.BytesIO(b"RIFF"), 4)
+    (None, None)
+    """
     head = _read(file, 0, 12)
     if head[:4] not in (b"RIFF", b"RF64", b"BW64"):
         return None, None

@@ -9,6 +9,7 @@ import torch
 
 from speechbrain_c2ser.audio.errors import AudioError
 from speechbrain_c2ser.audio.mixing import Mixer
+from speechbrain_c2ser.audio.narrow import tell_narrow
 from speechbrain_c2ser.audio.resampling import HIGHEST, LOWEST, Resampler
 
 logger = logging.getLogger(__name__)
@@ -141,6 +142,8 @@ def as_samples(audio, name: str = "The audio") -> np.ndarray:
             "be known: give them the type of the recording, such as int16, "
             "or floats from -1 to 1."
         )
+    if info.min < 0 and info.bits == 32:
+        tell_narrow(samples, name)
     scaled = samples.astype(np.float64 if info.bits > 16 else np.float32)
     if info.min == 0:
         # Unsigned formats put silence in the middle.

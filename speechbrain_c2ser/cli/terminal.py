@@ -49,10 +49,18 @@ def tell(message: str) -> None:
 
 
 class _Told(logging.Handler):
-    """Warnings of libraries and ours, where nobody else takes them."""
+    """Warnings of libraries and ours, where nobody else takes them; once."""
+
+    def __init__(self, level):
+        super().__init__(level)
+        self._told = set()
 
     def emit(self, record):
-        tell(self.format(record))
+        message = self.format(record)
+        # A recording is opened for its length, and for each window.
+        if message not in self._told:
+            self._told.add(message)
+            tell(message)
 
 
 def leave_closed_pipe() -> None:

@@ -1,9 +1,12 @@
 """WAV files that do not keep to their own rules."""
 
+import re
 import struct
 
 import pytest
-from test_audio_formats import check_whole, encoded, write
+from test_audio_formats import RATE, check_whole, encoded, sweep, write
+
+from speechbrain_c2ser.audio import load_audio
 
 PIECES = {
     "two": lambda a, b: a + b,
@@ -37,3 +40,39 @@ def test_samples_of_two_formats_in_a_wav(tmp_path, caplog):
     two = bytes(encoded(rate=8000, format="WAV", subtype="PCM_16"))
     check_whole(write(tmp_path, one + two[12:]))
     assert "changes its format" in caplog.text
+
+
+def pcm(values, kind, valid, extensible=False):
+    """A WAV of integers, of which so many bits are said to be used."""
+    align = values.dtype.itemsize
+    bits = 8 * align if extensible else valid
+    form = struct.pack("<HHIIHH", kind, 1, RATE, RATE * align, align, bits)
+    if extensible:
+        form += struct.pack("<HHIH", 22, valid, 4, 1)
+        form += bytes.fromhex("000000001000800000aa00389b71")
+    body = b"WAVE" + chunk(b"fmt ", form) + chunk(b"data", values.tobytes())
+    return chunk(b"RIFF", body)
+
+
+@pytest.mark.parametrize("shift", [0, 8])
+@pytest.mark.parametrize("extensible", [True, False])
+def test_24_bits_in_the_upper_or_lower_of_32(tmp_path, shift, extensible):
+    values = (sweep() * 2**23).astype("<i4") << shift
+    kind = 0xFFFE if extensible else 1
+    check_whole(write(tmp_path, pcm(values, kind, 24, extensible)))
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_32_bit_integers_that_fill_fewer_are_told(tmp_path, caplog, bits):
+    values = (sweep() * 2 ** (bits - 1)).astype("<i4")
+    path = write(tmp_path, pcm(values, 1, 32))
+    told = f"fill {bits} bits: .* multiply them by {2 ** (32 - bits)}"
+    for audio in (path, (values, RATE)):
+        caplog.clear()
+        load_audio(audio)
+        assert re.search(told, caplog.text)
+    caplog.clear()
+    # What an analogue-digital converter of 24 bits gives in silence.
+    load_audio(((values & 0xFFF) << 8, RATE))
+    load_audio((values << (32 - bits), RATE))
+    assert not caplog.text

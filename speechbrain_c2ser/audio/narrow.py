@@ -1,0 +1,112 @@
+"""Integers that fill less than the type in which they are stored.
+
+24-bit samples in four bytes belong into the upper three. Some programs
+(arecord's S24_LE) put them into the lower three: 256 times too quiet.
+"""
+
+import logging
+import struct
+
+import numpy as np
+import soundfile
+
+logger = logging.getLogger(__name__)
+PLACES, FRAMES = 16, 1024  # that are looked at
+PCM, EXTENSIBLE = 1, 0xFFFE
+
+
+def unused_bits(form: bytes | None) -> int:
+    """Bits of each sample's bytes that a WAV's format says are not used.
+
+    Arguments
+    ---------
+    form : bytes | None
+        Content of its ``fmt`` chunk.
+
+    Returns
+    -------
+    int
+        0 for what is no PCM.
+
+    Example
+    -------
+    >>> unused_bits(struct.pack("<HHIIHH", 1, 2, 16000, 128000, 8, 24))
+    8
+    """
+    if form is None:
+        return 0
+    kind, channels, _, _, align, bits = struct.unpack_from("<HHIIHH", form)
+    if kind == EXTENSIBLE and len(form) >= 26:
+        bits = min(bits, struct.unpack_from("<H", form, 18)[0] or bits)
+        (kind,) = struct.unpack_from("<H", form, 24)
+    width = 8 * align // max(channels, 1)
+    if kind != PCM or width not in (16, 24, 32) or not 8 < bits < width:
+        return 0
+    return width - bits
+
+
+def scale_of(sound: soundfile.SoundFile, unused: int, name: str) -> float:
+    """What the samples of a file are multiplied by.
+
+    Arguments
+    ---------
+    sound : soundfile.SoundFile
+        The file, at any place.
+    unused : int
+        Of :func:`unused_bits`.
+    name : str
+        What a warning calls it.
+
+    Returns
+    -------
+    float
+        1 but for samples in the lower bits, where the header tells so.
+    """
+    width = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}.get(sound.subtype)
+    if width is None or not unused and width < 32:
+        return 1.0
+    parts = [np.zeros(1, np.int32)]
+    try:
+        for n in range(PLACES):
+            sound.seek(n * sound.frames // PLACES)
+            parts.append(sound.read(FRAMES, "int32").reshape(-1))
+    except RuntimeError:
+        pass  # cut before it
+    values = np.concatenate(parts) >> (32 - width)
+    if unused and _is_lower(values, width - unused, unused):
+        return float(1 << unused)
+    if not unused:
+        tell_narrow(values, name)
+    return 1.0
+
+
+def tell_narrow(values: np.ndarray, name: str) -> None:
+    """Warn of 32-bit integers that may be 16- or 24-bit samples.
+
+    Arguments
+    ---------
+    values : numpy.ndarray
+        int32.
+    name : str
+        What the warning calls them.
+    """
+    for bits in (16, 24):
+        if _is_lower(values, bits, 8):
+            logger.warning(
+                "%s holds 32-bit integers that fill %d bits: it is read as "
+                "very quiet; if they are %d-bit samples, store them as such "
+                "or multiply them by %d.",
+                name,
+                bits,
+                bits,
+                1 << (32 - bits),
+            )
+            return
+
+
+def _is_lower(values, bits, unused):
+    """Whether all lie in so many lower bits, and not in the upper ones."""
+    most = 1 << (bits - 1)
+    if values.min() < -most or values.max() >= most:
+        return False
+    return bool((values & ((1 << unused) - 1)).any())
