@@ -37,6 +37,7 @@ from speechbrain_c2ser.audio.plain_wav import (
 )
 from speechbrain_c2ser.audio.sound_file import Nameless, Sound
 from speechbrain_c2ser.audio.stored import open_stored, stored_of
+from speechbrain_c2ser.audio.text_mode import was_sent_as_text
 from speechbrain_c2ser.audio.unfinished import PatchedFile, size_patches
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,11 @@ def decode(audio: "str | os.PathLike | BinaryIO", name: str):
         if start:
             file, size = Part(file, start, size), size - start
         shown = name if hasattr(audio, "read") else audio
+        if form is not None and form.demuxer and was_sent_as_text(file):
+            raise AudioError(
+                f"{name} was sent as text, which made two bytes of each line "
+                "feed in it: copy it again in binary mode."
+            )
         problem = "no audio"
         if form is None or form.demuxer is not None:
             try:
@@ -176,7 +182,7 @@ def _by_libsndfile(file, size, form, name):
 def _one(file, size, form, name, told_is_all=True):
     file = as_rf64(file, size) or file
     size = file.seek(0, os.SEEK_END)
-    patches = size_patches(file, size, told_is_all)
+    patches = size_patches(file, size, name, told_is_all)
     if patches:
         file = PatchedFile(file, patches)
     counted = form is not MP3 or length_is_known(file, size)

@@ -6,9 +6,12 @@ the size is wrong: what follows the header is taken for the samples then.
 """
 
 import io
+import logging
 import struct
 from typing import BinaryIO
 
+logger = logging.getLogger(__name__)
+STREAMED = 0x7FFF0000  # and above: what is written where none can be known
 ODD = (0, 0xFFFFFFFF, 0x7FFFFFFF)
 CHUNKS = 4096  # more of them before the samples are no header
 LEFT = 4096  # bytes behind the samples that are more than an odd tag
@@ -69,9 +72,11 @@ class PatchedFile(io.RawIOBase):
 
 
 def size_patches(
-    file: BinaryIO, size: int, told_is_all: bool = True
+    file: BinaryIO, size: int, name: str, told_is_all: bool = True
 ) -> dict[int, bytes]:
     """Sizes in a header that cannot be, and what they should be.
+
+    A warning tells of a file that ends before the size that it has.
 
     Arguments
     ---------
@@ -79,6 +84,8 @@ def size_patches(
         WAV, RF64, AIFF, AU, CAF or FLAC; read from its start.
     size : int
         Of the file in bytes.
+    name : str
+        What the warning calls it.
     told_is_all : bool
         False for a FLAC that goes on after what its header tells.
 
@@ -91,21 +98,21 @@ def size_patches(
     Example
     -------
     >>> head = b".snd" + struct.pack(">5I", 24, 0, 3, 16000, 1)
-    >>> size_patches(io.BytesIO(head + bytes(8)), 32)
+    >>> size_patches(io.BytesIO(head + bytes(8)), 32, "a.au")
     {8: b'\\x00\\x00\\x00\\x08'}
     """
     file.seek(0)
     head = file.read(12)
     try:
         if head[:4] == b".snd":
-            return _au(file, size)
+            return _au(file, size, name)
         if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
-            patches = _chunks(file, size, head[:4])
+            patches = _chunks(file, size, head[:4], name)
             if head[:4] == b"BW64":  # the same under another name
                 patches[0] = b"RF64"
             return patches
         if head[:4] == b"caff":
-            return _caf(file, size)
+            return _caf(file, size, name)
         if head[:4] == b"fLaC" and not told_is_all:
             # Four bits and four bytes of STREAMINFO count the samples.
             file.seek(21)
@@ -115,22 +122,24 @@ def size_patches(
     return {}
 
 
-def _au(file, size):
+def _au(file, size, name):
     file.seek(4)
     start, length = struct.unpack(">2I", file.read(8))
     rest = size - start
+    _tell_cut(length, rest, name)
     if rest > 0 and (length == 0 or _goes_on(file, start + length, size)):
         return {8: struct.pack(">I", min(rest, ODD[1]))}
     return {}
 
 
-def _caf(file, size):
+def _caf(file, size, name):
     place = 8
     for _ in range(CHUNKS):
         file.seek(place)
         kind, length = struct.unpack(">4sq", file.read(12))
         if kind == b"data":
             rest = size - place - 12
+            _tell_cut(length, rest, name)
             # Its first four bytes count edits.
             if (length <= 4 or length > rest) and rest > 4:
                 return {place + 4: struct.pack(">q", rest)}
@@ -139,7 +148,7 @@ def _caf(file, size):
     return {}
 
 
-def _chunks(file, size, kind):
+def _chunks(file, size, kind, called):
     """RIFF and its relatives, and AIFF, which is one of them."""
     order = ">" if kind in (b"RIFX", b"FORM") else "<"
     wanted = b"SSND" if kind == b"FORM" else b"data"
@@ -162,6 +171,7 @@ def _chunks(file, size, kind):
         at, form, most = long_sizes, "Q", rest
     else:
         at, form, most = place + 4, "I", ODD[1] - 1
+    _tell_cut(length, rest, called)
     unknown = length <= extra or length > rest
     if not unknown and kind != b"FORM":
         # A recorder that was killed had written the size of before.
@@ -173,6 +183,16 @@ def _chunks(file, size, kind):
     if not unknown or rest <= extra or _is_chunk(file, start, rest, order):
         return {}
     return {at: struct.pack(f"{order}{form}", min(rest, most))}
+
+
+def _tell_cut(length, rest, name):
+    if 0 < rest < length - 1 and length < STREAMED:
+        logger.warning(
+            "%s ends %d bytes before its header tells: it was cut, or sent as "
+            "text; what is there is used.",
+            name,
+            length - rest,
+        )
 
 
 def _goes_on(file, end, size):

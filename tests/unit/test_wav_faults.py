@@ -3,10 +3,11 @@
 import re
 import struct
 
+import numpy as np
 import pytest
 from test_audio_formats import RATE, check_whole, encoded, sweep, write
 
-from speechbrain_c2ser.audio import load_audio
+from speechbrain_c2ser.audio import AudioError, load_audio, read_audio
 
 PIECES = {
     "two": lambda a, b: a + b,
@@ -76,3 +77,20 @@ def test_32_bit_integers_that_fill_fewer_are_told(tmp_path, caplog, bits):
     load_audio(((values & 0xFFF) << 8, RATE))
     load_audio((values << (32 - bits), RATE))
     assert not caplog.text
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "MP3"])
+def test_a_file_that_was_sent_as_text(tmp_path, form):
+    noise = 0.3 * np.random.default_rng(0).standard_normal(RATE)
+    content = bytes(encoded(noise, format=form)).replace(b"\n", b"\r\n")
+    with pytest.raises(AudioError, match="sent as text.*in binary mode"):
+        read_audio(write(tmp_path, content))
+
+
+@pytest.mark.parametrize("form", ["WAV", "AIFF", "AU", "CAF", "RF64"])
+def test_a_file_that_ends_too_early_is_told(tmp_path, caplog, form):
+    content = encoded(format=form, subtype="PCM_16")
+    read_audio(write(tmp_path, content))
+    assert not caplog.text
+    read_audio(write(tmp_path, content[:-8000]))
+    assert re.search("ends 80[0-9]{2} bytes before its header", caplog.text)
