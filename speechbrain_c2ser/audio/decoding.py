@@ -283,7 +283,7 @@ def _by_ffmpeg(stack, file, audio, demuxer, name):
     @contextmanager
     def opened(block):
         try:
-            with ffmpeg_blocks(path, demuxer, block) as stream:
+            with ffmpeg_blocks(path, demuxer, block, name) as stream:
                 yield stream
         except AudioError as error:
             raise AudioError(f"{name} cannot be read: {error}.") from error
@@ -302,6 +302,6 @@ def _by_ffmpeg(stack, file, audio, demuxer, name):
                 "export or download it again."
             )
 
-    with ffmpeg_blocks(path, demuxer, 1) as (rate, channels, _):
+    with ffmpeg_blocks(path, demuxer, 1, name) as (rate, channels, _):
         pass  # or its error, for which there is a remedy
     return Decoder(rate, channels, None, False, read, name)

@@ -1,6 +1,7 @@
 """Decoding by ffmpeg of what libsndfile cannot (AAC, AMR, WebM ...)."""
 
-import os
+import logging
+import re
 import shutil
 import struct
 import subprocess
@@ -11,6 +12,28 @@ from contextlib import contextmanager
 import numpy as np
 
 from speechbrain_c2ser.audio.errors import AudioError
+
+logger = logging.getLogger(__name__)
+GAP, LONGEST_GAP = 0.1, 600  # seconds
+# Where a track begins after its video, or pauses, there is silence; elsewhere
+# samples follow each other, whatever the clock of a recorder says. 0: time
+# since what was before, 1: where that ended, 2: added since a clock that was
+# set back, as of files that were joined; 3: where this begins.
+CLOCK = (
+    "st(0, PTS + ld(2) - ld(1));"
+    f"if(between(ld(0) * TB, -{GAP}, {LONGEST_GAP}), 0,"
+    " st(2, ld(1) - PTS) + st(0, 0));"
+    f"st(3, ld(1) + if(gt(ld(0) * TB, {GAP}), ld(0), 0));"
+    "st(1, ld(3) + S / SR / TB);"
+    "ld(3)"
+)
+LEVEL = re.compile(r"^(?:\[[^\]]* @ \w+\] )*\[(\w+)\] ?")
+TRACK = re.compile(r"Stream #0:\d.*: Audio: ")
+WORDS = 1 << 16  # bytes
+MEANINGS = {
+    "moov atom not found": "it was never finished: its index is missing",
+    "matches no streams": "it holds no audio",
+}
 
 
 def find_ffmpeg() -> str | None:
@@ -27,12 +50,13 @@ def find_ffmpeg() -> str | None:
 
 @contextmanager
 def ffmpeg_blocks(
-    path: str, demuxer: str, block: int
+    path: str, demuxer: str, block: int, name: str
 ) -> Iterator[tuple[int, int, Iterator[np.ndarray]]]:
     """Decode the first audio track of a file as a stream.
 
     Only the named file is opened, as the named container: no shell, no
-    network, no file that the file refers to.
+    network, no file that the file refers to. At its end a warning tells of
+    what could not be decoded, and of other tracks.
 
     Arguments
     ---------
@@ -42,6 +66,8 @@ def ffmpeg_blocks(
         ffmpeg's name of its container.
     block : int
         Frames of a block.
+    name : str
+        What warnings call the file.
 
     Yields
     ------
@@ -51,12 +77,14 @@ def ffmpeg_blocks(
     Raises
     ------
     AudioError
-        With ffmpeg's last words, when it decodes nothing.
+        With ffmpeg's words, when it decodes nothing.
     """
-    command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-v", "error"]
+    command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-nostats"]
+    command += ["-v", "level+info"]
     command += ["-protocol_whitelist", "file,pipe", "-f", demuxer]
     command += ["-i", f"file:{path}"]
     command += ["-map", "0:a:0", "-map_metadata", "-1", "-vn", "-sn", "-dn"]
+    command += ["-af", f"asetpts='{CLOCK}',aresample=async=1:first_pts=0"]
     # AU is the plainest header that can tell rate and channels in a pipe.
     command += ["-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
     with tempfile.TemporaryFile() as words:
@@ -70,12 +98,11 @@ def ffmpeg_blocks(
             head = process.stdout.read(24)
             if len(head) < 24:
                 process.wait()
-                raise AudioError(
-                    _last_words(words).replace(f"file:{path}: ", "")
-                )
+                raise AudioError(_reason(_read(words), path))
             _, start, _, _, rate, channels = struct.unpack(">4s5I", head)
             process.stdout.read(start - 24)
-            yield rate, channels, _frames(process.stdout, channels, block)
+            frames = _frames(process.stdout, channels, block)
+            yield rate, channels, _told(frames, process, words, name)
         finally:
             process.kill()
             process.stdout.close()
@@ -90,10 +117,45 @@ def _frames(stream, channels, block):
         yield samples.reshape(-1, channels)
 
 
-def _last_words(file):
-    file.seek(max(0, file.seek(0, os.SEEK_END) - 500))
-    lines = file.read().decode("utf-8", "replace").split("\n")
-    messages = [line.strip(" .\r") for line in lines if line.strip()]
-    if not messages or any("matches no streams" in each for each in messages):
-        return "it holds no audio"
-    return messages[-1]
+def _told(frames, process, words, name):
+    """Frames, and warnings at their end."""
+    yield from frames
+    process.wait()
+    before, _, after = _read(words).partition("] Output #0")
+    tracks = len(TRACK.findall(before))
+    if tracks > 1:
+        logger.warning(
+            "%s holds %d audio tracks: the first is used.", name, tracks
+        )
+    if errors := _errors(after):
+        logger.warning(
+            "%s is damaged: ffmpeg could not decode all of it (%s); what it "
+            "could is used.",
+            name,
+            errors[0],
+        )
+
+
+def _read(words):
+    words.seek(0)
+    return words.read(WORDS).decode("utf-8", "replace")
+
+
+def _errors(text):
+    """What ffmpeg tells of errors, without who in it tells that."""
+    found = []
+    for line in text.splitlines():
+        match = LEVEL.match(line)
+        if match and match[1] in ("error", "fatal", "panic"):
+            found.append(line[match.end() :].strip(" ."))
+    return found
+
+
+def _reason(text, path):
+    """Why nothing was decoded, by the first error."""
+    lines = [line.strip(" .") for line in text.splitlines() if line.strip()]
+    message = next(iter(_errors(text) or lines[-1:]), "it holds no audio")
+    for words, meaning in MEANINGS.items():
+        if words in message:
+            return meaning
+    return message.replace(f"file:{path}: ", "")

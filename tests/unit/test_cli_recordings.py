@@ -15,7 +15,7 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from speechbrain_c2ser.cli import main, recordings
+from speechbrain_c2ser.cli import main, recordings, terminal
 from speechbrain_c2ser.cli.terminal import one_line, to_json
 from speechbrain_c2ser.cli.writing import document_paths
 from speechbrain_c2ser.inference import progress
@@ -326,6 +326,15 @@ def test_texts_for_terminals_and_programs():
     to_json("\udce9录").encode("utf-8")
     with pytest.raises(ValueError):
         to_json(float("nan"))
+
+
+def test_a_warning_is_told_once(capsys):
+    logger = logging.Logger("a window")
+    logger.addHandler(terminal._Told(logging.WARNING))
+    for name in ("a.wav", "a.wav", "b.wav"):
+        logger.warning("%s is damaged.", name)
+    lines = capsys.readouterr().err.split("\n")
+    assert lines == ["c2ser: a.wav is damaged.", "c2ser: b.wav is damaged.", ""]
 
 
 def test_results_do_not_take_the_place_of_inputs(classify, tmp_path):
