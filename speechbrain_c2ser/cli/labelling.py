@@ -64,6 +64,13 @@ def add_label(commands: argparse._SubParsersAction) -> None:
         help="no label whose mean probability is lower",
     )
     label.add_argument("--device", help="cpu, cuda, cuda:1 ...")
+    label.add_argument(
+        "--computation",
+        choices=("fp32", "bf16", "int8"),
+        default="fp32",
+        help="precision of the models that hear; int8 on a processor only "
+        "(default: fp32)",
+    )
     label.add_argument("--batch-size", type=int, default=8)
     label.add_argument(
         "--style",
@@ -78,11 +85,21 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     )
     label.add_argument(
         "--precision",
-        type=float,
+        type=_wanted,
         help="wanted share of right labels (default: 0.9)",
     )
     _add_limits(label)
     _add_work(label)
+
+
+def _wanted(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no share of right labels, such as 0.9; the "
+            "computation's precision is --computation"
+        ) from None
 
 
 def _add_limits(label):
@@ -125,7 +142,10 @@ def _add_work(label):
 def _check(options):
     """Refuse what cannot be before anything is loaded."""
     from speechbrain_c2ser.inference.options import check_number
-    from speechbrain_c2ser.inference.pretrained import find_device
+    from speechbrain_c2ser.inference.pretrained import (
+        check_precision,
+        find_device,
+    )
     from speechbrain_c2ser.labelling.weak_labels import source_names
 
     suffix = Path(options.output).suffix.lower()
@@ -141,15 +161,17 @@ def _check(options):
     if options.rows is not None:
         check_number("--rows", options.rows, 1, whole=True)
     if options.stages:
-        if options.model or options.llm or options.style:
+        given = options.computation != "fp32"
+        if options.model or options.llm or options.style or given:
             raise ValueError(
                 "--stages names its own models and thresholds: leave out "
-                "--model, --llm and --style."
+                "--model, --llm, --style and --computation."
             )
         return
     check_number("--batch-size", options.batch_size, 1, whole=True)
     check_number("--least", options.least, 0, 1)
-    find_device(options.device)
+    device = find_device(options.device)
+    check_precision(options.computation, device, quick=True)
     folders = [*options.model, *([options.llm] if options.llm else [])]
     if not folders:
         raise ValueError("There is nothing to label with: give --model FOLDER.")
@@ -263,6 +285,7 @@ def _stages(options, folder, limited):
         options.device,
         options.batch_size,
         options.style,
+        options.computation,
     )
 
 

@@ -128,10 +128,16 @@ def check_unread_bounds(fields: dict, rest: dict, row: str) -> None:
         return
     bounds = [c for c in rest if looks_like_bound(c)]
     if len(bounds) > 1 or any(map(OF_SAMPLES.search, bounds)):
+        remedy = "name them start and stop"
+        if any(map(OF_SAMPLES.search, bounds)):
+            remedy = (
+                "give start and stop in seconds, which are samples (or "
+                "frames) divided by their rate"
+            )
         raise ManifestError(
             f"{row}: the columns {', '.join(bounds)} look "
             "like a segment, and only seconds or milliseconds are understood: "
-            "name them start and stop, or take them out."
+            f"{remedy}, or take them out."
         )
 
 

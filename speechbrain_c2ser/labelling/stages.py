@@ -233,6 +233,8 @@ class SpeechEmotion(ModelStage):
         "cpu", "cuda:0" ...; None takes a GPU where there is one.
     batch_size : int
         Recordings, alike in length, that are run together.
+    precision : str
+        Of the computation: "fp32", "bf16", "fp16" or "int8".
     """
 
     def __init__(
@@ -241,15 +243,25 @@ class SpeechEmotion(ModelStage):
         name: str | None = None,
         device: str | None = None,
         batch_size: int = 16,
+        precision: str = "fp32",
     ):
         super().__init__(source, name, device)
         check_number("batch_size", batch_size, 1, whole=True)
-        self.batch_size = batch_size
+        self.batch_size, self.precision = batch_size, precision
 
     def load(self):
         """The classifier; its labels are known from then on."""
-        options = {"device": self.device} if self.device else None
+        options = {"precision": self.precision}
+        if self.device:
+            options["device"] = self.device
         return open_classifier(self.source, run_opts=options)
+
+    def describe(self):
+        """As of the base, and a precision that changes what it says."""
+        settings = super().describe()
+        if self.precision != "fp32":
+            settings["precision"] = self.precision
+        return settings
 
     @property
     def labels(self) -> list[str]:

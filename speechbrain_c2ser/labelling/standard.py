@@ -45,6 +45,7 @@ def standard_stages(
     device: str | None = None,
     batch_size: int = 8,
     style: str | None = None,
+    computation: str = "fp32",
 ) -> list[Stage]:
     """Compare the words, decode, limit, ask every model, compare.
 
@@ -70,6 +71,8 @@ def standard_stages(
     style : str | None
         Thresholds of :class:`~speechbrain_c2ser.labelling.measures.Style`,
         for what is labelled.
+    computation : str
+        Precision in which classifiers and C2SER compute.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def standard_stages(
     """
     styling = [Style(style)] if style else []
     hearing = [
-        SpeechEmotion(folder, name, device, batch_size)
+        SpeechEmotion(folder, name, device, batch_size, computation)
         for folder, name in zip(models, source_names(models), strict=True)
     ]
     if labels is None and hearing:

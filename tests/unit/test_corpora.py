@@ -375,6 +375,8 @@ def test_cameo_speakers_and_parts(miniature, tmp_path):
     assert sum(description["counts"].values()) == 8
     check_leakage(divisions[""])
     assert (tmp_path / "out/audio/nemo/a_anger.wav").is_file()
+    with pytest.raises(ManifestError, match="no corpus x .it has: crema_d"):
+        prepare("cameo", folder, tmp_path / "no", datasets=["CREMA-D", "x"])
     # What a model saw as CREMA-D is not foreign, however it is spelt.
     paths = prepare("cameo", folder, tmp_path / "all")
     seen = {"x": {"wav": "x.wav", "duration": 1.0, "dataset": "CREMA-D"}}

@@ -262,7 +262,7 @@ def test_tables_of_splits_in_capitals(tmp_path):
 @pytest.mark.parametrize(
     "field, value, problem",
     [
-        ("start_frame", 100, "start_frame look like a segment"),
+        ("start_frame", 100, "start_frame look like a segm.*divided by"),
         ("emotion", "3", "'3' is no name .give classes by their names"),
         ("emotion", "-", "has no 'emotion'"),
     ],

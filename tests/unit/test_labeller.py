@@ -10,10 +10,11 @@ pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
+from speechbrain_c2ser.inference import pretrained
 from speechbrain_c2ser.inference.classifier import (
     EmotionClassifier as Interface,
 )
-from speechbrain_c2ser.labelling import run, shards
+from speechbrain_c2ser.labelling import run, shards, stages
 from speechbrain_c2ser.labelling.weak_labels import (
     ask_words,
     place_shares,
@@ -103,6 +104,31 @@ def test_a_bad_item_costs_nobody_else(pool, tmp_path, capsys):
     assert list(rows) == ["u0", "u1", "u2", "u3"]
     failures = (tmp_path / "weak.failures.jsonl").read_text()
     assert json.loads(failures)["id"] == "u1"
+
+
+def test_the_precision_of_the_computation(pool, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pretrained, "processor_has", lambda precision: True)
+    model = folder_of(tmp_path / "one", LABELS, [0.0, 2.0, 0.0])
+    words = ["label", str(pool), str(tmp_path / "run"), "--model", model]
+    words += ["--shortest", "0.1", "--device", "cpu"]
+    opened = []
+    monkeypatch.setattr(
+        stages,
+        "open_classifier",
+        lambda source, run_opts: (
+            opened.append(run_opts) or Interface.from_hparams(source)
+        ),
+    )
+    assert main([*words, "--computation", "bf16"]) == 0
+    assert opened == [{"precision": "bf16", "device": "cpu"}]
+    assert main(words) == 2  # what a model says depends on it
+    assert "precision" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*words, "--precision", "bf16"])
+    assert "--computation" in capsys.readouterr().err
+    monkeypatch.setattr(pretrained, "processor_has", lambda precision: False)
+    assert main([*words, "--computation", "bf16"]) == 2
+    assert "no instructions for bf16" in capsys.readouterr().err
 
 
 def test_a_killed_run_goes_on(pool, tmp_path, monkeypatch):

@@ -62,7 +62,8 @@ def prepare(
     save_folder : str | Path
         Gets audio/<dataset>/..., the manifests and corpus.json.
     datasets : sequence[str] | None
-        Which of its corpora, as the files are named; None is all.
+        Which of its corpora, as the files are named or the rows name them;
+        None is all.
     split : str
         "test": all is for testing, as CAMEO is meant. "speaker": train, valid
         and test, speakers apart.
@@ -75,9 +76,12 @@ def prepare(
         "cameo", data_folder, EMOTIONS, LAYOUT, None, label_space
     )
     wanted = [datasets] if isinstance(datasets, str) else datasets
+    wanted = wanted and list(map(_plain, wanted))
+    there = set()
     for path, name in corpus.match(
         "**/*.parquet", r"(?P<dataset>.+?)-\d+-of-.+"
     ):
+        there.add(name["dataset"])
         if wanted is not None and name["dataset"] not in wanted:
             corpus.skip("file of another corpus", path.name)
             continue
@@ -86,15 +90,30 @@ def prepare(
             if missing:
                 raise ManifestError(f"{path} has no column {missing[0]!r}.")
             _add(corpus, row, save_folder)
+    if wanted and not there.issuperset(wanted):
+        raise ManifestError(
+            f"{data_folder} has no corpus {min(set(wanted) - there)} (it has: "
+            f"{', '.join(sorted(there))})."
+        )
     items = corpus.items()
     if split == "test":
         return corpus.write(save_folder, {"test": items}, "for testing only")
+    unknown = {i["dataset"] for i in items.values() if not i.get("speaker")}
+    if unknown:
+        raise ManifestError(
+            f"The speakers of {', '.join(sorted(unknown))} are not all told: "
+            "give the other corpora as datasets, or split test."
+        )
     splits = speaker_split(items, seed=seed)
     return corpus.write(save_folder, splits, "drawn, speakers apart")
 
 
+def _plain(name):
+    return re.sub(r"\W", "_", name.lower())
+
+
 def _add(corpus, row, save_folder):
-    dataset = re.sub(r"\W", "_", row["dataset"].lower())
+    dataset = _plain(row["dataset"])
     file = row["file_id"].rsplit(".", 1)[0]
     speaker = row.get("speaker_id")
     language = row["language"].lower()
