@@ -21,6 +21,7 @@ from speechbrain_c2ser.checkpoints.c2ser_folder import save_c2ser
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.dataset import loader_options
 from speechbrain_c2ser.evaluation.metrics import edit_rate
+from speechbrain_c2ser.inference.pretrained import find_device
 from speechbrain_c2ser.training.experiment import (
     errors_in_one_line,
     load_experiment,
@@ -40,20 +41,28 @@ MAX_GRAD_NORM = 5.0
 
 
 @torch.no_grad()
-def listen(perception, dataset, batching):
-    """Rows, frames (a list of [T, C]) and utterance vectors of a dataset."""
+def listen(perception, dataset, batching, device):
+    """Rows, frames (a list of [T, C]) and utterance vectors of a dataset.
+
+    The encoders run on the device; what they hear is kept on the host.
+    """
+    perception.to(device)
     options = loader_options(dataset, **batching, shuffle=False)
     items, frames, vectors = [], [], []
     for batch in DataLoader(dataset, **options):
         items += batch.item
+        wavs, wav_lens = batch.sig.data.to(device), batch.sig.lengths.to(device)
         if perception.semantic_encoder is not None:
-            speech = perception.semantic_encoder.extract(*batch.sig)
+            speech = perception.semantic_encoder.extract(wavs, wav_lens)
             frames += [
-                x[:length]
-                for x, length in zip(speech.frames, speech.lengths, strict=True)
+                x[:length].cpu()
+                for x, length in zip(
+                    speech.frames, speech.lengths.tolist(), strict=True
+                )
             ]
         if perception.acoustic_encoder is not None:
-            vectors.append(perception.utterance_vectors(*batch.sig))
+            vectors.append(perception.utterance_vectors(wavs, wav_lens).cpu())
+    perception.cpu()
     return items, frames, torch.cat(vectors) if vectors else None
 
 
@@ -114,23 +123,23 @@ def _padded(frames):
     return pad_sequence(frames, batch_first=True), lengths
 
 
-def train(hparams):
+def train(hparams, run_opts):
     """Teach the connector and write the C2SER folder; returns the figures."""
-    model = hparams["model"]
+    model, device = hparams["model"], find_device(run_opts["device"])
     batching = {**hparams["dataloader_opts"], **hparams["batching"]}
     perception, lm = model.perception, model.language_model
     train_set, valid_set = prepare_data(hparams)
     if perception.acoustic_encoder is not None:
         check_speakers([data["row"] for data in train_set.data.values()])
     model.eval()
-    items, frames, vectors = listen(perception, train_set, batching)
+    items, frames, vectors = listen(perception, train_set, batching, device)
     figures = {}
     if vectors is not None:
         figures["heads"] = teach_heads(
             perception.connector, lm, items, vectors, hparams["label_space"]
         )
     if frames and hparams["content"]:
-        valid = listen(perception, valid_set, batching)[:2]
+        valid = listen(perception, valid_set, batching, device)[:2]
         texts = [item["transcript"] for item in items]
         teacher = FrameTeacher(perception.connector, lm, texts)
         figures["frames"] = teach_frames(teacher, (items, frames), valid)
@@ -149,5 +158,5 @@ def train(hparams):
 
 if __name__ == "__main__":
     with errors_in_one_line(__file__):
-        figures = train(load_experiment()[0]).get("heads")
+        figures = train(*load_experiment()).get("heads")
         print(json.dumps(figures, indent=1))

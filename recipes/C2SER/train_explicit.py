@@ -68,7 +68,7 @@ class ExplicitBrain(TrainingBrain):
 
     def compute_forward(self, batch, stage):
         """Waveforms, prompts and answers → the answers' cross-entropy."""
-        signals = self.waveforms(batch)
+        batch.signals = self.waveforms(batch)
         # in training every epoch phrases anew; validation is canonical
         batch.moment = self.optimizer_step if stage == sb.Stage.TRAIN else None
         batch.modes = self.modes(batch, stage)
@@ -79,9 +79,9 @@ class ExplicitBrain(TrainingBrain):
         batch.vectors = self.utterance_vectors(batch)
         if stage == sb.Stage.TRAIN:
             return self.modules.model(
-                *signals, prompts, batch.answers, batch.vectors
+                *batch.signals, prompts, batch.answers, batch.vectors
             )
-        speech = self.hparams.model.listen(*signals, batch.vectors)
+        speech = self.hparams.model.listen(*batch.signals, batch.vectors)
         self.score_emotions(batch, speech, prompts)
         output = self.hparams.model.loss(speech, prompts, batch.answers)
         self.compare_with_other_speech(speech, prompts, batch.answers, output)

@@ -13,6 +13,7 @@ from speechbrain_c2ser.evaluation.metrics.temperature import (
     calibration_sentence,
 )
 from speechbrain_c2ser.evaluation.predictions import write_predictions
+from speechbrain_c2ser.inference.pretrained import find_device
 
 AS_IT_IS = 100  # percent
 AT_ONCE = 64  # utterances whose kept features are in memory
@@ -27,7 +28,7 @@ def fit_head(hparams, run_opts, datasets):
         As ``train``; ``valid`` also holds what ``LinearDiscriminant.fit``
         found.
     """
-    device = str(run_opts.get("device") or "cpu")
+    device = find_device(run_opts["device"])
     model = hparams["model"].to(device).eval()
     head = only_head(model.heads)
     rows = {
@@ -112,7 +113,7 @@ def utterance_vectors(model, rows, hparams, device, speed=AS_IT_IS):
         Manifest rows (id → row).
     hparams : dict
         feature_folder.
-    device : str
+    device : torch.device
         Where the model is.
     speed : int
         SpeechBrain's, in percent.

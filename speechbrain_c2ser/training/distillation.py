@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 
 from speechbrain_c2ser.chain_of_thought.answers import split_before_emotion
+from speechbrain_c2ser.host import on_both
 
 STATES = ("logits", "hidden")
 
@@ -73,7 +74,8 @@ class EmotionDistillation:
         output : speechbrain_c2ser.lobes.speech_llm.language_model.AnswerOutput
             Of the batch as it was asked.
         batch : speechbrain.dataio.batch.PaddedBatch
-            With ``sig``, ``item``, ``modes``, ``answers``, ``moment`` and
+            With ``signals`` (waveforms [B, T] and relative lengths, where the
+            model is), ``item``, ``modes``, ``answers``, ``moment`` and
             ``vectors`` (cached outputs [B, N, C] of the acoustic encoder, or
             None).
 
@@ -96,11 +98,12 @@ class EmotionDistillation:
         prompts, answers = self.answers(
             items, ["explicit"] * len(items), batch.moment
         )
-        wavs, wav_lens = batch.sig
+        wavs, wav_lens = batch.signals
+        wav_lens = on_both(lambda lengths: lengths[chosen], wav_lens)
         vectors = None if batch.vectors is None else batch.vectors[chosen]
         training = model.training
         model.eval()
-        speech = model.listen(wavs[chosen], wav_lens[chosen], vectors)
+        speech = model.listen(wavs[chosen], wav_lens, vectors)
         output = model.loss(speech, prompts, answers)
         model.train(training)
         return self._at_emotion(model, output, answers)

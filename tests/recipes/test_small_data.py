@@ -50,7 +50,7 @@ def connector(recipe, arguments, tmp_path_factory):
     """Output folder of a taught connector."""
     output = tmp_path_factory.mktemp("connector")
     argv = arguments(output, number_of_epochs=None)
-    recipe("train_connector").train(load_experiment(argv)[0])
+    recipe("train_connector").train(*load_experiment(argv))
     return output
 
 
@@ -227,7 +227,7 @@ def test_the_connector_is_not_taught_by_one_speaker(
         train_manifest=tmp_path / "one.json",
     )
     with pytest.raises(ValueError, match="are of one speaker"):
-        stage.train(load_experiment(argv)[0])
+        stage.train(*load_experiment(argv))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_ablations_of_this_size_run(recipe, arguments, overlay, tmp_path):
         return argv
 
     argv = command(tmp_path / "connector", number_of_epochs=None)
-    figures = recipe("train_connector").train(load_experiment(argv)[0])
+    figures = recipe("train_connector").train(*load_experiment(argv))
     assert ("heads" in figures) == (name != "no_acoustic")
     assert ("frames" in figures) == (name != "no_semantic")
     stage = recipe("train_mixed")
