@@ -76,7 +76,7 @@ LINE = re.compile(
     r"|([^\n.;。；{}]*))",
     re.IGNORECASE,
 )
-NEXT_KEY = re.compile(r"[,，、]\s*[\"']?[^\W\d_][\w ]{0,20}[\"']?\s*[:：=]")
+NEXT_KEY = re.compile(r"[,，、|]\s*[\"']?[^\W\d_][\w ]{0,20}[\"']?\s*[:：=]")
 # Rich transcripts: <|en|><|HAPPY|><|Speech|>words, [ANGRY] words.
 TAG = re.compile(r"<\s*\|\s*([\w /:=]{1,30}?)\s*\|\s*>")
 # Before them, who speaks or when; around a word, how a script writes it.
@@ -105,7 +105,9 @@ VERDICT = re.compile(
     r"(?!\w|\.\d)",
     re.IGNORECASE,
 )
-MARKED = re.compile(r"(?:([✅✓✔☑])|([❌✗✘☒]))\ufe0f?\s*\**([^\W\d_]{2,20})")
+MARKED = re.compile(
+    r"(?:([✅✓✔☑●]|\[[xX]\])|([❌✗✘☒☐○]|\[ ?\]))\ufe0f?\s*\**([^\W\d_]{2,20})"
+)
 STRUCK = re.compile(
     r"~~[^~\n]{1,80}~~|<(s|del|strike)>.{1,80}?</\1>", re.IGNORECASE
 )
@@ -122,7 +124,8 @@ COURTESY = re.compile(
     r" (?:happy|glad|pleased|delighted|excited|sad|sorry|afraid)"
     r"(?: that)? (?:i|we|there|your?|the|to (?:help|assist|say|report|inform"
     r"|tell|answer|provide|do|analy[sz]e|support|be of))"
-    r"|(?:^|[.!?]) (?:happy|glad|pleased) to (?:help|assist))\b"
+    r"|(?:^|[.!?]) (?:happy|glad|pleased) to (?:help|assist)"
+    r"|sorry to hear\b[^.!?\n]*)(?!\w)"
     r"|很?(?:高兴|乐意|开心)(?:能|可以)?(?:为[您你]|帮|回答|协助|和您|与您)",
     re.IGNORECASE,
 )

@@ -18,7 +18,7 @@ KEYS = (
     "detectedemotion recognizedemotion recognisedemotion identifiedemotion "
     "inferredemotion overallemotion speakeremotion speakersemotion emotion emo "
     "emotionlabel emotionalstate emotionaltone emotioncategory emotionclass "
-    "emotiontype emotions finalanswer answer label "
+    "emotiontype primary dominant main emotions finalanswer answer label "
     "predictedlabel prediction predicted class category result conclusion "
     "verdict choice option mood tone "
     "feeling sentiment output response 情绪 情感 情绪标签 情感标签 情绪类别 "
@@ -38,6 +38,7 @@ SCORES = (
 ).split()
 YES = ("yes", "true", "y", "ja", "是")
 NO = ("no", "false", "n", "nein", "否")
+NEXT_OBJECT = re.compile(r"[\s,;]*(?=\{)")
 # Characters of an answer that are looked at for JSON.
 LONGEST = 20000
 
@@ -78,7 +79,10 @@ def first_json(text: str) -> dict | list | None:
         return None
     part = text[start : start + LONGEST]
     try:
-        value = json.JSONDecoder().raw_decode(part)[0]
+        value, end = json.JSONDecoder().raw_decode(part)
+        if isinstance(value, dict):
+            value = [value, *_behind(part, end)]
+            value = value if len(value) > 1 else value[0]
     except (ValueError, RecursionError):
         end = max(part.rfind("}"), part.rfind("]"))
         try:
@@ -90,6 +94,16 @@ def first_json(text: str) -> dict | list | None:
         isinstance(each, str | dict) for each in value
     )
     return value if is_list or isinstance(value, dict) and value else None
+
+
+def _behind(text, place):
+    """Further objects right behind one: they are of the same answer."""
+    while more := NEXT_OBJECT.match(text, place):
+        try:
+            value, place = json.JSONDecoder().raw_decode(text, more.end())
+        except (ValueError, RecursionError):
+            return
+        yield value
 
 
 def in_json(content: dict | list, read: Callable) -> str | None:
@@ -117,8 +131,10 @@ def in_json(content: dict | list, read: Callable) -> str | None:
         return _label([v for rank, v in named if rank == best], read)
     if isinstance(content, dict):
         values = [v for k, v in content.items() if _plain_key(k) not in ASIDE]
-        if len(_scores(content)) == len(content):
-            return _label(content, read)
+        scores = _scores(content)
+        shares = {key: v for key, v in scores.items() if read(str(key))}
+        if len(shares) > 1 or len(scores) == len(content):
+            return _label(shares or scores, read)
         return _label(values, read)
     return _label(content, read)
 

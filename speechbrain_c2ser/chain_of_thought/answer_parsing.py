@@ -37,12 +37,13 @@ CARRIER = re.compile(
 )
 
 CLAUSE = re.compile(
-    r"[.!?;:,\n。！？；：，]|\b(?:but|while|whereas|although|though|yet|aber)\b",
+    r"[.!?;,\n。！？；，]|\b(?:but|while|whereas|although|though|yet|aber)\b",
     re.IGNORECASE,
 )
 WORDING = re.compile(
     r"\b(?:words?|wording|content|text|transcript|sentence|lexical\w*|semantic\w*"
-    r"|lyrics|what is said|worte|inhalt)\b|内容|文字|字面|语义|內容|語義",
+    r"|lyrics|what is said|claims?|claimed|insists?|insisted|worte|inhalt"
+    r"|sa(?:ys?|id) (?:that )?(?:s?he|they))\b|内容|文字|字面|语义|內容|語義",
     re.IGNORECASE,
 )
 VOICE = re.compile(

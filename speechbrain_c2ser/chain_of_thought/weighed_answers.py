@@ -12,8 +12,16 @@ NUMBER = (
     r"(\d{1,3}(?:[.,]\d+)?)\s*"
     r"(%|％|percent\b|per cent\b|/\s*(?:5|10|100)\b|out of (?:5|10|100)\b)?"
 )
-BEHIND = re.compile(rf"[\s\"'*_:：=()（\-–—|~≈]{{0,6}}(?:with\s+)?{NUMBER}")
-BEFORE = re.compile(rf"(?<![\d.]){NUMBER}[\s\"'*_:：()of-]{{0,6}}\Z")
+SIGNS = r"[\s\"'*_:：=()（\-–—|~≈]{0,6}"
+BEHIND = re.compile(
+    rf"{SIGNS}(?:(?:with|at)\s+(?=[\d.,]+\s*(?:%|per))"
+    rf"|(?:confidence|probability|score|置信度|概率){SIGNS})?{NUMBER}",
+    re.IGNORECASE,
+)
+BEFORE = re.compile(
+    rf"(?<![\d.]){NUMBER}\s*(?:chance|probability|likelihood|confidence)?"
+    r"[\s\"'*_:：()of-]{0,6}\Z"
+)
 FIRST = re.compile(r"(?:^|[\s:：(])1\s*(?:[.)、]|st\b)[\s\"'*_]*\Z")
 NEXT = re.compile(
     r"[\s,;.，；|\"'*_]*(\d)\s*(?:[.)、]|(?:nd|rd|th)\b)[\s\"'*_]*"

@@ -124,6 +124,7 @@ def _evaluate(options):
         as_sections,
         write_result,
     )
+    from speechbrain_c2ser.labels.emotion_words import same_meaning
 
     path = Path(options.predictions)
     folder = Path(options.output or path.with_suffix(""))
@@ -210,6 +211,8 @@ def _evaluate(options):
             f"{len(unknown)} utterances have no true emotion: only their other "
             "heads are scored."
         )
+    for same in same_meaning(result["labels"]):
+        print(f"{same} Give --labels that join them.")
     if result["mapped"]:
         print(f"True labels mapped into the set: {result['mapped']}")
     if result["calibration"] and result["calibration"]["left_out"]:

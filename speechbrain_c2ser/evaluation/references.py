@@ -143,6 +143,8 @@ def _item(key, item, path):
     item["emotion"] = item["emotion"].strip()
     if isinstance(item.get("wav"), str):
         wav = from_data_root(item["wav"], path.parent)
+        if "/" not in wav:  # as Windows divides folders
+            wav = wav.replace("\\", "/")
         item["wav"] = os.path.normpath(path.parent / wav)
     language = item.get("language") or language_of(key)
     if language:

@@ -230,8 +230,8 @@ def match_recordings(predictions, references):
     Returns
     -------
     list of dict
-        As they are where an id fits, or where a file's name belongs to no
-        utterance or to several.
+        As they are where an id fits, or where a file's name (and folder, where
+        names are there twice) belongs to no utterance or to several.
 
     Example
     -------
@@ -249,7 +249,11 @@ def match_recordings(predictions, references):
     found = {}
     for name, row in by_id.items():
         name = PurePath(name.replace("\\", "/"))
-        owner = owners.get(name.name) or owners.get(name.stem) or ()
+        owner = owners.get(name.name) or owners.get(name.stem) or set()
+        if len(owner) > 1:
+            paths = {k: PurePath(references[k].get("wav") or k) for k in owner}
+            last = slice(-len(name.parts), None)
+            owner = {k for k in owner if paths[k].parts[last] == name.parts}
         if len(owner) != 1 or found.keys() & owner:
             return predictions
         (key,) = owner

@@ -6,7 +6,7 @@ use; the others are understood only. A word stands under one concept.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 # concept: (broader concept or None, definition, {language: words})
 CONCEPTS = {
@@ -340,6 +340,26 @@ def several_emotions(name: str) -> list[str]:
         return []
     narrower = {c for c in concepts if CONCEPTS[c][0] in concepts}
     return sorted(concepts - narrower) if len(concepts - narrower) > 1 else []
+
+
+def same_meaning(names: Iterable[str]) -> list[str]:
+    """A sentence for each emotion that goes by several of some labels.
+
+    Example
+    -------
+    >>> same_meaning(["happy", "joy", "sad"])
+    ['The labels happy and joy mean one emotion and are classes apart.']
+    """
+    meant: dict[str, list[str]] = {}
+    for name in sorted(names):
+        if concept := concept_of(name):
+            meant.setdefault(concept, []).append(name)
+    return [
+        f"The labels {' and '.join(same)} mean one emotion and are classes "
+        "apart."
+        for same in meant.values()
+        if len(same) > 1
+    ]
 
 
 def refuse_several(labels: Mapping[str, int]) -> None:

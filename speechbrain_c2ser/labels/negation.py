@@ -50,7 +50,8 @@ CUES = (
     r"|(?<!\bat )(?<!\bin the )least|void of|absent(?= any)|unlikely"
     r"|pretend(?:s|ed|ing)? to|feign(?:s|ed|ing)?"
     r"|alles andere als|als(?: an)?"
-    r"|nicht|nichts|kein|keine|keinen|keiner|keinem|keinerlei|nie|niemals"
+    r"|(?<!\bein )wenig(?:er)?|nicht|nichts|kein|keine|keinen|keiner|keinem"
+    r"|keinerlei|nie|niemals"
     r"|ohne|weder|anstatt|statt|kaum|fern von|frei von|nicht mehr"
     r"|abgesehen von|außer(?! sich)|bar (?:jeder|jedes|jeglicher|aller)"
     r"|fehlt (?:jede[rs]?|jegliche[rs]?|es an)|mangelt(?: es)? an"
@@ -71,7 +72,7 @@ OPINION = re.compile(
     r"|perceive|suppose|consider|expect|suggests?|indicates?|means?|impl(?:y|ies)"
     r"|seems?|appears?|sounds?|evidence|sign|signs|trace|traces|hint|hints"
     r"|indications?|true|case|longer|tell|determine|know|judge|decide|confirm"
-    r"|recogni[sz]e|identify|certain|sure|whether|dass|denke|glaube|finde|meine|höre|anzeichen"
+    r"|recogni[sz]e|identify|certain|sure|whether|sagen|erkennen|dass|ob|denke|glaube|finde|meine|höre|anzeichen"
     r"|spur)\b",
     re.IGNORECASE,
 )
@@ -79,10 +80,19 @@ NEAR, FAR = 3, 8
 LESS = re.compile(r"\b(?:less|weniger)\s+[^\W\d_]+$", re.IGNORECASE)
 RATHER_DE = re.compile(r"\b(?:eher|mehr|vielmehr)\s+[^\W\d_]+$", re.IGNORECASE)
 # They deny what stands right behind them and no later name.
-TOUCHING = ("less", "least", "than", "little", "zero", "als")
+TOUCHING = (
+    "less",
+    "least",
+    "than",
+    "little",
+    "zero",
+    "als",
+    "wenig",
+    "weniger",
+)
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 CLAUSE_END = re.compile(
-    r"[.!?;:\n。！？；，]|,(?!\s+(?:or|nor|and|oder|noch|dass)\b)"
+    r"[.!?;:\n。！？；，]|,(?!\s+(?:or|nor|and|oder|noch|dass|ob)\b)"
 )
 AFTER_NAME = re.compile(
     r"\s*(?:\?\s*(?:(?:probably|certainly|definitely|absolutely)\s+)?"
@@ -125,7 +135,9 @@ BETWEEN_ZH = re.compile(
     "|一丝|丝毫|特别|非常|十分|真的|真正|完全|在|他|她|它|这|那|说话人|说话者|讲话者|听"
     "|起来|像|会|可能|能|说|[算称](?:得上)?|认为|以为|表现|表达|表示|流露|明显|所谓|情绪|情感|语气|声音|带|因为)*"
 )
-AFTER_NAME_ZH = re.compile("不起来|吗|的?(?:情绪|成分)?(?:并)?不(?:明显|存在)")
+AFTER_NAME_ZH = re.compile(
+    "不起来|吗|[?？]\\s*(?:不|否|没)|的?(?:情绪|成分)?(?:并)?不(?:明显|存在)"
+)
 
 # Between two names of one list.
 LIST = re.compile(

@@ -150,6 +150,10 @@ SEVEN = LabelSpace.from_name("emo_emilia")
         ("es mangelt an Freude", None),
         ("不含愤怒", None),
         ("未见愤怒", None),
+        ("生气？不，是难过", "sad"),
+        ("wenig Freude", None),
+        ("ein wenig traurig", "sad"),
+        ("Ich kann nicht sagen, ob er wütend ist.", None),
     ],
 )
 def test_denials(text, label):
@@ -328,6 +332,21 @@ def test_forms(text, label):
         ("primary emotion is sadness, secondary emotion is anger", "sad"),
         ("The emotion is happy or sad", None),
         ("On top of anger, she sounds sad.", None),
+        ("Sad (confidence: 0.8). Others: neutral (0.2).", "sad"),
+        ("sadness at 80% and anger at 20%", "sad"),
+        ("happy at 0.5 s, sad at 1.0 s", None),
+        ("80% chance of sadness, 20% chance of anger", "sad"),
+        ("Emotion: Sad | Confidence: 85% | Alternative: Fear", "sad"),
+        ("- [ ] angry\n- [x] sad", "sad"),
+        ('{"sad": 0.8, "angry": 0.2, "confidence": 0.9}', "sad"),
+        ('{"sad": 0.2, "angry": 0.8, "reason": "sad words"}', "angry"),
+        ('{"emotion": {"primary": "sad", "secondary": "angry"}}', "sad"),
+        ('{"emotion": "sad"}\n{"emotion": "angry"}', None),
+        ('{"emotion": "sad"}, {"emotion": "sad"}', "sad"),
+        ("Words: I am happy. Voice: sad.", "sad"),
+        ("Although she says she is happy, she sounds sad", "sad"),
+        ("She claims to be happy but sounds sad.", "sad"),
+        ("I'm sorry to hear that you are sad.", None),
         ("听起来像是生气，实际上是难过", "sad"),
         # What an assistant says of itself.
         ("I'm afraid I can't process audio.", None),
@@ -457,6 +476,7 @@ def test_a_looping_answer_is_read_in_steps_of_its_length(monkeypatch):
     monkeypatch.setattr(negation, "_odd", counted)
     assert SEVEN.parse("angry " * 5000) == "angry"
     assert len(seen) == 5000 and max(seen) <= 2 * negation.BEFORE
+    assert parse_answer('{"emotion": "sad"}\n' * 2000, SEVEN).emotion == "sad"
     for text in ("{" * 20000, "[" * 50000, '"' * 5000, "'angry " * 4000):
         parse_answer(text, SEVEN)
     # Blank lines and bullets: what begins a line is bounded, too.

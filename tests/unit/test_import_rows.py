@@ -124,7 +124,7 @@ def test_labels_of_one_meaning_are_told(folder):
     table = folder / "list.csv"
     table.write_text(table.read_text().replace("sad,0", "sadness,0"))
     items, notes = run(folder)
-    assert "The labels sad, sadness mean one emotion" in " ".join(notes)
+    assert "The labels sad and sadness mean one emotion" in " ".join(notes)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_files_of_one_name_are_not_taken_for_each_other(tmp_path):
         "b": {"emotion": "happy", "wav": "two/x.wav"},
     }
     path = tmp_path / "t.csv"
-    path.write_text("file,label\none/x.wav,sad\ntwo/x.wav,happy\n")
+    path.write_text("file,label\nthree/x.wav,sad\nfour/x.wav,happy\n")
     with pytest.raises(PredictionError, match="references do not hold"):
         score(path, true=true)
 
@@ -232,6 +232,27 @@ def test_references_by_other_names(tmp_path):
     with pytest.raises((PredictionError, ManifestError), match="spreadsheet"):
         (tmp_path / "t.xlsx").write_bytes(b"PK")
         read_references(tmp_path / "t.xlsx")
+
+
+def test_files_of_one_name_in_several_folders(tmp_path):
+    (tmp_path / "true.csv").write_text(
+        "id,wav,emotion\n0,w/x/a.wav,angry\n1,w\\y\\a.wav,happy\n"
+    )
+    true = read_references(tmp_path / "true.csv")
+    path = tmp_path / "t.csv"
+    path.write_text("file,label\nx/a.wav,angry\ny/a.wav,happy\n")
+    assert score(path, true=true)[1] == 1
+    path.write_text("file,label\na.wav,angry\ny/a.wav,happy\n")
+    with pytest.raises(PredictionError, match="do not hold"):
+        score(path, true=true)
+
+
+def test_true_labels_of_one_meaning_are_told(tmp_path, capsys):
+    path = tmp_path / "t.csv"
+    path.write_text("id,pred,true\n0,joy,happy\n1,joy,joy\n2,sad,sad\n")
+    assert main(["evaluate", str(path), "--samples", "9"]) == 0
+    told = "The labels happy and joy mean one emotion and are classes apart."
+    assert told in capsys.readouterr().out
 
 
 def test_groups_by_any_field(tmp_path, capsys):

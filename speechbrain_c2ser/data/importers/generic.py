@@ -31,7 +31,7 @@ from speechbrain_c2ser.data.manifest import (
 from speechbrain_c2ser.data.splits import by_field, complete
 from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.data.text_files import read_text
-from speechbrain_c2ser.labels.emotion_words import concept_of, refuse_several
+from speechbrain_c2ser.labels.emotion_words import refuse_several, same_meaning
 
 # Spellings of the splits in names of files and in a column "split".
 SPLIT_NAMES = {
@@ -320,21 +320,13 @@ def map_emotions(items, label_space, labels=None):
         f"{number} utterances that are {raw} are left out."
         for raw, number in left_out.items()
     ]
-    return notes if label_space else notes + _same_meaning(items)
-
-
-def _same_meaning(items):
-    """A note of each emotion that goes by several labels."""
-    names = {}
-    for item in items.values():
-        emotion = item.get("emotion")
-        names.setdefault(concept_of(emotion or ""), set()).add(emotion)
-    return [
-        f"The labels {', '.join(sorted(same))} mean one emotion and are "
-        "classes apart: join them by label_space or labels."
-        for concept, same in names.items()
-        if concept and len(same) > 1
-    ]
+    if label_space is None:
+        emotions = {item.get("emotion") or "" for item in items.values()}
+        notes += [
+            f"{same} Join them by label_space or labels."
+            for same in same_meaning(emotions)
+        ]
+    return notes
 
 
 def _read_fold(path, items, fold):
