@@ -28,7 +28,7 @@ from speechbrain_c2ser.audio.mpeg import (
     length_is_known,
     without_length,
 )
-from speechbrain_c2ser.audio.narrow import scale_of, unused_bits
+from speechbrain_c2ser.audio.narrow import scale_of, used_bits
 from speechbrain_c2ser.audio.parts import Part, ogg_links, tag_size
 from speechbrain_c2ser.audio.plain_wav import (
     as_plain_wav,
@@ -123,7 +123,8 @@ def _behind_tags(file, head, size):
     form = recognise(head)
     if form is None or form.demuxer is None:
         start = first_container(head)  # behind a mark, a server's words ...
-        if start:
+        # An archive holds more than one, and no text.
+        if start and (form is None or b"\0" not in head[:start]):
             return recognise(head[start:]), start
     if form is None or form is MP3 and not is_sync(head[:2]):
         start = first_frame(file)
@@ -205,12 +206,12 @@ def _one(file, size, form, name, told_is_all=True):
             for samples in _sound_blocks(sound, block, again):
                 yield samples if scale == 1 else samples * scale
 
-    unused = unused_bits(format_and_data(file, size)[0])
+    bits = used_bits(format_and_data(file, size)[0])
     with opened() as sound:
         rate, channels, frames = sound.samplerate, sound.channels, sound.frames
         # In an MP3 libsndfile goes to some place nearby.
         seekable = form is not MP3 and soundfile.SoundFile.seekable(sound)
-        scale = scale_of(sound, unused, name) if seekable else 1.0
+        scale = scale_of(sound, bits, name) if seekable else 1.0
     if not 0 < channels <= MOST_CHANNELS:
         raise AudioError(f"{name} has {channels} channels.")
     if not counted or not 0 <= frames < 1 << 40:

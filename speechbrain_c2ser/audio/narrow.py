@@ -15,8 +15,8 @@ PLACES, FRAMES = 16, 1024  # that are looked at
 PCM, EXTENSIBLE = 1, 0xFFFE
 
 
-def unused_bits(form: bytes | None) -> int:
-    """Bits of each sample's bytes that a WAV's format says are not used.
+def used_bits(form: bytes | None) -> tuple[int, int]:
+    """Bits of a sample, and of them those that a WAV's format says are used.
 
     Arguments
     ---------
@@ -25,35 +25,35 @@ def unused_bits(form: bytes | None) -> int:
 
     Returns
     -------
-    int
-        0 for what is no PCM.
+    tuple of int
+        (0, 0) for what is no PCM.
 
     Example
     -------
-    >>> unused_bits(struct.pack("<HHIIHH", 1, 2, 16000, 128000, 8, 24))
-    8
+    >>> used_bits(struct.pack("<HHIIHH", 1, 2, 16000, 128000, 8, 24))
+    (32, 24)
     """
     if form is None:
-        return 0
+        return 0, 0
     kind, channels, _, _, align, bits = struct.unpack_from("<HHIIHH", form)
     if kind == EXTENSIBLE and len(form) >= 26:
         bits = min(bits, struct.unpack_from("<H", form, 18)[0] or bits)
         (kind,) = struct.unpack_from("<H", form, 24)
     width = 8 * align // max(channels, 1)
-    if kind != PCM or width not in (16, 24, 32) or not 8 < bits < width:
-        return 0
-    return width - bits
+    return (width, bits) if kind == PCM else (0, 0)
 
 
-def scale_of(sound: soundfile.SoundFile, unused: int, name: str) -> float:
+def scale_of(
+    sound: soundfile.SoundFile, told: tuple[int, int], name: str
+) -> float:
     """What the samples of a file are multiplied by.
 
     Arguments
     ---------
     sound : soundfile.SoundFile
         The file, at any place.
-    unused : int
-        Of :func:`unused_bits`.
+    told : tuple of int
+        Of :func:`used_bits`.
     name : str
         What a warning calls it.
 
@@ -63,7 +63,10 @@ def scale_of(sound: soundfile.SoundFile, unused: int, name: str) -> float:
         1 but for samples in the lower bits, where the header tells so.
     """
     width = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}.get(sound.subtype)
-    if width is None or not unused and width < 32:
+    if width is None:
+        return 1.0
+    bits = told[1] if told[0] == width and 8 < told[1] < width else width
+    if bits == width < 32:
         return 1.0
     parts = [np.zeros(1, np.int32)]
     try:
@@ -73,10 +76,10 @@ def scale_of(sound: soundfile.SoundFile, unused: int, name: str) -> float:
     except RuntimeError:
         pass  # cut before it
     values = np.concatenate(parts) >> (32 - width)
-    if unused and _is_lower(values, width - unused, unused):
-        return float(1 << unused)
-    if not unused:
+    if bits == width:
         tell_narrow(values, name)
+    elif _is_lower(values, bits, width - bits):
+        return float(1 << (width - bits))
     return 1.0
 
 

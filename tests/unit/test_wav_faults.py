@@ -1,7 +1,9 @@
 """WAV files that do not keep to their own rules."""
 
+import io
 import re
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -41,6 +43,21 @@ def test_samples_of_two_formats_in_a_wav(tmp_path, caplog):
     two = bytes(encoded(rate=8000, format="WAV", subtype="PCM_16"))
     check_whole(write(tmp_path, one + two[12:]))
     assert "changes its format" in caplog.text
+
+
+def test_a_format_that_tells_of_wider_samples_than_there_are(tmp_path):
+    content = encoded(format="WAV", subtype="PCM_16")
+    content[32:34] = struct.pack("<H", 4)  # bytes of a sample
+    check_whole(write(tmp_path, content))
+
+
+def test_an_archive_is_no_recording(tmp_path):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:  # not compressed
+        for name in ("a.wav", "b.wav"):
+            archive.writestr(name, bytes(encoded(format="WAV")))
+    with pytest.raises(AudioError, match="a ZIP archive"):
+        read_audio(write(tmp_path, file.getvalue()))
 
 
 def pcm(values, kind, valid, extensible=False):
