@@ -11,6 +11,7 @@ logger = logging.getLogger(__name__)
 BLOCK = 1 << 16  # frames
 SMALL_BLOCK = 1 << 8  # frames, to come as near to a damage as possible
 MOST_DAMAGES = 20  # more in one file: it is used up to there
+LOST = 0.1  # seconds that cannot come from an encoder's last frame
 SKIP = 1 << 12  # frames that a damage costs at least: a block of FLAC
 # What libsndfile means by words that mislead.
 MEANINGS = {
@@ -96,6 +97,7 @@ class Decoder:
         for _ in range(MOST_DAMAGES):
             done, problem = yield from self._until_damage(done, first)
             if problem is None:
+                self._tell_lost(done)
                 return
             behind = self._behind_damage(done)
             if behind is None:
@@ -120,6 +122,17 @@ class Decoder:
             self._name,
             done / self.rate,
         )
+
+    def _tell_lost(self, done):
+        """Warn where less was decoded than is there: of Ogg, pages."""
+        if self.seekable and done + LOST * self.rate < self.frames:
+            logger.warning(
+                "%s is damaged: of %.3f s %.3f could be decoded; what follows "
+                "the damage comes too early.",
+                self._name,
+                self.frames / self.rate,
+                done / self.rate,
+            )
 
     def _until_damage(self, start, first):
         """Blocks from a frame on; returns (next frame, error or None)."""

@@ -23,6 +23,7 @@ from speechbrain_c2ser.audio.formats import (
 )
 from speechbrain_c2ser.audio.long_wav import as_rf64
 from speechbrain_c2ser.audio.mpeg import (
+    check_end,
     first_frame,
     is_sync,
     length_is_known,
@@ -152,7 +153,11 @@ def _open(path, name):
 
 
 def _by_libsndfile(file, size, form, name):
-    links = ogg_links(file, size) if form and form.name == "Ogg" else [0]
+    links, was_cut = [0], False
+    if form is not None and form.name == "Ogg":
+        links, was_cut = ogg_links(file, size)
+    if was_cut:
+        logger.warning("%s was cut: what is there of it is used.", name)
     if len(links) > 1:
         return _chained(file, [*links, size], form, name)
     in_pieces, others = is_in_pieces(file, size)
@@ -186,7 +191,7 @@ def _one(file, size, form, name, told_is_all=True):
     patches = size_patches(file, size, name, told_is_all)
     if patches:
         file = PatchedFile(file, patches)
-    counted = form is not MP3 or length_is_known(file, size)
+    counted = form is not MP3 or length_is_known(file, size, name)
 
     @contextmanager
     def opened():
@@ -205,6 +210,8 @@ def _one(file, size, form, name, told_is_all=True):
                 sound.seek(first)
             for samples in _sound_blocks(sound, block, again):
                 yield samples if scale == 1 else samples * scale
+            if not counted:
+                check_end(sound.name)
 
     bits = used_bits(format_and_data(file, size)[0])
     with opened() as sound:

@@ -4,6 +4,7 @@ libsndfile guesses the frames of an MP3 without a Xing header from its first
 one and stops there. Through a pipe it cannot guess and reads on.
 """
 
+import io
 import os
 import shutil
 import threading
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from speechbrain_c2ser.audio.parts import tag_size
+from speechbrain_c2ser.audio.unfinished import tell_cut
 
 FRAME = 1441  # bytes of the longest frame
 CERTAIN = 4  # frames in a row that cannot be chance
@@ -22,8 +24,8 @@ KILOBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 RATES = (44100, 48000, 32000)
 
 
-def length_is_known(file: BinaryIO, size: int) -> bool:
-    """Whether a Xing header counts this very file.
+def length_is_known(file: BinaryIO, size: int, name: str) -> bool:
+    """Whether a Xing header counts this very file; a warning tells of a cut.
 
     Arguments
     ---------
@@ -31,6 +33,8 @@ def length_is_known(file: BinaryIO, size: int) -> bool:
         The MP3 file; read from its start.
     size : int
         Of the file in bytes.
+    name : str
+        What the warning calls it.
 
     Returns
     -------
@@ -43,6 +47,8 @@ def length_is_known(file: BinaryIO, size: int) -> bool:
         return True  # its frames' length can only be found by going back
     if counted is None:
         return False
+    if counted - (size - place) > 2 * FRAME:
+        tell_cut(counted, size - place, name)
     # It counts itself, or does not.
     if abs(_count_frames(file, place, place + counted) - frames) > 1:
         return False
@@ -93,6 +99,27 @@ def without_length(file: BinaryIO) -> Iterator[int]:
     finally:
         os.close(reader)
         thread.join()
+
+
+def check_end(pipe: int) -> None:
+    """Refuse a stream whose decoder stopped before its last frames.
+
+    Arguments
+    ---------
+    pipe : int
+        Of :func:`without_length`, read by the decoder to what it took for the
+        end.
+
+    Raises
+    ------
+    RuntimeError
+        Where frames follow.
+    """
+    rest = b""
+    while len(rest) < SEARCHED and (content := os.read(pipe, SEARCHED)):
+        rest += content
+    if first_frame(io.BytesIO(rest)) is not None:
+        raise RuntimeError("its frames do not follow each other")
 
 
 def first_frame(file: BinaryIO) -> int | None:

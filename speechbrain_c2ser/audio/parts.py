@@ -126,8 +126,8 @@ def tag_size(head: bytes) -> int:
     return 10 + size
 
 
-def ogg_links(file: BinaryIO, size: int) -> list[int]:
-    """Where each recording of a chained Ogg file begins.
+def ogg_links(file: BinaryIO, size: int) -> tuple[list[int], bool]:
+    """Where each recording of a chained Ogg file begins, and if it was cut.
 
     Arguments
     ---------
@@ -140,6 +140,8 @@ def ogg_links(file: BinaryIO, size: int) -> list[int]:
     -------
     list of int
         Offsets in bytes; [0] where it holds one recording.
+    bool
+        Whether the file ends within a page.
     """
     links, place, was_first = [], 0, False
     while place < size:
@@ -152,4 +154,4 @@ def ogg_links(file: BinaryIO, size: int) -> list[int]:
             links.append(place)
         was_first = is_first
         place += 27 + head[26] + sum(file.read(head[26]))
-    return links or [0]
+    return links or [0], bool(links) and place > size

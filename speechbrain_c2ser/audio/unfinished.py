@@ -126,7 +126,7 @@ def _au(file, size, name):
     file.seek(4)
     start, length = struct.unpack(">2I", file.read(8))
     rest = size - start
-    _tell_cut(length, rest, name)
+    tell_cut(length, rest, name)
     if rest > 0 and (length == 0 or _goes_on(file, start + length, size)):
         return {8: struct.pack(">I", min(rest, ODD[1]))}
     return {}
@@ -139,7 +139,7 @@ def _caf(file, size, name):
         kind, length = struct.unpack(">4sq", file.read(12))
         if kind == b"data":
             rest = size - place - 12
-            _tell_cut(length, rest, name)
+            tell_cut(length, rest, name)
             # Its first four bytes count edits.
             if (length <= 4 or length > rest) and rest > 4:
                 return {place + 4: struct.pack(">q", rest)}
@@ -171,7 +171,7 @@ def _chunks(file, size, kind, called):
         at, form, most = long_sizes, "Q", rest
     else:
         at, form, most = place + 4, "I", ODD[1] - 1
-    _tell_cut(length, rest, called)
+    tell_cut(length, rest, called)
     unknown = length <= extra or length > rest
     if not unknown and kind != b"FORM":
         # A recorder that was killed had written the size of before.
@@ -185,7 +185,16 @@ def _chunks(file, size, kind, called):
     return {at: struct.pack(f"{order}{form}", min(rest, most))}
 
 
-def _tell_cut(length, rest, name):
+def tell_cut(length: int, rest: int, name: str) -> None:
+    """Warn of a file that ends before its header tells.
+
+    Arguments
+    ---------
+    length, rest : int
+        Bytes that it tells of, and that there are.
+    name : str
+        What the warning calls it.
+    """
     if 0 < rest < length - 1 and length < STREAMED:
         logger.warning(
             "%s ends %d bytes before its header tells: it was cut, or sent as "
