@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from device import set_up
 from tiny_encoders import save_self_supervised, save_text_encoder
 
 from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)
+set_up()
 WORDS = "angry happy fearful surprised neutral sad disgusted".split()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import speechbrain
+from device import DEVICE
 
 from speechbrain_c2ser.chain_of_thought.prosody import annotate
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
@@ -141,7 +142,7 @@ def options(tmp_path_factory):
             "batching": "{batch_seconds: 12.0, num_buckets: 2}",
             "number_of_epochs": 2,
             "precision": "fp32",
-            "device": "cpu",
+            "device": DEVICE,
             **changes,
         }
         given = [f"--{k}={v}" for k, v in settings.items() if v is not None]

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from device import DEVICE
 from safetensors.torch import load_file
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 from transformers import (
@@ -93,7 +94,7 @@ def evaluated(path, *options):
 
 
 def common(corpus, path, *options):
-    return [str(corpus), str(path), "--device", "cpu", *map(str, options)]
+    return [str(corpus), str(path), "--device", DEVICE, *map(str, options)]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import speechbrain as sb
 import torch
+from device import DEVICE
 from safetensors.torch import load_file
 from speechbrain.utils.epoch_loop import EpochCounter
 
@@ -121,7 +122,7 @@ def test_evaluation(recipe, explicit, corpus, mode, tmp_path, monkeypatch):
         f"--test_manifest={corpus}/test.json",
         f"--mode={mode}",
         "--max_new_tokens=8",
-        "--device=cpu",
+        f"--device={DEVICE}",
     ]
     monkeypatch.setattr(sys, "argv", argv)
     recipe("evaluate").main()
@@ -148,7 +149,7 @@ def test_evaluation_is_in_the_precision_asked_for(
         f"--c2ser_folder={explicit / 'c2ser'}",
         "--test_manifest=any.json",
         f"--precision={asked}",
-        "--device=cpu",
+        f"--device={DEVICE}",
     ]
     monkeypatch.setattr(sys, "argv", argv)
     stage, models = recipe("evaluate"), []

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from device import DEVICE
 
 from speechbrain_c2ser import cli
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
@@ -104,7 +105,7 @@ def arguments(corpus, output, overlays, encoder=None, **changes):
     settings = {
         **{f"{k}_manifest": corpus / f"{k}.json" for k in SPLITS},
         "output_folder": output,
-        "device": "cpu",
+        "device": DEVICE,
         **changes,
     }
     return [

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from device import DEVICE
 from safetensors.torch import load_file
 from tiny_encoders import tiny_speaker_encoder
 from transformers import HubertConfig, Wav2Vec2FeatureExtractor
@@ -137,7 +138,7 @@ def options(corpus, output, **changes):
         "valid_manifest": corpus / "valid.json",
         "test_manifest": corpus / "test.json",
         "output_folder": output,
-        "device": "cpu",
+        "device": DEVICE,
         **changes,
     }
     given = [f"--{k}={v}" for k, v in settings.items() if v is not None]
@@ -504,7 +505,7 @@ def cross_validation(corpus, output, *more):
         str(output),
         *("--seeds", "1", "2"),
         *("--number_of_epochs=1", "--draws_per_epoch=16", "--batch_size=8"),
-        *("--device=cpu", "--noprogressbar", *more),
+        *(f"--device={DEVICE}", "--noprogressbar", *more),
     ]
 
 

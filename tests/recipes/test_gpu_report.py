@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from device import DEVICE
 
 from speechbrain_c2ser.lobes import PUBLIC
 
@@ -31,7 +32,7 @@ def run_of(script, tmp_path):
 
     def rows(part, seconds=600.0):
         path = tmp_path / "rows.jsonl"
-        run = script.Run("cpu", True, seconds, tmp_path, path)
+        run = script.Run(DEVICE, True, seconds, tmp_path, path)
         parts[part][0](run)
         return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -52,7 +53,7 @@ def test_every_lobe_is_checked(script, run_of):
 def test_a_check_is_right_on_the_processor(run_of, part):
     rows = run_of(part)
     assert rows and not any("error" in row for row in rows), rows
-    assert all(row.get("ok", True) for row in rows)
+    assert all(row.get("ok", True) for row in rows), rows
     assert any("ok" in row for row in rows)
 
 

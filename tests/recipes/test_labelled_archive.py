@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from device import DEVICE
 from tiny_classifier import uneven_classifier
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -80,7 +81,7 @@ def test_stage_0_learns_from_weak_labels(
             f"--valid_manifest={corpus}/valid.json",
             f"--output_folder={tmp_path / name}",
             "--labelled_fraction=1.0", "--number_of_epochs=1",
-            "--max_batch_seconds=12", "--num_buckets=2", "--device=cpu",
+            "--max_batch_seconds=12", "--num_buckets=2", f"--device={DEVICE}",
             f"--emotions=[{', '.join(LABELS)}, neutral, fearful, surprised, "
             "disgusted]", "--noprogressbar",
         ]  # fmt: skip

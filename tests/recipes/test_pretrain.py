@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from device import DEVICE
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
@@ -86,7 +87,7 @@ def arguments(corpus, output, yaml=TINY):
         "--num_buckets=2",
         "--ckpt_interval_minutes=0",
         "--ckpt_interval_steps=2",
-        "--device=cpu",
+        f"--device={DEVICE}",
         "--noprogressbar",
     ]
 

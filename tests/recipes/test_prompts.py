@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from device import DEVICE
 
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.data.dataset import speech_dataset
@@ -99,7 +100,7 @@ def test_evaluation_interface_and_command_answer_as_validation(
         f"--batching={BATCHING}",
         "--mode=implicit",
         "--max_new_tokens=8",
-        "--device=cpu",
+        f"--device={DEVICE}",
     ]
     monkeypatch.setattr(sys, "argv", argv)
     recipe("evaluate").main()
@@ -107,7 +108,7 @@ def test_evaluation_interface_and_command_answer_as_validation(
     evaluated = result["predictions"]
 
     # batches in the same order as validation's
-    c2ser = C2SER.from_hparams(output / "c2ser", run_opts={"device": "cpu"})
+    c2ser = C2SER.from_hparams(output / "c2ser", run_opts={"device": DEVICE})
     temperature = c2ser.hparams.temperature
     labels = c2ser.labels
     assert [row["emotion"] for row in evaluated] == brain.true
@@ -134,7 +135,7 @@ def test_evaluation_interface_and_command_answer_as_validation(
             expected[row["id"]], abs=1e-5
         )
     capsys.readouterr()
-    options = ["--model", str(output / "c2ser"), "--device", "cpu", "--json"]
+    options = ["--model", str(output / "c2ser"), "--device", DEVICE, "--json"]
     assert main(["classify", str(manifest), *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     for row, line in zip(rows, lines, strict=True):

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import torch
+from device import DEVICE
 
 from speechbrain_c2ser.checkpoints import user_modules
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
@@ -94,7 +95,7 @@ def arguments(root, place, output, *more, modules=("my_blocks.py",)):
         f"--output_folder={output}",
         "--number_of_epochs=1",
         "--hidden_size=8",
-        "--device=cpu",
+        f"--device={DEVICE}",
         *more,
     ]
 

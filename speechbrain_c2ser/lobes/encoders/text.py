@@ -188,7 +188,7 @@ class TextEncoder(nn.Module):
             lengths = lengths.index_copy(0, places, counts)
             # The one learned frame, unless there are words.
             frames = F.pad(frames, (0, 0, 0, encoded.shape[1] - 1))
-            frames = frames.index_copy(0, places, encoded)
+            frames = frames.index_copy(0, places, encoded.to(frames.dtype))
         return SpeechFeatures(frames, lengths)
 
     def lose_some(self, words: SpeechFeatures) -> SpeechFeatures:
