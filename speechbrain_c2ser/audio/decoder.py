@@ -10,9 +10,10 @@ from speechbrain_c2ser.audio.errors import AudioError
 logger = logging.getLogger(__name__)
 BLOCK = 1 << 16  # frames
 SMALL_BLOCK = 1 << 8  # frames, to come as near to a damage as possible
-MOST_DAMAGES = 20  # more in one file: it is used up to there
+MOST_DAMAGES = 100  # more in one file: it is used up to there
 LOST = 0.1  # seconds that cannot come from an encoder's last frame
-SKIP = 1 << 12  # frames that a damage costs at least: a block of FLAC
+SKIP = 1 << 12  # frames that a damage costs at least
+TRIES = 20  # whole headers of damaged frames that may follow each other
 # What libsndfile means by words that mislead.
 MEANINGS = {
     "File does not exist or is not": "no frame of it is whole",
@@ -40,6 +41,9 @@ class Decoder:
         What messages call it.
     consumed : callable | None
         ``() -> share of the file's bytes that was read``, from 0 to 1.
+    places : callable | None
+        ``() -> frames that can be gone to``, in ascending order; None where
+        that is only known by trying.
     """
 
     def __init__(
@@ -51,11 +55,12 @@ class Decoder:
         read: Callable,
         name: str,
         consumed: Callable[[], float] | None = None,
+        places: Callable[[], list[int]] | None = None,
     ):
         self.rate, self.channels, self.frames = rate, channels, frames
         self.seekable = seekable and frames is not None
         self._read, self._name = read, name
-        self.consumed = consumed
+        self.consumed, self._places = consumed, places
 
     def reaches_its_end(self) -> bool:
         """Whether the last frame that the header tells of is there.
@@ -155,15 +160,24 @@ class Decoder:
 
     def _behind_damage(self, place):
         """The next frame that can be gone to; None where there is none."""
-        step = SKIP
-        while self.seekable and place + step < self.frames:
-            place, step = place + step, 2 * step
+        for later in self._later(place) if self.seekable else ():
             try:
-                if len(next(self._read(place, 1), ())):
-                    return place
+                if len(next(self._read(later, 1), ())):
+                    return later
             except (RuntimeError, OSError):
                 continue
         return None
+
+    def _later(self, place):
+        """Frames after one from which decoding may go on."""
+        if self._places is not None:
+            places = [p for p in self._places() if place < p < self.frames]
+            yield from places[:TRIES]
+            return
+        step = SKIP
+        while place + step < self.frames:
+            place, step = place + step, 2 * step
+            yield place
 
 
 def reason(error: Exception | str) -> str:

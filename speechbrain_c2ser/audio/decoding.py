@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ import soundfile
 from speechbrain_c2ser.audio.decoder import BLOCK, Decoder, reason
 from speechbrain_c2ser.audio.errors import AudioError
 from speechbrain_c2ser.audio.ffmpeg import ffmpeg_blocks, find_ffmpeg
+from speechbrain_c2ser.audio.flac_frames import frame_starts
 from speechbrain_c2ser.audio.formats import (
     HEAD,
     MP3,
@@ -227,7 +229,12 @@ def _one(file, size, form, name, told_is_all=True):
     def consumed():
         return min(1.0, file.tell() / size)
 
-    return Decoder(rate, channels, frames, seekable, read, name, consumed)
+    places = None
+    if form is not None and form.name == "FLAC":
+        places = cache(lambda: frame_starts(file))
+    return Decoder(
+        rate, channels, frames, seekable, read, name, consumed, places
+    )
 
 
 def _chained(file, places, found, name):

@@ -1,12 +1,14 @@
 """Compressed files of which the decoder loses a part without an error."""
 
+import io
 import re
 
 import numpy as np
 import pytest
 from test_audio_formats import RATE, encoded, write
 
-from speechbrain_c2ser.audio import read_audio
+from speechbrain_c2ser.audio import decoding, read_audio
+from speechbrain_c2ser.audio.flac_frames import frame_starts
 
 NOISE = (0.1 * np.random.default_rng(0).standard_normal(4 * RATE)).astype("f4")
 
@@ -47,3 +49,38 @@ def test_an_mp3_of_which_a_part_is_missing_is_told(tmp_path, caplog):
     del content[9000:15000]
     read_audio(write(tmp_path, content))
     assert "ends 6000 bytes before its header" in caplog.text
+
+
+def test_where_frames_of_a_flac_begin():
+    content = encoded(NOISE, format="FLAC")
+    starts = frame_starts(io.BytesIO(content))
+    assert starts == list(range(0, 4 * RATE, 4096))
+    place = len(content) // 2
+    content[place : place + 9000] = bytes(9000)
+    lost = set(starts) - set(frame_starts(io.BytesIO(content)))
+    assert 1 <= len(lost) <= 3
+
+
+def test_noise_in_place_of_a_flac_is_not_searched(tmp_path, monkeypatch):
+    content = encoded(NOISE, format="FLAC")
+    place = len(content) // 2
+    content[place:] = np.random.default_rng(2).bytes(len(content) - place)
+    tried = []
+    seek = decoding.Sound.seek
+    monkeypatch.setattr(
+        decoding.Sound,
+        "seek",
+        lambda self, place: tried.append(place) or seek(self, place),
+    )
+    assert len(read_audio(write(tmp_path, content))) > RATE
+    assert len(tried) <= 1  # to the last frame
+
+
+def test_a_flac_of_many_damages(tmp_path, caplog):
+    content = encoded(np.tile(NOISE, 4), format="FLAC")
+    for number in range(1, 30):
+        content[number * len(content) // 30] ^= 1
+    wave = read_audio(write(tmp_path, content)).numpy()
+    assert len(wave) == 16 * RATE and len(caplog.records) == 29
+    right = np.abs(wave - np.tile(NOISE, 4)) < 1e-3
+    assert right[-2048:].all() and right.mean() > 0.4
