@@ -20,7 +20,7 @@ FIELDS = {
     "文件 文件名 音频 路径",
     "emotion": "emotion emo emotion_name emo_target label_name class_name "
     "label emotion_label emotion_class category class emo_class true_emotion "
-    "emotions major_emotion majority_emotion target gefühl "
+    "emotions major_emotion majority_emotion target labels gefühl "
     "émotion emoción emozione emoção 情感 情绪 标签 情感标签 情绪标签",
     "transcript": "transcript text transcription sentence utterance_text",
     "duration": "duration length dur duration_s duration_sec duration_seconds",

@@ -170,6 +170,7 @@ def damage_wav(rows, folder, content):
         (lambda r, f: r[5].pop("emotion"), "'EN_1_1'.*no 'emotion'"),
         (lambda r, f: r[5].pop("wav"), "'EN_1_1'.*no 'wav'"),
         (lambda r, f: r[5].update(index="EN_0_0"), "'EN_0_0' twice"),
+        (lambda r, f: r[5].update(wav=r[4]["wav"]), "'EN_1_0' and 'EN_1_1'"),
         (lambda r, f: r[5].update(start=0.1, stop=9), "'EN_1_1'.*not within"),
         (lambda r, f: r[5].update(duration="long"), "'EN_1_1'.*no number"),
         (lambda r, f: r.clear(), "is empty"),
@@ -249,6 +250,50 @@ def test_splits_that_the_table_names_in_a_column(tmp_path):
     splits, corpus = run(tmp_path, tmp_path / "out")
     assert {row["speaker"] for row in splits["test"].values()} == {"2"}
     assert corpus["split"] == "as the folder gives it"
+
+
+def write_table(folder, name, rows, column, values):
+    lines = [f"wav,emotion,{column}"]
+    for row, value in zip(rows, values, strict=True):
+        lines.append(f"{row['wav']},{row['emotion']},{value}")
+    (folder / name).write_text("\n".join(lines) + "\n")
+
+
+def test_a_split_that_is_none_is_refused_and_not_drawn(tmp_path):
+    rows = make_rows(tmp_path)
+    values = ["train", "train", "Dev", "TEST "] * 6
+    write_table(tmp_path, "list.csv", rows, "Subset", values)
+    splits, about = run(tmp_path, tmp_path / "out")
+    assert {k: len(v) for k, v in splits.items()} == {
+        "train": 12, "valid": 6, "test": 6}  # fmt: skip
+    assert not any("Subset" in note for note in about["notes"])
+    values[3] = "unlabeled"
+    write_table(tmp_path, "list.csv", rows, "Subset", values)
+    with pytest.raises(ManifestError, match="'Subset' holds 'unlabeled'"):
+        prepare(tmp_path, tmp_path / "no")
+
+
+def test_tables_of_splits_without_ids(tmp_path):
+    rows = make_rows(tmp_path)
+    write_table(tmp_path, "train.csv", rows[:16], "x", range(16))
+    write_table(tmp_path, "test.csv", rows[16:], "x", range(8))
+    splits, _ = run(tmp_path, tmp_path / "out")
+    assert "test-1" in splits["test"] and len(splits["test"]) == 8
+
+
+def test_a_split_out_of_the_names_of_folders(tmp_path):
+    for split in ("train", "test"):
+        for emotion in ("happy", "sad"):
+            (tmp_path / split / emotion).mkdir(parents=True)
+            for n in range(4):
+                wav = tmp_path / split / emotion / f"{n}.wav"
+                soundfile.write(wav, np.zeros(1600 + n), 16000)
+    with pytest.raises(ManifestError, match="or give a pattern"):
+        prepare(tmp_path, tmp_path / "no")
+    pattern = "(?P<split>[a-z]+)/(?P<emotion>[a-z]+)/.*"
+    splits, _ = run(tmp_path, tmp_path / "out", pattern=pattern)
+    assert all(key.startswith("test/") for key in splits["test"])
+    assert len(splits["test"]) == 8
 
 
 def test_tables_of_splits_in_capitals(tmp_path):

@@ -18,7 +18,7 @@ from collections import Counter
 from fnmatch import fnmatch
 from pathlib import Path
 
-from speechbrain_c2ser.data.columns import as_id
+from speechbrain_c2ser.data.columns import as_id, plain_name
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.file_names import rows_of_names
 from speechbrain_c2ser.data.importers.rows import import_notes, import_rows
@@ -40,7 +40,7 @@ SPLIT_NAMES = {
     "test": ("test", "evaluation", "eval"),
 }
 SPLIT_OF = {n: split for split, names in SPLIT_NAMES.items() for n in names}
-SPLIT_COLUMNS = ("split", "Split", "partition", "Partition", "subset", "set")
+SPLIT_COLUMNS = ("split", "partition", "subset", "set")
 TABLES = (".jsonl", ".csv", ".tsv")
 AS_GIVEN = "as the folder gives it"
 
@@ -137,6 +137,9 @@ def _from_names(folder, pattern, options):
     """One part out of the names of the files."""
     rows, notes = rows_of_names(folder, pattern)
     items = import_rows(rows, str(folder), folder, **options)
+    splits, _ = _by_column(items)
+    if splits:
+        return splits, AS_GIVEN, notes
     return {"train": items}, _how_drawn(items), notes
 
 
@@ -157,7 +160,11 @@ def _find_splits(folder, fold, options):
             splits, notes = {}, []
             for split, table in tables.items():
                 rows = read_table(table)
-                splits[split] = import_rows(rows, table.name, folder, **options)
+                # Rows without ids are numbered, in each table from 1.
+                prefix = f"{split}-" if len(tables) > 1 else ""
+                splits[split] = import_rows(
+                    rows, table.name, folder, prefix=prefix, **options
+                )
                 notes += import_notes(
                     rows, table.name, options["columns"] or {}
                 )
@@ -165,27 +172,45 @@ def _find_splits(folder, fold, options):
     table = _one_table(folder)
     rows = read_table(table)
     items = import_rows(rows, table.name, folder, **options)
-    notes = import_notes(rows, table.name, options["columns"] or {})
     folds = _one_file(folder, "folds*.json")
+    splits, column = _by_column(items) if folds is None else ({}, None)
+    notes = import_notes(
+        rows, table.name, options["columns"] or {}, used=column
+    )
     if folds is not None:
         splits, how, left = _read_fold(folds, items, fold)
         return splits, how, notes + left
-    splits = _by_column(items)
-    if "train" in splits:
+    if splits:
         return splits, AS_GIVEN, notes
     return {"train": items}, _how_drawn(items), notes
 
 
 def _by_column(items):
-    """Splits by a column that names one for every row; {} without one."""
-    for column in SPLIT_COLUMNS:
-        spelt = [str(item.get(column, "")).lower() for item in items.values()]
-        if not set(spelt) <= SPLIT_OF.keys():
+    """Splits by a column that names training rows, and the column; or none."""
+    columns = sorted({
+        column
+        for item in items.values()
+        for column in item
+        if plain_name(column) in SPLIT_COLUMNS
+    })  # fmt: skip
+    for column in columns:
+        spelt = {
+            key: str(item.get(column, "")).strip().lower()
+            for key, item in items.items()
+        }
+        if not set(SPLIT_NAMES["train"]) & set(spelt.values()):
             continue
-        for item, name in zip(items.values(), spelt, strict=True):
-            item[column] = SPLIT_OF[name]
-        return by_field(items, column)
-    return {}
+        unknown = sorted(set(spelt.values()) - SPLIT_OF.keys())
+        if unknown:
+            raise ManifestError(
+                f"The column {column!r} holds {', '.join(map(repr, unknown))} "
+                "beside a training set: rename that to train, valid or test, "
+                "or take the rows (or the column) out."
+            )
+        for key, item in items.items():
+            item[column] = SPLIT_OF[spelt[key]]
+        return by_field(items, column), column
+    return {}, None
 
 
 def _how_drawn(items):
@@ -230,7 +255,8 @@ def _one_table(folder):
             return table
     raise ManifestError(
         f"The data folder {folder} holds no train.json and no *.jsonl, "
-        "*.csv, *.tsv or *.json that would list its recordings."
+        "*.csv, *.tsv or *.json that would list its recordings: write one, "
+        "or give a pattern, where names of files or folders tell the emotion."
     )
 
 

@@ -49,6 +49,7 @@ def import_rows(
     vad_scale: list[float] | None = None,
     columns: dict | None = None,
     keep_disagreed: bool = False,
+    prefix: str = "",
 ) -> dict[str, dict]:
     """Bring rows of any of the known field names into manifest items.
 
@@ -73,6 +74,8 @@ def import_rows(
     keep_disagreed : bool
         Whether a row without emotion is taken for its votes or dimensions.
         One whose votes have a majority always has that emotion.
+    prefix : str
+        Of the numbers that rows without ids get.
 
     Returns
     -------
@@ -82,11 +85,11 @@ def import_rows(
     Raises
     ------
     ManifestError
-        For an id that is there twice, a row without wav or emotion, half a
-        segment, or audio that cannot be used.
+        For an id or a recording that is there twice, a row without wav or
+        emotion, half a segment, or audio that cannot be used.
     """
     rows = list(rows)
-    items, kept = {}, {}
+    items, kept, owners = {}, {}, {}
     _check_columns(rows, columns or {}, name)
     named = [_named_fields(row, columns or {}) for row in rows]
     bounds = {
@@ -96,7 +99,7 @@ def import_rows(
     for number, (row, (item, rest)) in enumerate(
         zip(tqdm(rows, name, leave=False), named, strict=True), 1
     ):
-        key = as_id(item.pop("id", number))
+        key = as_id(item.pop("id", f"{prefix}{number}"))
         if key is None or key in items:
             raise ManifestError(f"{name} holds the item {key!r} twice.")
         if not isinstance(item.get("wav"), str):
@@ -116,6 +119,14 @@ def import_rows(
             raise ManifestError(_missing(key, name, "emotion", item, row))
         if check_audio or "duration" not in item:
             _measure(key, item)
+        heard = item["wav"], item.get("start"), item.get("stop")
+        first = owners.setdefault((*heard, rest.get("channel")), key)
+        if first != key:
+            raise ManifestError(
+                f"{name} names the recording {item['wav']} twice, as {first!r} "
+                f"and {key!r}: leave one row (labels of several raters are "
+                "votes: sad,sad,angry)."
+            )
         items[key], kept[key] = item, rest
     return {key: item | as_json(kept[key]) for key, item in items.items()}
 
@@ -170,7 +181,9 @@ def _check_columns(rows, columns, name):
                 )
 
 
-def import_notes(rows: list[dict], name: str, columns: dict) -> list[str]:
+def import_notes(
+    rows: list[dict], name: str, columns: dict, used: str | None = None
+) -> list[str]:
     """What a user has to know of a table: the columns not understood.
 
     Arguments
@@ -181,6 +194,8 @@ def import_notes(rows: list[dict], name: str, columns: dict) -> list[str]:
         Of the table.
     columns : dict
         As :func:`import_rows` takes them.
+    used : str | None
+        A column that tells the split.
 
     Returns
     -------
@@ -190,7 +205,8 @@ def import_notes(rows: list[dict], name: str, columns: dict) -> list[str]:
         column
         for row in rows
         for column in _named_fields(row, columns)[1]
-        if not RATER.fullmatch(plain_name(column)) and column != "vad_scale"
+        if not RATER.fullmatch(plain_name(column))
+        and column not in ("vad_scale", used)
     }
     notes = []
     named = [_named_fields(row, columns)[0] for row in rows]
