@@ -216,9 +216,10 @@ def check_segment(key: str, item: dict, length: float) -> None:
     stop = length if item.get("stop") is None else item["stop"]
     # A header counts samples, a manifest rounds seconds.
     if not 0 <= start < stop <= length + 0.01:
+        unit = ", so its bounds are no seconds: convert them"
         raise ManifestError(
             f"Item {key!r}: the segment {start} to {stop} s is not within "
-            f"its audio file of {length:.3f} s."
+            f"its audio file of {length:.3f} s{unit * (stop > 50 * length)}."
         )
 
 

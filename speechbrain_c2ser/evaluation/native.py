@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from speechbrain_c2ser.chain_of_thought.answer_json import only_one
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.tables import read_table
+from speechbrain_c2ser.data.text_files import read_text
 from speechbrain_c2ser.evaluation.errors import PredictionError, some
 from speechbrain_c2ser.labels import LabelSpace
 
@@ -21,7 +23,9 @@ SENSEVOICE = {
     "HAPPY", "SAD", "ANGRY", "NEUTRAL", "FEARFUL", "DISGUSTED", "SURPRISED",
 }  # fmt: skip
 # A path, then the label that classify_file prints: ['hap'].
-SPEECHBRAIN = re.compile(r"^\s*(?P<path>\S+\.\w+)\b.*\[\s*'(?P<label>[^']+)'\]")
+SPEECHBRAIN = re.compile(
+    r"^\s*(?P<path>\S.*?\.\w+)(?=[\s:,]).*\[\s*'(?P<label>[^']+)'\]"
+)
 # The order of oruk-bench's classes, whose numbers its files hold.
 ORUK_BENCH = LabelSpace(
     "anger happiness sadness fear disgust surprise neutral".split()
@@ -172,7 +176,7 @@ def _rows(path):
     """JSON objects of a file, lists within lists made flat."""
     if path.suffix.lower() == ".json":
         try:
-            table = [json.loads(path.read_text(encoding="utf-8-sig"))]
+            table = [json.loads(read_text(path))]
         except (OSError, ValueError) as error:
             raise PredictionError(f"{path} cannot be read: {error}.") from error
     else:
@@ -188,6 +192,11 @@ def _rows(path):
 def _funasr(path):
     for row in _rows(path):
         if {"key", "labels", "scores"} <= row.keys():
+            if len(row["labels"]) != len(row["scores"]):
+                raise PredictionError(
+                    f"{path}: {row['key']!r} has {len(row['labels'])} labels "
+                    f"and {len(row['scores'])} scores."
+                )
             scores = dict(zip(row["labels"], row["scores"], strict=True))
             yield {
                 "id": str(row["key"]),
@@ -199,12 +208,14 @@ def _funasr(path):
 def _sensevoice(path):
     for row in _rows(path):
         if "key" in row and isinstance(row.get("text"), str):
-            tags = [
-                tag for tag in TAG.findall(row["text"]) if tag in SENSEVOICE
-            ]
+            tags = {
+                tag.lower()
+                for tag in TAG.findall(row["text"])
+                if tag in SENSEVOICE
+            }
             yield {
                 "id": str(row["key"]),
-                "label": tags[0].lower() if tags else None,
+                "label": only_one(tags),
                 "transcript_asr": TAG.sub("", row["text"]).strip(),
             }
 
@@ -213,6 +224,8 @@ def _qwen(path):
     for row in _rows(path):
         messages = row.get("messages") or row.get("conversation") or []
         audio, text = row.get("id"), None
+        if audio is None and row.get("audios"):  # of ms-swift
+            audio = Path(row["audios"][0]).as_posix()
         for message in messages:
             content = message.get("content")
             parts = content if isinstance(content, list) else [content]
@@ -256,7 +269,7 @@ def _nkululeko(path):
 
 
 def _speechbrain(path):
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         match = SPEECHBRAIN.match(line)
         if match:
             yield {"id": match["path"], "label": match["label"]}

@@ -215,6 +215,9 @@ CODES = {
     "sur": "surprised",
     "neu": "neutral",
     "neutral state": "neutral",
+    "pleasant surprise": "surprised",  # of TESS, as are the next
+    "pleasant surprised": "surprised",
+    "ps": "surprised",
     "dis": "disgusted",
     "exc": "excited",
     "fru": "frustrated",

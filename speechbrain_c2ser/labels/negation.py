@@ -36,12 +36,14 @@ CUES = (
     r"|(?:ai|ca|wo|do|does|did|is|are|was|were|would|could|should)nt"
     r"|n['’]t|lacks?|lacking|absence|devoid"
     r"|bereft of|stripped of|free (?:of|from)|far from|fails? to|failed to"
-    r"|anything but|(?:apart|aside) from|other than"
+    r"|(?:any|every)thing but|all but|(?:apart|aside) from|other than"
     r"|(?:hard|difficult|impossible|unable) to (?:say|tell|determine|judge|know"
     r"|believe|imagine|call|find|hear|detect|discern|identify|decide)"
     r"|used to (?:be|feel|sound)"
     r"|(?:tr(?:y|ies|ied|ying)|attempt(?:s|ed|ing)?) to"
     r" (?:be|sound|seem|appear|look|act)"
+    r"|(?:supposed|meant|want(?:s|ed)?|hop(?:es?|ed)|wish(?:es|ed)?) to"
+    r" (?:be|sound|feel|seem)"
     r"|rather than|instead of|opposed to|unlike|less|nothing"
     r"|than(?: to| of| with| by| an?)?|(?<!\ba )little|zero|opposite of"
     r"|except(?: for)?|nobody|doubts?(?: that)?|wrong to|false to"
@@ -60,7 +62,7 @@ CUES = (
 CUE = re.compile(rf"(?<!\w)(?:{CUES})(?!\w)|n['’]t(?!\w)", re.IGNORECASE)
 # Words that turn a sentence round: nothing before them denies what follows.
 TURN = (
-    r"(?<!anything )but|rather(?!\s+than)|instead(?!\s+of)|yet|however"
+    r"(?<!thing )(?<!all )but|rather(?!\s+than)|instead(?!\s+of)|yet|however"
     r"|though|although|while|whereas|because|sondern|aber|jedoch"
     r"|and(?=\s+(?:is|was|sounds?|seems?|feels?|has|shows?|appears?|rather"
     r"|instead|therefore)\b)"
@@ -105,6 +107,7 @@ AFTER_NAME = re.compile(
     r"|,?\s*but (?:it|s?he|they|this|that) (?:is|was|are|were|do|does|did)"
     r"(?:n['’]t| not)(?=\s*(?:[.!?;,]|\Z))"
     r"|(?:ist|klingt|wirkt|scheint)\s+(?:[^\W\d_]+\s+)?nicht\b"
+    r"|[\"'*]*\s*[:=]\s*(?:no|false|0(?:\.0)?|nein|否)(?![\w.])"
     r"|[-\s]free\b|nicht\b|fehlt\b)",
     re.IGNORECASE,
 )

@@ -172,6 +172,7 @@ def damage_wav(rows, folder, content):
         (lambda r, f: r[5].update(index="EN_0_0"), "'EN_0_0' twice"),
         (lambda r, f: r[5].update(wav=r[4]["wav"]), "'EN_1_0' and 'EN_1_1'"),
         (lambda r, f: r[5].update(start=0.1, stop=9), "'EN_1_1'.*not within"),
+        (lambda r, f: r[5].update(start=0, stop=1600), "are no seconds"),
         (lambda r, f: r[5].update(duration="long"), "'EN_1_1'.*no number"),
         (lambda r, f: r.clear(), "is empty"),
         (lambda r, f: r.__delitem__(slice(1, None)), "would be empty"),

@@ -128,6 +128,27 @@ def test_segments_of_one_file_are_told_apart(tmp_path):
     ]
 
 
+def test_what_people_have_of_other_systems(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(json.dumps(FUNASR).encode("utf-16"))
+    assert [r["id"] for r in read_native(path, "funasr")] == ["a", "b"]
+    cut = [{"key": "a", "labels": ["生气/angry"], "scores": [0.2, 0.8]}]
+    path.write_text(json.dumps(cut))
+    with pytest.raises(PredictionError, match="'a' has 1 labels and 2 scores"):
+        read_native(path, "funasr")
+    # Stretches of one recording that are not of one emotion name none.
+    text = "<|en|><|HAPPY|>so <|en|><|SAD|>so"
+    path.write_text(json.dumps([{"key": "a", "text": text}]))
+    assert read_native(path, "sensevoice")[0]["label"] is None
+    chat = {"messages": QWEN[0]["messages"][1:], "audios": ["x/a.wav"]}
+    path.write_text(json.dumps([chat]))
+    assert read_native(path, "qwen")[0]["id"] == "x/a.wav"
+    path = tmp_path / "a.log"
+    path.write_bytes("my x/a b.wav tensor([1]) ['hap']\n".encode("utf-16"))
+    rows = read_native(path, "speechbrain")
+    assert rows == [{"id": "my x/a b.wav", "label": "hap"}]
+
+
 def test_an_id_of_the_reference_is_that_utterance(tmp_path):
     # "a" is the id of one utterance and the file of another
     references = {"a": {"wav": "1/x.wav"}, "y": {"wav": "2/a.wav"}}
