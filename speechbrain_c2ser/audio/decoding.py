@@ -19,6 +19,7 @@ from speechbrain_c2ser.audio.flac_frames import frame_starts
 from speechbrain_c2ser.audio.formats import (
     HEAD,
     MP3,
+    VOC,
     first_container,
     recognise,
     remedy,
@@ -92,7 +93,8 @@ def decode(audio: "str | os.PathLike | BinaryIO", name: str):
                 "feed in it: copy it again in binary mode."
             )
         problem = "no audio"
-        if form is None or form.demuxer is not None:
+        # Of several blocks of a VOC, libsndfile takes headers for samples.
+        if form is None or form.demuxer is not None and form is not VOC:
             try:
                 decoder = _by_libsndfile(file, size, form, name)
             except (RuntimeError, OSError) as error:
@@ -106,7 +108,7 @@ def decode(audio: "str | os.PathLike | BinaryIO", name: str):
                 decoder = _by_ffmpeg(stack, file, audio, form.demuxer, name)
             except AudioError as error:
                 # libsndfile knows better of what it knows.
-                if "not recognised" in reason(problem):
+                if form is VOC or "not recognised" in reason(problem):
                     problem = error
             else:
                 yield decoder

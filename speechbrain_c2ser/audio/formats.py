@@ -32,6 +32,7 @@ class Format:
 MP4 = Format("M4A/MP4 (AAC)", "mov")
 WAV = Format("WAV", "wav")
 MP3 = Format("MP3", "mp3")
+VOC = Format("Creative Voice", "voc")
 # First bytes like those of recordings, and none.
 PICTURES = (
     (8, b"WEBP", Format("a WebP picture")),
@@ -79,6 +80,7 @@ AUDIO = (
     (0, b"\x7f\xfe\x80\x01", Format("DTS", "dts")),
     (0, b".ra\xfd", Format("RealAudio", "rm")),
     (0, b".RMF", Format("RealMedia", "rm")),
+    (0, b"Creative Voice File", VOC),
     (0, b".SoX", Format("SoX", "sox")),
     (0, b"XoS.", Format("SoX", "sox")),
 )

@@ -10,6 +10,8 @@ import struct
 import numpy as np
 import soundfile
 
+from speechbrain_c2ser.audio.errors import AudioError
+
 logger = logging.getLogger(__name__)
 PLACES, FRAMES = 16, 1024  # that are looked at
 PCM, EXTENSIBLE = 1, 0xFFFE
@@ -61,6 +63,11 @@ def scale_of(
     -------
     float
         1 but for samples in the lower bits, where the header tells so.
+
+    Raises
+    ------
+    AudioError
+        If they are floats under a header of integers.
     """
     width = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}.get(sound.subtype)
     if width is None:
@@ -77,6 +84,7 @@ def scale_of(
         pass  # cut before it
     values = np.concatenate(parts) >> (32 - width)
     if bits == width:
+        _check_floats(values, name)
         tell_narrow(values, name)
     elif _is_lower(values, bits, width - bits):
         return float(1 << (width - bits))
@@ -105,6 +113,21 @@ def tell_narrow(values: np.ndarray, name: str) -> None:
                 1 << (32 - bits),
             )
             return
+
+
+def _check_floats(values, name):
+    """Refuse 32-bit floats that a header calls integers.
+
+    The standard library's wave writes such headers; integers taken for
+    floats are of all sizes, up to 1e38.
+    """
+    floats = np.abs(values[values != 0].view(np.float32))
+    usual = (floats > 1e-20) & (floats < 100)
+    if values.min() < 0 < values.max() and usual.mean() > 0.99:
+        raise AudioError(
+            f"{name} holds 32-bit floats, and a header that tells of integers: "
+            "write it again with the format of its samples (soundfile does)."
+        )
 
 
 def _is_lower(values, bits, unused):

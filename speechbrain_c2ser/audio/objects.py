@@ -239,7 +239,7 @@ def name_of(audio: object, number: int) -> str:
 def _from_file(path, channel=None):
     if len(path) <= LONGEST and not os.path.lexists(path):
         path = _as_typed(path)
-    if ADDRESS.match(path):
+    if ADDRESS.match(path) and not os.path.lexists(path):
         raise AudioError(
             f"{path[:80]} is an address, and nothing is fetched here: download "
             "it and give the file."

@@ -7,6 +7,8 @@ the size is wrong: what follows the header is taken for the samples then.
 
 import io
 import logging
+import math
+import re
 import struct
 from typing import BinaryIO
 
@@ -15,6 +17,9 @@ STREAMED = 0x7FFF0000  # and above: what is written where none can be known
 ODD = (0, 0xFFFFFFFF, 0x7FFFFFFF)
 CHUNKS = 4096  # more of them before the samples are no header
 LEFT = 4096  # bytes behind the samples that are more than an odd tag
+SPHERE = re.compile(
+    rb"^(sample_count|sample_n_bytes|channel_count) -i (\d+)", re.MULTILINE
+)
 # What programs put behind the samples, of any length.
 TAGS = (
     *(b"TAG", b"ID3", b"APETAGEX", b"LYRICS", b"PK\x03\x04", b"RIFF", b"LIST"),
@@ -81,7 +86,7 @@ def size_patches(
     Arguments
     ---------
     file : BinaryIO
-        WAV, RF64, AIFF, AU, CAF or FLAC; read from its start.
+        WAV, RF64, AIFF, AU, CAF, SPHERE or FLAC; read from its start.
     size : int
         Of the file in bytes.
     name : str
@@ -113,11 +118,13 @@ def size_patches(
             return patches
         if head[:4] == b"caff":
             return _caf(file, size, name)
+        if head[:7] == b"NIST_1A":
+            _check_sphere(file, size, name)
         if head[:4] == b"fLaC" and not told_is_all:
             # Four bits and four bytes of STREAMINFO count the samples.
             file.seek(21)
             return {21: bytes([file.read(1)[0] & 0xF0]), 22: bytes(4)}
-    except struct.error:
+    except (struct.error, ValueError):
         pass  # the header itself is cut off
     return {}
 
@@ -146,6 +153,18 @@ def _caf(file, size, name):
             return {}
         place += 12 + max(length, 0)
     return {}
+
+
+def _check_sphere(file, size, name):
+    file.seek(8)
+    start = int(file.read(8))
+    head = file.read(max(0, min(start, LEFT) - 16))
+    if b"shorten" in head or b"wavpack" in head:
+        return  # smaller than what they tell of
+    told = dict(SPHERE.findall(head))
+    if len(told) == 3:
+        length = math.prod(map(int, told.values()))
+        tell_cut(length, size - start, name)
 
 
 def _chunks(file, size, kind, called):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_audio_formats import RATE, check_whole, encoded, sweep, write
 
-from speechbrain_c2ser.audio import AudioError, load_audio, read_audio
+from speechbrain_c2ser.audio import AudioError, decoding, load_audio, read_audio
 
 PIECES = {
     "two": lambda a, b: a + b,
@@ -111,3 +111,25 @@ def test_a_file_that_ends_too_early_is_told(tmp_path, caplog, form):
     assert not caplog.text
     read_audio(write(tmp_path, content[:-8000]))
     assert re.search("ends 80[0-9]{2} bytes before its header", caplog.text)
+
+
+def test_floats_under_a_header_of_integers(tmp_path):
+    # As the standard library's wave writes an array of floats.
+    content = pcm(sweep().view("<i4"), 1, 32)
+    with pytest.raises(AudioError, match="32-bit floats, and a header"):
+        read_audio(write(tmp_path, content))
+
+
+def test_a_sphere_that_was_cut_is_told(tmp_path, caplog):
+    content = encoded(format="NIST", subtype="PCM_16")
+    read_audio(write(tmp_path, content))
+    assert not caplog.text
+    assert len(read_audio(write(tmp_path, content[:-16000]))) == 8000
+    assert "ends 16000 bytes before its header" in caplog.text
+
+
+def test_a_voc_is_given_to_ffmpeg(tmp_path, monkeypatch):
+    content = encoded(format="VOC", subtype="PCM_16")
+    monkeypatch.setattr(decoding, "find_ffmpeg", lambda: None)
+    with pytest.raises(AudioError, match="is Creative Voice .* convert it"):
+        read_audio(write(tmp_path, content))
