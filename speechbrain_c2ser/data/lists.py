@@ -26,6 +26,7 @@ from speechbrain_c2ser.data.text_files import read_text
 PATHS = (".scp", ".txt", ".list", ".lst", ".flist", ".filelist", "")
 PLAYLISTS = (".m3u", ".m3u8")
 DIVIDERS = re.compile(r"[,;|\t]")
+OF_KALDI = re.compile(r"\S+\s+\S+\s+\d+(\.\d+)?\s+\d+(\.\d+)?")
 OF_FFMPEG = re.compile(r"file '(.+)'")
 OF_SAMPLES = re.compile("sample|frame", re.IGNORECASE)
 WAV_NAMES = frozenset(map(plain_name, FIELDS["wav"].split()))
@@ -180,6 +181,11 @@ def _scp_rows(path):
             raise ManifestError(
                 f"{path}:{number} is a command, which is never run: write "
                 "its output to a file and name that."
+            )
+        if OF_KALDI.fullmatch(line) and not _is_there(line, path):
+            raise ManifestError(
+                f"{path}:{number} is of Kaldi's `segments`: give a table with "
+                "the columns id, wav, start and stop."
             )
         parts = line.split(maxsplit=1)
         first = DIVIDERS.split(line)[0].strip()

@@ -152,6 +152,33 @@ def test_columns_of_one_emotion_each_are_votes_where_that_is_said(folder):
     assert items["1"]["emotion"] == "sad"
 
 
+def test_votes_of_one_name_in_several_cases(folder):
+    write(folder, "wav,rater_1,rater_2,rater_3", "w/{i}.wav,Sad,sad ,happy")
+    items, _ = run(folder)
+    assert items["1"]["votes"] == {"Sad": 2, "happy": 1}
+    assert {item["emotion"] for item in items.values()} == {"sad"}
+
+
+def test_votes_without_majority_are_left_out_and_counted(folder):
+    write(folder, "wav,votes,speaker", 'w/{i}.wav,"{emotion},{emotion}",{s}')
+    table = folder / "list.csv"
+    table.write_text(table.read_text().replace("sad,sad", "sad,happy", 1))
+    items, notes = run(folder)
+    assert len(items) == 11 and "1 rows of list.csv are left out" in notes[1]
+    items, _ = run(folder, keep_disagreed=True)
+    assert len(items) == 12
+
+
+@pytest.mark.parametrize(
+    "votes", ["2 sad 1 angry", "sad (2) angry (1)", [["sad", 2]], [1, 2]]
+)
+def test_what_is_no_vote_is_refused(folder, votes):
+    rows = [{"wav": "w/0.wav", "votes": votes}]
+    (folder / "list.json").write_text(json.dumps(rows))
+    with pytest.raises(ManifestError, match="'1': the votes .* no counts of"):
+        run(folder)
+
+
 @pytest.mark.parametrize("missing", ["NaN", '"nan"', "null", '""', '"None"'])
 def test_missing_values_of_pandas(folder, missing):
     lines = []

@@ -164,6 +164,7 @@ def test_lists_of_recordings(tmp_path):
         ("a.scp", "u1 a.wav\nu1 b.wav\n", "Row 2 .*repeats the id 'u1'"),
         ("a.scp", "u1 a.wav\nb.wav\n", "a.scp:2 is not `ID PATH`"),
         ("a.scp", "u1 sph2pipe x.sph |\n", "a.scp:1 is a command"),
+        ("segments", "u1 rec 0.0 1.5\n", "segments:1 is of Kaldi's .*columns"),
         ("a.csv", "id,noise\n1,a.wav\n", "no recording .columns: id, noise"),
         (
             "a.json",

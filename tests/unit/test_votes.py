@@ -159,8 +159,10 @@ def test_columns_become_fields_and_numbers(table, tmp_path):
 def test_votes_of_a_table_without_emotion(table, tmp_path):
     votes = ("sad:2;angry:1", "angry:2", "sad:1;angry:1")
     folder = table({"votes": lambda n: votes[n % 3]})
-    with pytest.raises(ManifestError, match="has no 'emotion'"):
-        generic.prepare(folder, tmp_path / "out")
+    rows = rows_of(generic.prepare(folder, tmp_path / "out"))
+    assert len(rows) == 8 and all("emotion" in row for row in rows.values())
+    text = (tmp_path / "out" / "corpus.json").read_text()
+    assert "4 rows of corpus.csv are left out" in text
     paths = generic.prepare(folder, tmp_path / "out", keep_disagreed=True)
     rows = rows_of(paths)
     found = [row.get("emotion") for row in rows.values()]

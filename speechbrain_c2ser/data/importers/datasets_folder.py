@@ -87,7 +87,6 @@ def prepare(
     for path in _tables(folder):
         split = _split_of(path.relative_to(folder))
         rows = list(_rows(path, split, Path(save_folder)))
-        notes += import_notes(rows, path.name, columns or {})
         items = import_rows(
             rows,
             path.name,
@@ -96,6 +95,7 @@ def prepare(
             columns=columns,
             keep_disagreed=keep_disagreed,
         )
+        notes += import_notes(rows, path.name, columns or {}, len(items))
         part = splits.setdefault(split, {})
         for key, item in items.items():
             unique = key if key not in part else f"{path.stem}-{key}"

@@ -166,7 +166,10 @@ def _find_splits(folder, fold, options):
                     rows, table.name, folder, prefix=prefix, **options
                 )
                 notes += import_notes(
-                    rows, table.name, options["columns"] or {}
+                    rows,
+                    table.name,
+                    options["columns"] or {},
+                    len(splits[split]),
                 )
             return splits, AS_GIVEN, notes
     table = _one_table(folder)
@@ -175,7 +178,7 @@ def _find_splits(folder, fold, options):
     folds = _one_file(folder, "folds*.json")
     splits, column = _by_column(items) if folds is None else ({}, None)
     notes = import_notes(
-        rows, table.name, options["columns"] or {}, used=column
+        rows, table.name, options["columns"] or {}, len(items), column
     )
     if folds is not None:
         splits, how, left = _read_fold(folds, items, fold)

@@ -29,6 +29,7 @@ from speechbrain_c2ser.data.tables import number_of
 from speechbrain_c2ser.labels.emotion_words import (
     BETWEEN,
     concept_of,
+    plain_label,
     several_emotions,
 )
 
@@ -38,6 +39,7 @@ GENDERS = {"f": "female", "m": "male", "w": "female"}
 # Emo-Emilia says it in the index.
 FROM_INDEX = {"ZH_": "zh", "EN_": "en"}
 NUMBERED = re.compile(r"-?\d+(\.0)?")  # a class of which nobody knows what
+COUNT = re.compile(r"\b\d|[\[{]")
 COUNTED = re.compile(r"\s*(.+?)\s*[:=]\s*([\d.]+)\s*")
 
 
@@ -73,7 +75,8 @@ def import_rows(
         "intensities": ["Awe", "Fear"]}``.
     keep_disagreed : bool
         Whether a row without emotion is taken for its votes or dimensions.
-        One whose votes have a majority always has that emotion.
+        One whose votes have a majority always has that emotion; one whose
+        votes have none is left out.
     prefix : str
         Of the numbers that rows without ids get.
 
@@ -112,6 +115,8 @@ def import_rows(
             item["emotion"] = most
         if NUMBERED.fullmatch(str(item.get("emotion"))):
             raise ManifestError(_missing(key, name, "emotion", item, row))
+        if item.get("votes") and "emotion" not in item and not keep_disagreed:
+            continue  # told by import_notes
         rated = keep_disagreed and (item.get("votes") or item.get("vad"))
         if not isinstance(item.get("emotion"), str) and (
             "emotion" in item or not rated
@@ -182,9 +187,13 @@ def _check_columns(rows, columns, name):
 
 
 def import_notes(
-    rows: list[dict], name: str, columns: dict, used: str | None = None
+    rows: list[dict],
+    name: str,
+    columns: dict,
+    number: int,
+    used: str | None = None,
 ) -> list[str]:
-    """What a user has to know of a table: the columns not understood.
+    """What a user has to know of a table: what was not taken of it.
 
     Arguments
     ---------
@@ -194,6 +203,8 @@ def import_notes(
         Of the table.
     columns : dict
         As :func:`import_rows` takes them.
+    number : int
+        Of the items that were made of them.
     used : str | None
         A column that tells the split.
 
@@ -215,6 +226,11 @@ def import_notes(
         notes.append(
             f"{without} rows of {name} have no emotion: it is the "
             "majority of their votes, where they have one."
+        )
+    if number < len(rows):
+        notes.append(
+            f"{len(rows) - number} rows of {name} are left out: their votes "
+            "have no majority (keep_disagreed takes them)."
         )
     if not unknown:
         return notes
@@ -297,7 +313,7 @@ def _ratings(key, item, rest, vad_scale):
     raters = [c for c in rest if RATER.fullmatch(plain_name(c))]
     words = [str(rest.pop(column)).strip() for column in raters]
     if words and "votes" not in item:
-        item["votes"] = dict(Counter(words))
+        item["votes"] = _votes(key, words)
 
 
 def _votes(key, value):
@@ -318,13 +334,17 @@ def _votes(key, value):
             value = {each[1]: float(each[2]) for each in counted}
         else:
             value = Counter(str(v) for v in value if not is_missing(v))
-    if not isinstance(value, dict):
-        raise ManifestError(f"Item {key!r}: the votes {value!r} are no counts.")
-    return {
-        str(label): number_of(count, key, "votes")
-        for label, count in value.items()
-        if not is_missing(count)
-    }
+    if not isinstance(value, dict) or any(map(COUNT.search, map(str, value))):
+        raise ManifestError(
+            f"Item {key!r}: the votes {value!r} are no counts of names: write "
+            "sad:2;angry:1, or sad,sad,angry."
+        )
+    votes, names = Counter(), {}
+    for label, count in value.items():
+        if not is_missing(count):  # of one name in several cases, the first
+            name = names.setdefault(plain_label(str(label)), str(label).strip())
+            votes[name] += number_of(count, key, "votes")
+    return dict(votes)
 
 
 def _measure(key, item):
