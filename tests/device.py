@@ -6,6 +6,7 @@
 
 import os
 
+import pytest
 import stand_in
 
 DEVICE = os.environ.get("TEST_DEVICE", "cpu")
@@ -22,3 +23,9 @@ def set_up() -> None:
     stand_in.set_up()
     # Where none is named, either takes the best that there is.
     distributed.infer_device = pretrained.best_device = lambda: DEVICE
+
+
+def needs_processes() -> None:
+    """Skip where other processes do not have the device."""
+    if DEVICE == stand_in.NAME:
+        pytest.skip("the stand-in is of this process alone")

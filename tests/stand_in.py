@@ -257,6 +257,17 @@ def _autocast(library, name, kind) -> None:
             library.impl(at, partial(run, op), "AutocastPrivateUse1")
 
 
+def _moved(module, *args, move=torch.nn.Module.to, **kwargs):
+    """A module that moves keeps its parameters, so that tied ones stay so."""
+    future = torch.__future__
+    before = future.get_swap_module_params_on_conversion()
+    future.set_swap_module_params_on_conversion(True)
+    try:
+        return move(module, *args, **kwargs)
+    finally:
+        future.set_swap_module_params_on_conversion(before)
+
+
 _kept = []  # libraries and modes, as long as the process
 
 
@@ -271,8 +282,7 @@ def set_up() -> None:
         _autocast(library, name, lambda: torch.get_autocast_dtype(NAME))
     for name in WIDENED:
         _autocast(library, name, lambda: torch.float32)
-    # A module that moves keeps its parameters, so that tied ones stay so.
-    torch.__future__.set_swap_module_params_on_conversion(True)
+    torch.nn.Module.to = _moved
     modes = _Made(), _Everywhere()
     for mode in modes:
         mode.__enter__()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import speechbrain
-from device import DEVICE
+from device import DEVICE, needs_processes
 
 from speechbrain_c2ser.chain_of_thought.prosody import annotate
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
@@ -176,6 +176,7 @@ def kill_after():
     """kill_after(batches, script, brain, argv): a run that is killed."""
 
     def run(batches, script, brain, argv):
+        needs_processes()
         command = [sys.executable, "-c", KILLED, str(RECIPES), str(batches)]
         killed = subprocess.run(
             [*command, script, brain, *argv],

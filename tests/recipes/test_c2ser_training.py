@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from device import needs_processes
 from safetensors.torch import load_file
 
 from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
@@ -174,7 +175,7 @@ def test_wavlm_hears_the_acoustics(train, ssl_folder, tmp_path):
     model = load_c2ser(tmp_path / "c2ser")["model"]
     again, first = (
         m.perception.utterance_vectors(torch.ones(1, 8000))
-        for m in (model, brain.hparams.model.eval())
+        for m in (model, brain.hparams.model.cpu().eval())
     )
     assert again.shape == (1, 1, 16)
     torch.testing.assert_close(again, first)
@@ -204,7 +205,8 @@ def test_layers_are_mixed(train, name, role, tmp_path):
         assert encoder.mix.scores.any()
         again = load_c2ser(tmp_path / "c2ser")["model"]
         assert torch.equal(
-            again.perception.semantic_encoder.mix.scores, encoder.mix.scores
+            again.perception.semantic_encoder.mix.scores,
+            encoder.mix.scores.cpu(),
         )
 
 
@@ -313,6 +315,7 @@ SAME = ["--semantic_encoder={spec_augment: null}", "--connector={dropout: 0.0}"]
 
 def launch(argv, ranks=2):
     """train_implicit.py under torchrun on this machine's processor."""
+    needs_processes()
     launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone")
     done = subprocess.run(
         [

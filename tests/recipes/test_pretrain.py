@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from device import DEVICE
+from device import DEVICE, needs_processes
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
@@ -99,6 +99,7 @@ def streamed(argv):
 
 def start(command):
     """Start Python on one thread: sums are then the same in every run."""
+    needs_processes()
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,
