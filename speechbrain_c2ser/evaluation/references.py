@@ -3,7 +3,13 @@
 import os
 from pathlib import Path
 
-from speechbrain_c2ser.data.columns import as_id, fields_of, known_names
+from speechbrain_c2ser.data.columns import (
+    FIELDS,
+    PREDICTED,
+    as_id,
+    fields_of,
+    known_names,
+)
 from speechbrain_c2ser.data.corpora.emo_emilia import language_of
 from speechbrain_c2ser.data.data_root import from_data_root
 from speechbrain_c2ser.data.errors import ManifestError
@@ -11,6 +17,9 @@ from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.evaluation.errors import PredictionError, some
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.labels.given import read_space
+
+# What is true, also by the names that tables of predictions give it.
+NAMES = {**FIELDS, "emotion": f"{FIELDS['emotion']} {PREDICTED['emotion']}"}
 
 
 def read_references(paths):
@@ -123,7 +132,7 @@ def _rows(path):
     except ManifestError as error:
         raise PredictionError(str(error)) from error
     for number, row in enumerate(rows, 1):
-        fields, rest = fields_of(row)
+        fields, rest = fields_of(row, NAMES)
         # A list of recordings without ids: a recording is its own id.
         key = as_id(fields.pop("id", fields.get("wav")))
         if key is None:

@@ -4,6 +4,7 @@ One entry a concept. The first word of a language is the one that answers
 use; the others are understood only. A word stands under one concept.
 """
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -264,6 +265,7 @@ SPACE_OF_SIZE = {
 }
 
 
+@functools.cache  # asked for every row and label; nobody changes the list
 def words_of(concept: str, language: str | None = None) -> list[str]:
     """Words of a concept in lower case, the surface word first.
 

@@ -222,6 +222,13 @@ def test_blanks_case_and_width_of_true_labels(tmp_path):
         LabelSpace(["sad", "Sad "])
 
 
+@pytest.mark.parametrize("name", ["gold", "y_true", "Ground Truth", "Wahrheit"])
+def test_references_by_the_names_of_predictions(tmp_path, name):
+    path = tmp_path / "true.csv"
+    path.write_text(f"id,{name}\n0,angry\n")
+    assert read_references(path)["0"]["emotion"] == "angry"
+
+
 def test_references_by_other_names(tmp_path):
     path = tmp_path / "true.csv"
     path.write_text("File;Emo;begin\na.wav;sad;0,5\n")
