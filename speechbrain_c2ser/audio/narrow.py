@@ -13,7 +13,7 @@ import soundfile
 from speechbrain_c2ser.audio.errors import AudioError
 
 logger = logging.getLogger(__name__)
-PLACES, FRAMES = 16, 1024  # that are looked at
+PLACES, FRAMES = 8, 1024  # that are looked at
 PCM, EXTENSIBLE = 1, 0xFFFE
 
 

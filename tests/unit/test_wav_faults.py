@@ -98,10 +98,17 @@ def test_32_bit_integers_that_fill_fewer_are_told(tmp_path, caplog, bits):
 
 @pytest.mark.parametrize("form", ["WAV", "FLAC", "MP3"])
 def test_a_file_that_was_sent_as_text(tmp_path, form):
-    noise = 0.3 * np.random.default_rng(0).standard_normal(RATE)
+    noise = 0.3 * np.random.default_rng(0).standard_normal(4 * RATE)
     content = bytes(encoded(noise, format=form)).replace(b"\n", b"\r\n")
     with pytest.raises(AudioError, match="sent as text.*in binary mode"):
         read_audio(write(tmp_path, content))
+
+
+def test_lines_of_text_before_silence_were_not_sent_as_text(tmp_path):
+    lines = b"".join(b"<TRACK>\r\n%d\r\n" % n for n in range(99))
+    content = bytes(encoded(np.zeros(RATE), format="WAV"))
+    content = content[:12] + chunk(b"iXML", lines) + content[12:]
+    assert len(read_audio(write(tmp_path, content))) == RATE
 
 
 @pytest.mark.parametrize("form", ["WAV", "AIFF", "AU", "CAF", "RF64"])
