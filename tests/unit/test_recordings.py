@@ -411,6 +411,15 @@ def test_names_that_are_no_utf8(tmp_path, path):
     assert [row.error for row in rows] == [None, None]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no name there")
+def test_a_name_like_an_address_that_is_there(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data:a.wav").write_bytes(path.read_bytes())
+    assert len(load_audio("data:a.wav")) == len(load_audio(path))
+    with pytest.raises(AudioError, match="is an address"):
+        load_audio("data:b.wav")
+
+
 def test_probabilities_that_are_no_numbers_are_no_label():
     parts = [(0.0, 1.0, torch.tensor([float("nan"), 0.5]))]
     with pytest.raises(ValueError, match="no numbers .NaN.: its weights"):
