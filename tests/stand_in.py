@@ -16,7 +16,6 @@ from torch.utils._python_dispatch import (
     TorchDispatchMode,
     return_and_correct_aliasing,
 )
-from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "stand_in"
 HERE = torch.device("cpu")
@@ -32,6 +31,8 @@ MIXES = {
     "aten::index_put_",
     "aten::_index_put_impl_",
     "aten::_pack_padded_sequence",
+    "aten::_ctc_loss",
+    "aten::_ctc_loss_backward",
 }
 READS = {
     "aten::_local_scalar_dense",
@@ -147,9 +148,7 @@ def is_there(device) -> bool:
 def compute(func, args, kwargs):
     """Run an operation of tensors of the device on the host."""
     name, device = func._schema.name, kwargs.get("device")
-    given = [
-        x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)
-    ]
+    given = list(_tensors((args, list(kwargs.values()))))
     there = [x for x in given if isinstance(x, There)]
     if name not in MIXES and there:
         if any(x.dim() and not isinstance(x, There) for x in given):
@@ -164,7 +163,7 @@ def compute(func, args, kwargs):
         waits[name] += 1
     if name == "aten::_fused_sdp_choice":
         return 0  # plain products
-    results = func(*tree_map(_here, args), **tree_map(_here, kwargs))
+    results = func(*_changed(_here, args), **_changed(_here, kwargs))
     if device is not None and not is_there(device):
         # What went to the host must not change with what stays.
         return results.clone() if goes else results
@@ -172,12 +171,31 @@ def compute(func, args, kwargs):
         return args[0]
     if name == "aten::_pack_padded_sequence":
         return There(results[0]), results[1]
-    results = tree_map(
+    results = _changed(
         lambda x: There(x) if isinstance(x, torch.Tensor) else x, results
     )
     if name == "aten::_to_copy":
         return results
     return return_and_correct_aliasing(func, args, kwargs, results)
+
+
+def _tensors(values):
+    """The tensors of nested sequences."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _tensors(value)
+
+
+def _changed(function, value):
+    """A function of all that nested sequences and a mapping hold."""
+    if isinstance(value, tuple | list):
+        kind = list if isinstance(value, list) else tuple
+        return kind(_changed(function, each) for each in value)
+    if isinstance(value, dict):
+        return {key: _changed(function, at) for key, at in value.items()}
+    return function(value)
 
 
 def _here(value):
@@ -203,8 +221,8 @@ class _Made(TorchFunctionMode):
             return made.requires_grad_() if learns else made
         if name in RECURRENT and is_there(args[0].device):
             # Torch's own cells of these devices are not to be had.
-            moved = tree_map(_to(HERE), args)
-            return tree_map(_to(args[0].device), func(*moved))
+            moved = _changed(_to(HERE), args)
+            return _changed(_to(args[0].device), func(*moved))
         items = name in ("__getitem__", "__setitem__")
         if items and isinstance(args[0], There):
             at = args[1] if isinstance(args[1], tuple) else (args[1],)
@@ -226,8 +244,9 @@ class _Everywhere(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        tensors = any(isinstance(x, There) for x in tree_leaves((args, kwargs)))
-        if tensors or is_there(kwargs.get("device")):
+        given = _tensors((args, list(kwargs.values())))
+        here = not any(isinstance(x, There) for x in given)
+        if not here or is_there(kwargs.get("device")):
             return compute(func, args, kwargs)
         return func(*args, **kwargs)
 
@@ -247,7 +266,7 @@ def _autocast(library, name, kind) -> None:
 
     def run(op, *args, **kwargs):
         with torch._C._ExcludeDispatchKeyGuard(key):
-            return op(*tree_map(cast, args), **tree_map(cast, kwargs))
+            return op(*_changed(cast, args), **_changed(cast, kwargs))
 
     packet = getattr(torch.ops.aten, name)
     for form in packet.overloads():

@@ -223,10 +223,9 @@ def test_the_yaml_reaches_the_dataloader(
 ):
     stage = recipe(script)
     argv = [TINY, *options(corpus, tmp_path, models), READY_BATCHES]
-    loaded = load_experiment(argv)
-    given = [loaded[0]]
+    given = load_experiment(argv)
     if script == "train_explicit":
-        given = [stage.ExplicitBrain, *loaded]
+        given = [stage.ExplicitBrain, *given]
     with pytest.raises(ValueError, match="prefetch_factor"):
         stage.train(*given)
 

@@ -887,6 +887,7 @@ def test_a_part_of_an_encoder_is_trained(
     wavs = torch.randn(2, 8000)
     with torch.no_grad():
         ours, theirs = (
-            each.encoder.extract(wavs).frames for each in (loaded, model.eval())
+            each.cpu().encoder.extract(wavs).frames
+            for each in (loaded, model.eval())
         )
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
