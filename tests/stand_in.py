@@ -31,8 +31,6 @@ MIXES = {
     "aten::index_put_",
     "aten::_index_put_impl_",
     "aten::_pack_padded_sequence",
-    "aten::_ctc_loss",
-    "aten::_ctc_loss_backward",
 }
 READS = {
     "aten::_local_scalar_dense",
@@ -223,6 +221,9 @@ class _Made(TorchFunctionMode):
             # Torch's own cells of these devices are not to be had.
             moved = _changed(_to(HERE), args)
             return _changed(_to(args[0].device), func(*moved))
+        if name == "ctc_loss" and is_there(args[0].device):
+            # CUDA fetches lengths, and sends targets, by itself.
+            return func(*_changed(_to(args[0].device), args), **kwargs)
         items = name in ("__getitem__", "__setitem__")
         if items and isinstance(args[0], There):
             at = args[1] if isinstance(args[1], tuple) else (args[1],)
