@@ -293,7 +293,7 @@ def _check_header(header, path):
     if heard:
         raise ManifestError(
             f"{path} has no header: its first line holds the recording "
-            f"{heard[0]!r}; write one above it, such as wav,emotion."
+            f"{heard[0]!r}; write the columns' names above it."
         )
     for name in names:
         if names.count(name) > 1:

@@ -192,7 +192,7 @@ def test_a_sheet_that_is_not_as_it_was_given_is_told(pool, tmp_path, capsys):
         (whole.replace("wav/0003", "wav/0099"), "is none of the sample"),
         ("\n".join([lines[0], lines[1] + "grumpyish", *lines[2:]]), "none of"),
         (whole, "ben.csv has no answer"),
-        ("\n".join(lines[1:]), "has no column 'recording'"),
+        ("\n".join(lines[1:]), "ben.csv has no header"),
         (whole.replace(",emotion", ",mood"), "no column 'emotion'"),
     ):
         (folder / "ben.csv").write_text(text, encoding="utf-8")
