@@ -267,6 +267,18 @@ def test_curves_go_to_wandb(train, tmp_path, monkeypatch):
     assert b"valid_ua" in written.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["distil_kl", "distil_hidden"])
+def test_an_implicit_stage_learns_from_its_explicit_states(
+    name, train, tmp_path
+):
+    overlay = HPARAMS / "ablations" / f"{name}.yaml"
+    at_once = "--curriculum={start: 0.0}"  # implicit answers from the first
+    train("implicit", tmp_path, TINY, f"--overlay={overlay}", at_once, *DEBUG)
+    (line,) = (tmp_path / "train_log.jsonl").read_text().splitlines()
+    terms = {k: v for k, v in json.loads(line).items() if "distil" in k}
+    assert terms and all(value > 0 for value in terms.values()), line
+
+
 STREAMED = "{batch_seconds: 12.0, num_buckets: 2}"
 
 

@@ -67,8 +67,9 @@ def test_lobes_stages_and_answers_on_it():
     tests = [
         "test_gpu_report.py::test_every_lobe_is_checked",
         "test_gpu_report.py::test_a_check_is_right_on_the_processor[model]",
-        # with a distillation term
         "test_c2ser_training.py::test_published_settings_run[full-implicit]",
+        "test_c2ser_training.py"
+        "::test_an_implicit_stage_learns_from_its_explicit_states[distil_kl]",
         "test_c2ser.py::test_evaluation[explicit]",
         "test_small_data.py::test_the_connector_is_taught",
     ]
