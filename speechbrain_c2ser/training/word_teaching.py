@@ -183,9 +183,8 @@ class FrameTeacher(torch.nn.Module):
         self.to_text = language_model.tokenizer.batch_decode
         tokens = sorted({t for text in texts for t in self.tokenize(text)})
         self.places = {token: n for n, token in enumerate(tokens, 1)}
-        # A language model may be on a card already, the connector is not.
-        embeddings = language_model.embed([tokens])[0].detach().float()
-        embeddings = embeddings.to(connector.mean.device)
+        # On the host, as the blank: a language model may be on a card already.
+        embeddings = language_model.embed([tokens])[0].detach().float().cpu()
         self.register_buffer("embeddings", normalize(embeddings, dim=1))
         self.blank = torch.nn.Parameter(torch.randn(1, embeddings.shape[1]))
         self.sharpness = torch.nn.Parameter(torch.tensor(3.0))
