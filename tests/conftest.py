@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -48,6 +49,15 @@ def seeded():
     """Every test starts from the same random state."""
     torch.manual_seed(1234)
     np.random.seed(1234)
+
+
+@pytest.fixture(autouse=True)
+def no_log_of_another_test():
+    """A log file that a test's experiment opened gets no later lines."""
+    for handler in list(logging.root.handlers):
+        if type(handler) is logging.FileHandler:  # pytest's own is of a kind
+            logging.root.removeHandler(handler)
+            handler.close()
 
 
 @pytest.fixture
