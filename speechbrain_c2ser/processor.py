@@ -1,5 +1,9 @@
 """What the processor computes by instructions of its own."""
 
+import platform
+from functools import cache
+from pathlib import Path
+
 import torch
 
 # torch's names of the instructions that make a number's type quick.
@@ -31,3 +35,25 @@ def processor_has(number: str) -> list[str]:
     """
     there = getattr(torch.cpu, "get_capabilities", dict)()
     return [name for name in INSTRUCTIONS[number] if there.get(name)]
+
+
+@cache
+def is_amd() -> bool:
+    """Whether AMD made this processor: there Intel's MKL, which multiplies for
+    PyTorch in fp32, is not at its best.
+
+    Returns
+    -------
+    bool
+        False where neither the system nor Python tells.
+
+    Example
+    -------
+    >>> is_amd() in (True, False)
+    True
+    """
+    try:
+        told = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:  # another system than Linux
+        told = platform.processor()
+    return "AuthenticAMD" in told

@@ -232,7 +232,7 @@ class Emotion2VecSEncoder(PretrainedModel):
         """(features, number of valid rows of each item)."""
         _check_granularity(granularity)
         wavs, wav_lens = check_batch(wavs, wav_lens)
-        with torch.no_grad(), self.inference_ctx:
+        with self.at_work(len(wavs)):
             frames, lengths, tokens, _ = self.mods.model.extract(
                 wavs.to(self.device), wav_lens.to(self.device)
             )

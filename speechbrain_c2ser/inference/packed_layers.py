@@ -1,5 +1,5 @@
-"""Linear layers and convolutions in bf16 on a processor, their weights laid
-out once."""
+"""Linear layers and convolutions on a processor, their weights laid out once
+as its products read them."""
 
 import torch
 from torch import nn
@@ -9,38 +9,40 @@ from speechbrain_c2ser.processor import processor_has
 
 
 class PackedLinear(nn.Linear):
-    """A linear layer whose bf16 weights lie as the processor reads them.
+    """A linear layer whose weights lie as the processor reads them.
 
-    Under autocast the weights are rounded anew at each use, and oneDNN sorts
-    them into its blocks; here both is done once. What comes out is the same
-    to the bit.
+    In bf16, weights are rounded anew at each use under autocast, and oneDNN
+    sorts them into its blocks; here both is done once. What comes out is the
+    same to the bit. In fp32 oneDNN takes the place of torch's product.
 
     Example
     -------
-    >>> from speechbrain_c2ser.inference.bf16 import to_packed
+    >>> from speechbrain_c2ser.inference.packed import to_packed
     >>> linear = nn.Linear(64, 32)
     >>> x = torch.randn(2, 5, 64)
     >>> with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
     ...     exact = linear(x)
-    ...     same = torch.equal(to_packed(nn.Sequential(linear))(x), exact)
-    >>> same or not can_pack()
+    ...     ours = to_packed(nn.Sequential(linear), torch.bfloat16)(x)
+    >>> torch.equal(ours, exact) or not can_pack(torch.bfloat16)
     True
     """
 
     @classmethod
-    def take(cls, linear: nn.Linear) -> None:
+    def take(cls, linear: nn.Linear, dtype: torch.dtype) -> None:
         """Make a layer one of these; hooks and references to it stay.
 
         Arguments
         ---------
         linear : nn.Linear
             Its weights are let go.
+        dtype : torch.dtype
+            bfloat16 or float32.
         """
-        _take(linear, cls, linear.weight.detach().to(torch.bfloat16))
+        _take(linear, cls, linear.weight.detach().to(dtype))
 
     @property
     def weight(self) -> torch.Tensor:
-        """[out, in] in bf16, for what multiplies by it in its own way."""
+        """[out, in], for what multiplies by it in its own way."""
         return self.packed.to_dense()
 
     def forward(
@@ -53,12 +55,12 @@ class PackedLinear(nn.Linear):
         x : torch.Tensor
             Of any floating type.
         plus : torch.Tensor | None
-            [..., out] in bf16, added in place of the bias.
+            [..., out] in the weights' type, added in place of the bias.
 
         Returns
         -------
         torch.Tensor
-            In bf16; of x's own type where there is no autocast.
+            In the weights' type; of x's own where there is no autocast.
         """
         return _multiply(x, self.packed, self.bias, plus)
 
@@ -72,31 +74,33 @@ class PackedTimeConv(TimeConv):
 
     Example
     -------
-    >>> from speechbrain_c2ser.inference.bf16 import to_packed
+    >>> from speechbrain_c2ser.inference.packed import to_packed
     >>> conv = TimeConv(64, 32, kernel_size=3, stride=2, bias=False)
     >>> x = torch.randn(2, 11, 64)
-    >>> with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+    >>> with torch.no_grad():
     ...     exact = conv(x)
-    ...     y = to_packed(nn.Sequential(conv))(x)
-    >>> torch.allclose(y, exact, atol=0.01, rtol=0.01)
+    ...     y = to_packed(nn.Sequential(conv), torch.float32)(x)
+    >>> torch.allclose(y, exact, atol=1e-5)
     True
     """
 
     @classmethod
-    def take(cls, conv: TimeConv) -> None:
+    def take(cls, conv: TimeConv, dtype: torch.dtype) -> None:
         """Make a convolution one of these; references to it stay.
 
         Arguments
         ---------
         conv : TimeConv
             Without padding and groups; its weights are let go.
+        dtype : torch.dtype
+            bfloat16 or float32.
         """
-        weight = conv.weight.detach().to(torch.bfloat16)  # [out, kernel, in]
+        weight = conv.weight.detach().to(dtype)  # [out, kernel, in]
         _take(conv, cls, weight.flatten(1))
 
     @property
     def weight(self) -> torch.Tensor:
-        """[out, kernel, in] in bf16."""
+        """[out, kernel, in]."""
         rows = self.packed.to_dense()
         return rows.view(len(rows), self.kernel_size, -1)
 
@@ -112,30 +116,32 @@ class PackedTimeConv(TimeConv):
         -------
         torch.Tensor
         """
-        seen = windows(x.to(torch.bfloat16), self.kernel_size, self.stride)
+        seen = x.to(self.packed.dtype)
+        seen = windows(seen, self.kernel_size, self.stride)
         y = _multiply(seen, self.packed, self.bias)
         return y if torch.is_autocast_enabled("cpu") else y.to(x.dtype)
 
 
 def _take(layer, kind, rows):
-    """Make a layer one of a kind: [out, in] in bf16 laid out, no weights."""
-    bias = layer.bias
-    del layer.weight, layer.bias
-    layer.__class__ = kind
+    """Make a layer one of a kind: rows [out, in] laid out, no weights.
+
+    In this order another thread that is computing finds one or the other.
+    """
     packed = torch.ops.mkldnn._reorder_linear_weight(rows.contiguous())
-    if bias is not None:
-        bias = bias.detach().to(torch.bfloat16)
     layer.register_buffer("packed", packed, persistent=False)
-    layer.register_buffer("bias", bias, persistent=False)
+    layer.__class__ = kind
+    del layer._parameters["weight"]
+    if layer.bias is not None and layer.bias.dtype != rows.dtype:
+        layer.bias.data = layer.bias.detach().to(rows.dtype)
 
 
 def _multiply(x, packed, bias, plus=None):
-    """x [..., in] times laid-out weights, in bf16 or, without autocast, in
-    x's own type; `plus` [..., out] in bf16 is added in place of a bias."""
+    """x [..., in] times laid-out weights, in their type or, without autocast,
+    in x's own; `plus` [..., out] in theirs is added in place of a bias."""
     quick = torch.is_autocast_enabled("cpu")
-    dtype = torch.bfloat16 if quick else x.dtype
+    dtype = packed.dtype if quick else x.dtype
     shape = *x.shape[:-1], packed.shape[0]
-    flat = x.reshape(-1, x.shape[-1]).to(torch.bfloat16)
+    flat = x.reshape(-1, x.shape[-1]).to(packed.dtype)
     if not len(flat):
         return x.new_empty(shape, dtype=dtype)
     multiply = torch.ops.mkldnn._linear_pointwise
@@ -146,17 +152,26 @@ def _multiply(x, packed, bias, plus=None):
     return y.to(dtype).reshape(shape)
 
 
-def can_pack() -> bool:
+def can_pack(dtype: torch.dtype) -> bool:
     """Whether this processor and this PyTorch have what packing needs.
+
+    Arguments
+    ---------
+    dtype : torch.dtype
+        bfloat16 or float32, of the weights.
+
+    Returns
+    -------
+    bool
 
     Example
     -------
-    >>> can_pack() in (True, False)
+    >>> can_pack(torch.float32) in (True, False)
     True
     """
     names = ("_reorder_linear_weight", "_linear_pointwise")
     return (
-        bool(processor_has("bf16"))
+        (dtype == torch.float32 or bool(processor_has("bf16")))
         and torch.backends.mkldnn.is_available()
         and all(hasattr(torch.ops.mkldnn, name) for name in names)
     )

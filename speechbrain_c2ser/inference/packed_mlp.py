@@ -30,7 +30,9 @@ class PackedMLP(nn.Module):
     -------
     >>> from speechbrain_c2ser.inference.packed_layers import can_pack
     >>> mlp = nn.Sequential(nn.Linear(64, 96), nn.GELU(), nn.Linear(96, 64))
-    >>> packed = PackedMLP(mlp[1], [mlp[0]], mlp[2]) if can_pack() else mlp
+    >>> packed = mlp
+    >>> if can_pack(torch.bfloat16):
+    ...     packed = PackedMLP(mlp[1], [mlp[0]], mlp[2])
     >>> x = torch.randn(2, 5, 64)
     >>> with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
     ...     torch.allclose(packed(x), mlp(x), atol=0.01, rtol=0.01)
@@ -82,7 +84,7 @@ def _linear(weight, bias):
     linear.weight = nn.Parameter(weight.detach(), requires_grad=False)
     if bias is not None:
         linear.bias = nn.Parameter(bias.detach(), requires_grad=False)
-    PackedLinear.take(linear)
+    PackedLinear.take(linear, torch.bfloat16)
     return linear
 
 

@@ -20,16 +20,10 @@ from speechbrain_c2ser import processor
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.cli import main, recordings
-from speechbrain_c2ser.inference import int8, packed_mlp
-from speechbrain_c2ser.inference.bf16 import to_packed
+from speechbrain_c2ser.inference import int8
 from speechbrain_c2ser.inference.c2ser import C2SER
 from speechbrain_c2ser.inference.int8 import Int8Linear, to_int8
-from speechbrain_c2ser.inference.packed_layers import (
-    PackedLinear,
-    PackedTimeConv,
-    can_pack,
-)
-from speechbrain_c2ser.inference.packed_mlp import PackedMLP
+from speechbrain_c2ser.inference.packed_layers import can_pack
 from speechbrain_c2ser.inference.pretrained import (
     PretrainedModel,
     check_precision,
@@ -40,9 +34,7 @@ from speechbrain_c2ser.lobes import (
     EmotionClassifier,
     MaskedMean,
     MultiHead,
-    WordConnector,
 )
-from speechbrain_c2ser.lobes.emotion2vec.time_conv import TimeConv
 from speechbrain_c2ser.lobes.lora import add_lora, fold_adapters
 
 CPU = {"device": "cpu", "precision": "int8"}
@@ -137,223 +129,11 @@ def test_c2ser_in_int8(build_model, clips):
     assert c2ser.describe_batch(wavs[:1], lens[:1], max_new_tokens=4)
 
 
-def packed_layers(model):
-    return [m for m in model.modules() if isinstance(m, PackedLinear)]
-
-
-KINDS = ("weight", "bias")
-# Before tests pretend: weights are laid out where this is so.
-HAS_BF16 = can_pack()
+# Before tests pretend: weights are laid out in bf16 where this is so.
+HAS_BF16 = can_pack(torch.bfloat16)
 needs_bf16 = pytest.mark.skipif(
     not HAS_BF16, reason="needs a processor with bf16 instructions"
 )
-
-
-@needs_bf16
-@pytest.mark.parametrize("bias", [True, False])
-@torch.no_grad()
-def test_packed_weights_change_no_bit(bias):
-    linear = nn.Linear(96, 40, bias=bias)
-    ours = to_packed(nn.Sequential(copy.deepcopy(linear)))
-    for shape in ((3, 7, 96), (1, 96), (96,), (2, 0, 96)):
-        x = torch.randn(shape)
-        with torch.autocast("cpu", torch.bfloat16):
-            exact = linear(x)
-            assert torch.equal(ours(x), exact)
-        assert ours(x).dtype == torch.float32
-        assert torch.equal(ours(x), exact.float())
-    assert torch.equal(ours[0].weight, linear.weight.bfloat16())
-
-
-@needs_bf16
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (2, 2), (10, 5)])
-@torch.no_grad()
-def test_convolutions_are_products_over_windows(bias, kernel, stride):
-    conv = TimeConv(24, 40, kernel, stride, bias=bias)
-    padded = TimeConv(24, 40, 3, padding=1)
-    ours = to_packed(nn.Sequential(copy.deepcopy(conv), padded))
-    assert type(ours[0]) is PackedTimeConv and type(ours[1]) is TimeConv
-    assert torch.equal(ours[0].weight, conv.weight.bfloat16())
-    rounded = copy.deepcopy(conv).bfloat16().float()
-    for x in (torch.randn(2, 31, 24), torch.randn(24, 2, 17).permute(1, 2, 0)):
-        exact = rounded(x.bfloat16().float())
-        y = ours[0](x)
-        assert y.dtype == torch.float32
-        with torch.autocast("cpu", torch.bfloat16):
-            assert ours[0](x).dtype == torch.bfloat16
-        torch.testing.assert_close(y, exact, atol=1e-2, rtol=2**-8)
-
-
-@needs_bf16
-@torch.no_grad()
-def test_what_is_not_laid_out_is_rounded_once():
-    """Autocast would round these weights anew at each use."""
-
-    class Tone(nn.Module):
-        in_fp32 = ("exact",)
-
-        def __init__(self):
-            super().__init__()
-            self.exact = nn.Conv1d(8, 8, 3)
-            self.conv = nn.Conv1d(8, 8, 3)
-            self.positions = TimeConv(8, 8, 3, padding=1, groups=2)
-            self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-
-        def forward(self, x):
-            y = self.conv(x.transpose(1, 2)).transpose(1, 2)
-            return self.layer(self.positions(y))
-
-    tone, x = Tone().eval(), torch.randn(2, 9, 8)
-    with torch.autocast("cpu", torch.bfloat16):
-        exact = tone(x)
-        to_packed(tone)
-        assert torch.equal(tone(x), exact)
-    names = {
-        name
-        for name, weight in tone.named_parameters()
-        if weight.dtype == torch.float32
-    }
-    norms = {f"layer.norm{n}.{part}" for n in "12" for part in KINDS}
-    assert names == norms | {f"exact.{part}" for part in KINDS}
-
-
-@needs_bf16
-@torch.no_grad()
-def test_a_packed_front_end_is_as_near_to_fp32_as_autocast(encoder_of, clips):
-    encoder = copy.deepcopy(encoder_of("emotion2vec"))
-    exact = encoder.extract(*clips).frames
-    with torch.autocast("cpu", torch.bfloat16):
-        rounded = encoder.extract(*clips).frames
-        PretrainedModel(encoder, {}, {"device": "cpu", "precision": "bf16"})
-        kinds = [type(conv) for conv in encoder.front_end.convs]
-        packed = encoder.extract(*clips).frames
-    assert set(kinds) == {PackedTimeConv}
-    error, usual = ((x - exact).norm() for x in (packed, rounded))
-    assert 0 < error < 1.2 * usual
-
-
-@needs_bf16
-@pytest.mark.parametrize("name", ["whisper", "wavlm_layer"])
-@torch.no_grad()
-def test_encoders_in_packed_bf16(encoder_of, clips, name):
-    """WavLM multiplies by its layers' weights itself."""
-    encoder = copy.deepcopy(encoder_of(name))
-    with torch.autocast("cpu", torch.bfloat16):
-        exact = encoder.extract(*clips).frames
-        model = PretrainedModel(
-            encoder, {}, {"device": "cpu", "precision": "bf16"}
-        )
-        assert packed_layers(model)
-        assert torch.equal(encoder.extract(*clips).frames, exact)
-
-
-@needs_bf16
-def test_c2ser_in_packed_bf16(build_model, clips):
-    options = {"device": "cpu", "precision": "bf16"}
-    hparams = {"label_space": SPACE, "languages": ["en"], "prompts": None}
-    model = build_model(lora={"rank": 2, "alpha": 4})
-    plain = C2SER(copy.deepcopy(model), hparams, {"device": "cpu"})
-    plain.dtype = torch.bfloat16
-    c2ser = C2SER(model, hparams, options)
-    assert len(packed_layers(c2ser)) > 10 and not packed_layers(plain)
-    ours, exact = (each.classify_batch(*clips)[0] for each in (c2ser, plain))
-    torch.testing.assert_close(ours, exact, atol=0.01, rtol=0)
-    c2ser.mods.model.language_model.hold_in(torch.bfloat16)
-    assert c2ser.describe_batch(*clips, max_new_tokens=4)
-
-
-@needs_bf16
-@torch.no_grad()
-def test_what_runs_in_fp32_is_not_packed():
-    words = {"emotion": ["sad", "happy"]}
-    connector = WordConnector(16, 24, 12, num_vectors=2, words=words).eval()
-    vectors = torch.randn(3, 2, 12)
-    exact = connector.scores(vectors)["emotion"]
-    PretrainedModel(connector, {}, {"device": "cpu", "precision": "bf16"})
-    assert packed_layers(connector) == [connector.projection]
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(connector.scores(vectors)["emotion"], exact)
-
-
-class Gated(nn.Module):
-    """LLaMA's MLP, or one that looks like it."""
-
-    def __init__(self, extra=0):
-        super().__init__()
-        self.gate_proj = nn.Linear(24, 70)
-        self.up_proj = nn.Linear(24, 70, bias=False)
-        self.down_proj = nn.Linear(70, 24)
-        self.act_fn = nn.SiLU()
-        self.extra = extra
-
-    def forward(self, x):
-        hidden = self.act_fn(self.gate_proj(x)) * self.up_proj(x)
-        return self.down_proj(hidden) + self.extra
-
-
-def plain_mlp(activation=nn.GELU):
-    layers = [nn.Linear(24, 70), activation(), nn.Dropout()]
-    return nn.Sequential(*layers, nn.Linear(70, 24), nn.Dropout())
-
-
-@needs_bf16
-@pytest.mark.parametrize("build", [Gated, plain_mlp])
-@torch.no_grad()
-def test_hidden_channels_go_some_at_a_time(build, monkeypatch):
-    monkeypatch.setattr(packed_mlp, "CHANNELS", 32)  # 32, 32 and 6
-    exact = nn.ModuleDict({"mlp": build()}).eval()
-    ours = to_packed(copy.deepcopy(exact))
-    assert type(ours["mlp"]) is PackedMLP
-    widths = [each[0].out_features for each in ours["mlp"].parts]
-    assert widths == [32, 32, 6]
-    for shape in ((2, 5, 24), (1, 24), (2, 0, 24)):
-        x = torch.randn(shape)
-        with torch.autocast("cpu", torch.bfloat16):
-            assert ours["mlp"](x).dtype == torch.bfloat16
-        y = ours["mlp"](x)
-        assert y.dtype == torch.float32
-        torch.testing.assert_close(y, exact["mlp"](x), atol=0.02, rtol=0.02)
-
-
-@needs_bf16
-def test_what_is_no_large_mlp_stays_as_it_is(monkeypatch):
-    parts = nn.ModuleDict({"small": Gated()})
-    assert type(to_packed(parts.eval())["small"]) is Gated
-    monkeypatch.setattr(packed_mlp, "CHANNELS", 32)
-    parts = nn.ModuleDict(
-        {
-            "more": Gated(extra=1),
-            "other": plain_mlp(nn.Tanh),
-            "inner": nn.ModuleDict({"exact": Gated(), "mlp": Gated()}),
-        }
-    ).eval()
-    parts["inner"].in_fp32 = ("exact",)
-    to_packed(parts)
-    assert type(parts["more"]) is Gated and packed_layers(parts["more"])
-    assert type(parts["other"]) is nn.Sequential
-    assert type(parts["inner"]["exact"]) is Gated
-    assert type(parts["inner"]["mlp"]) is PackedMLP
-
-
-@needs_bf16
-@torch.no_grad()
-def test_encoders_and_language_models_have_such_mlps(
-    build_model, clips, monkeypatch
-):
-    hparams = {"label_space": SPACE, "languages": ["en"], "prompts": None}
-    model = build_model(lora={"rank": 2, "alpha": 4})
-    plain = C2SER(copy.deepcopy(model), hparams, {"device": "cpu"})
-    monkeypatch.setattr(packed_mlp, "CHANNELS", 24)
-    c2ser = C2SER(model, hparams, {"device": "cpu", "precision": "bf16"})
-    mlps = {
-        name.split(".")[2]
-        for name, each in c2ser.named_modules()
-        if isinstance(each, PackedMLP)
-    }
-    assert mlps == {"language_model", "perception"}
-    ours, exact = (each.classify_batch(*clips)[0] for each in (c2ser, plain))
-    torch.testing.assert_close(ours, exact, atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

@@ -28,6 +28,7 @@ def most(monkeypatch):
 
     monkeypatch.setattr(F, "linear", spied)
     monkeypatch.setattr(vocabulary, "LOGITS_AT_A_TIME", 40)
+    monkeypatch.setattr(vocabulary, "WORDS_AT_A_TIME", 7)
     monkeypatch.setattr(vocabulary, "FEWEST_ROWS", 2)
     return lambda: max(sizes)
 
