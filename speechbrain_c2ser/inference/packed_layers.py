@@ -8,7 +8,34 @@ from speechbrain_c2ser.lobes.emotion2vec.time_conv import TimeConv, windows
 from speechbrain_c2ser.processor import processor_has
 
 
-class PackedLinear(nn.Linear):
+class _Packed:
+    """What a layer with laid-out weights is to a copy, a file, a device.
+
+    oneDNN's blocks can be neither copied nor stored nor moved.
+    """
+
+    def __getstate__(self):
+        rows = self.packed.to_dense()
+        return self.__dict__ | {"_buffers": self._buffers | {"packed": rows}}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.packed = _laid_out(self.packed)
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}weight"] = self.weight
+
+    def _apply(self, fn, recurse=True):
+        """Whoever moves or casts the layer has an ordinary one again."""
+        weight = self.weight
+        del self._buffers["packed"]
+        _, self.__class__ = type(self).__bases__
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        return self._apply(fn, recurse)
+
+
+class PackedLinear(_Packed, nn.Linear):
     """A linear layer whose weights lie as the processor reads them.
 
     In bf16, weights are rounded anew at each use under autocast, and oneDNN
@@ -65,7 +92,7 @@ class PackedLinear(nn.Linear):
         return _multiply(x, self.packed, self.bias, plus)
 
 
-class PackedTimeConv(TimeConv):
+class PackedTimeConv(_Packed, TimeConv):
     """A convolution without padding as such a layer over its windows.
 
     oneDNN's own convolution takes up to twice as long as its products of
@@ -127,12 +154,16 @@ def _take(layer, kind, rows):
 
     In this order another thread that is computing finds one or the other.
     """
-    packed = torch.ops.mkldnn._reorder_linear_weight(rows.contiguous())
-    layer.register_buffer("packed", packed, persistent=False)
+    layer.register_buffer("packed", _laid_out(rows), persistent=False)
     layer.__class__ = kind
     del layer._parameters["weight"]
     if layer.bias is not None and layer.bias.dtype != rows.dtype:
         layer.bias.data = layer.bias.detach().to(rows.dtype)
+
+
+def _laid_out(rows):
+    """[out, in] as oneDNN reads it."""
+    return torch.ops.mkldnn._reorder_linear_weight(rows.contiguous())
 
 
 def _multiply(x, packed, bias, plus=None):

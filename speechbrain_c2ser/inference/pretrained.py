@@ -33,6 +33,7 @@ PRECISIONS = {
 # it takes 1.3 s for each GB of them, and saves a tenth of the work from then
 # on. On Intel's, MKL is as quick without.
 FEW = 16
+LAYING_OUT = Lock()  # one model at a time, and each once
 
 
 class PretrainedModel(torch.nn.Module):
@@ -85,7 +86,7 @@ class PretrainedModel(torch.nn.Module):
             to_packed(self.mods, torch.bfloat16)
         return_freed_memory()
         few = precision == "fp32" and self.device.type == "cpu" and is_amd()
-        self._few, self._laying_out = FEW if few else None, Lock()
+        self._few = FEW if few else None
 
     @contextmanager
     def at_work(self, recordings: int) -> Iterator[None]:
@@ -99,7 +100,7 @@ class PretrainedModel(torch.nn.Module):
         recordings : int
             That are heard now.
         """
-        with self._laying_out:
+        with LAYING_OUT:
             if self._few is not None:
                 self._few -= recordings
                 if self._few < 0:

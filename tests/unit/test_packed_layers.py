@@ -1,6 +1,7 @@
 """Weights laid out for a processor: what comes out stays as it was."""
 
 import copy
+import pickle
 import platform
 from pathlib import Path
 
@@ -187,6 +188,28 @@ def test_layers_laid_out_in_fp32(bias):
                 rounded = x.bfloat16()  # what comes in keeps its own type
                 full = exact(rounded.float()).bfloat16()
                 torch.testing.assert_close(layer(rounded), full)
+
+
+@needs_packing
+@pytest.mark.parametrize("bias", [True, False])
+@torch.no_grad()
+def test_laid_out_layers_are_copied_stored_and_moved(bias):
+    layers = [nn.Linear(24, 40, bias=bias)]
+    layers += [TimeConv(40, 24, 3, stride=2, bias=bias)]
+    exact = nn.Sequential(*layers)
+    ours, x = to_packed(copy.deepcopy(exact), FULL), torch.randn(2, 9, 24)
+    y = ours(x)
+    for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+        assert [type(each) for each in other] == [type(each) for each in ours]
+        assert torch.equal(other(x), y)
+    weights = ours.state_dict()
+    assert weights.keys() == exact.state_dict().keys()
+    for name, weight in exact.state_dict().items():
+        assert torch.equal(weights[name], weight)
+    ours.to(torch.float64)
+    assert [type(each) for each in ours] == [nn.Linear, TimeConv]
+    torch.testing.assert_close(ours(x.double()).float(), y)
+    assert ours.to("meta")(x.to("meta")).shape == y.shape
 
 
 @needs_packing
