@@ -201,6 +201,7 @@ def test_laid_out_layers_are_copied_stored_and_moved(bias):
     y = ours(x)
     for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
         assert [type(each) for each in other] == [type(each) for each in ours]
+        assert all(each.packed.is_mkldnn for each in other)
         assert torch.equal(other(x), y)
     weights = ours.state_dict()
     assert weights.keys() == exact.state_dict().keys()
