@@ -160,7 +160,7 @@ class C2SER(FileClassifier):
         candidates = self._answers("implicit", language, labels)
         question = prompt or self.prompt("implicit")
         prompts = fill_all(question, self.slots, items, len(wavs))
-        with self.at_work(len(wavs)):
+        with torch.no_grad(), self.inference_ctx:
             model = self.mods.model
             probabilities = model.score_labels(
                 model.listen(wavs.to(self.device), wav_lens.to(self.device)),
@@ -228,7 +228,7 @@ class C2SER(FileClassifier):
         prompts = fill_all(question, self.slots, items, len(wavs), language)
         space = self.hparams.label_space
         model = self.mods.model
-        with self.at_work(len(wavs)):
+        with torch.no_grad(), self.inference_ctx:
             speech = model.listen(wavs, wav_lens)
             written = model.write(
                 speech,
@@ -338,6 +338,7 @@ class C2SER(FileClassifier):
         """
         _check_describing(**options)
         audios = as_list(audios)
+        self.lay_out(len(audios))
 
         def rows(wavs, wav_lens, **told):
             return self.describe_batch(wavs, wav_lens, **told, **options)

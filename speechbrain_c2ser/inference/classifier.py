@@ -89,7 +89,7 @@ class EmotionClassifier(FileClassifier):
             Head's name → probabilities, or values such as valence.
         """
         wavs, wav_lens = check_batch(wavs, wav_lens)
-        with self.at_work(len(wavs)):
+        with torch.no_grad(), self.inference_ctx:
             return self.mods.model.predict(
                 wavs.to(self.device),
                 wav_lens.to(self.device),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from speechbrain_c2ser.audio.objects import as_list
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.checkpoints.kinds import check_kind
@@ -140,6 +141,8 @@ class Emotion2VecSEncoder(PretrainedModel):
             One per recording, in the order given.
         """
         _check_granularity(granularity)
+        audios = as_list(audios)
+        self.lay_out(len(audios))
 
         def rows(wavs, wav_lens):
             features, lengths = self._encode(wavs, wav_lens, granularity)
@@ -232,7 +235,7 @@ class Emotion2VecSEncoder(PretrainedModel):
         """(features, number of valid rows of each item)."""
         _check_granularity(granularity)
         wavs, wav_lens = check_batch(wavs, wav_lens)
-        with self.at_work(len(wavs)):
+        with torch.no_grad(), self.inference_ctx:
             frames, lengths, tokens, _ = self.mods.model.extract(
                 wavs.to(self.device), wav_lens.to(self.device)
             )

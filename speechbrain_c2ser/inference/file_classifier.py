@@ -148,6 +148,7 @@ class FileClassifier(PretrainedModel):
         """
         self.names_of(**options)
         audios = as_list(audios)
+        self.lay_out(len(audios))
         return for_each_recording(
             audios,
             lambda wavs, lens, **told: self.answers(

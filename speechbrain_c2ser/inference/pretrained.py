@@ -5,8 +5,7 @@ SpeechBrain's ``Pretrained`` in the parts that a user touches (``mods``,
 command a second.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from types import SimpleNamespace
 from typing import Any
@@ -29,9 +28,9 @@ PRECISIONS = {
     "fp16": torch.float16,
     "int8": None,
 }
-# Recordings after which weights in fp32 are laid out for a processor of AMD's:
-# it takes 1.3 s for each GB of them, and saves a tenth of the work from then
-# on. On Intel's, MKL is as quick without.
+# Recordings for which weights in fp32 are not laid out: it takes 1.3 s for each
+# GB of them, and saves a tenth of the work on AMD's processors. On Intel's,
+# MKL is as quick without.
 FEW = 16
 LAYING_OUT = Lock()  # one model at a time, and each once
 
@@ -59,6 +58,8 @@ class PretrainedModel(torch.nn.Module):
     (False, 16000)
     """
 
+    _gains_laid_out = False
+
     def __init__(
         self,
         model: torch.nn.Module,
@@ -85,30 +86,29 @@ class PretrainedModel(torch.nn.Module):
         elif precision == "bf16" and self.device.type == "cpu":
             to_packed(self.mods, torch.bfloat16)
         return_freed_memory()
-        few = precision == "fp32" and self.device.type == "cpu" and is_amd()
-        self._few = FEW if few else None
+        exact = precision == "fp32" and self.device.type == "cpu"
+        self._gains_laid_out = exact and is_amd()
 
-    @contextmanager
-    def at_work(self, recordings: int) -> Iterator[None]:
-        """No gradients, and autocast in the precision asked for.
+    def lay_out(self, recordings: int | None = None) -> None:
+        """Get ready for many recordings: on a processor of AMD's, weights in
+        fp32 are laid out for it (:func:`.packed.to_packed`).
 
-        Where a processor of AMD's has heard more than 16 recordings in fp32,
-        the weights are laid out for it (:func:`.packed.to_packed`).
+        What the model says changes by less than 1e-5; a call counts for all
+        that follow.
 
         Arguments
         ---------
-        recordings : int
-            That are heard now.
+        recordings : int | None
+            That are to be heard: for 16 or fewer it is not worth the time.
+            None = many.
         """
+        if recordings is not None and recordings <= FEW:
+            return
         with LAYING_OUT:
-            if self._few is not None:
-                self._few -= recordings
-                if self._few < 0:
-                    self._few = None
-                    to_packed(self.mods, torch.float32)
-                    return_freed_memory()
-        with torch.no_grad(), self.inference_ctx:
-            yield
+            if self._gains_laid_out:
+                self._gains_laid_out = False
+                to_packed(self.mods, torch.float32)
+                return_freed_memory()
 
     @property
     def inference_ctx(self) -> AbstractContextManager:

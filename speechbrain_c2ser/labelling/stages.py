@@ -254,7 +254,9 @@ class SpeechEmotion(ModelStage):
         options = {"precision": self.precision}
         if self.device:
             options["device"] = self.device
-        return open_classifier(self.source, run_opts=options)
+        model = open_classifier(self.source, run_opts=options)
+        model.lay_out()  # now: what is labelled is the same in a run resumed
+        return model
 
     def describe(self):
         """As of the base, and a precision that changes what it says."""

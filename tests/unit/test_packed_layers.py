@@ -4,6 +4,7 @@ import copy
 import pickle
 import platform
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from speechbrain_c2ser.inference import packed_mlp, pretrained
 from speechbrain_c2ser.inference.c2ser import C2SER
+from speechbrain_c2ser.inference.emotion2vec import Emotion2VecSEncoder
 from speechbrain_c2ser.inference.packed import to_packed
 from speechbrain_c2ser.inference.packed_layers import (
     PackedLinear,
@@ -19,6 +21,8 @@ from speechbrain_c2ser.inference.packed_layers import (
 )
 from speechbrain_c2ser.inference.packed_mlp import PackedMLP
 from speechbrain_c2ser.inference.pretrained import PretrainedModel
+from speechbrain_c2ser.labelling import stages
+from speechbrain_c2ser.labelling.stages import SpeechEmotion
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.lobes import WordConnector
 from speechbrain_c2ser.lobes.emotion2vec.time_conv import TimeConv
@@ -215,45 +219,75 @@ def test_laid_out_layers_are_copied_stored_and_moved(bias):
 
 @needs_packing
 @pytest.mark.parametrize("name", ["emotion2vec", "whisper", "wavlm_layer"])
-def test_encoders_are_laid_out_when_there_is_much_to_do(
-    encoder_of, clips, name, monkeypatch
-):
-    monkeypatch.setattr(pretrained, "FEW", 3)
+@torch.no_grad()
+def test_encoders_laid_out_in_fp32(encoder_of, clips, name, monkeypatch):
     monkeypatch.setattr(pretrained, "is_amd", lambda: True)
     model = copy.deepcopy(encoder_of(name))
     encoder = PretrainedModel(model, {}, {"device": "cpu"})
-    frames = []
-    for _ in range(3):  # 2, 4 and 6 recordings
-        with encoder.at_work(2):
-            frames.append(model.extract(*clips).frames)
-            assert not torch.is_grad_enabled()
-            assert (len(frames) > 1) == bool(packed_layers(encoder))
-    for each in frames[1:]:
-        torch.testing.assert_close(each, frames[0], atol=1e-5, rtol=0)
+    exact = model.extract(*clips).frames
+    encoder.lay_out(16)
+    assert not packed_layers(encoder)
+    encoder.lay_out()
+    assert packed_layers(encoder)
+    frames = model.extract(*clips).frames
+    torch.testing.assert_close(frames, exact, atol=1e-5, rtol=0)
 
 
 @needs_packing
-def test_interfaces_lay_out_in_fp32_alone_on_a_processor(
-    build_model, clips, monkeypatch
+def test_many_recordings_are_laid_out_for(
+    build_model, write_wav, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(pretrained, "FEW", 3)
+    monkeypatch.setattr(pretrained, "FEW", 2)
     monkeypatch.setattr(pretrained, "is_amd", lambda: True)
     hparams = {"label_space": SPACE, "languages": ["en"], "prompts": None}
-    c2ser = C2SER(build_model(), hparams, {"device": "cpu"})
-    wavs, lens = clips
-    assert len(wavs) == 3
-    exact = c2ser.classify_batch(wavs, lens)[0]
+    files = [write_wav(tmp_path / f"{n}.wav", 1.2) for n in range(3)]
+    model = build_model()
+    c2ser, describing = (
+        C2SER(copy.deepcopy(model), hparams, {"device": "cpu"}) for _ in "12"
+    )
+    few = c2ser.classify_files(files[:2], progress=False)
     assert not packed_layers(c2ser)
-    ours = c2ser.classify_batch(wavs, lens)[0]
+    many = c2ser.classify_files(files, progress=False)
     assert len(packed_layers(c2ser)) > 10
-    torch.testing.assert_close(ours, exact, atol=1e-6, rtol=0)
-    assert c2ser.describe_batch(wavs, lens, max_new_tokens=4)
-    for other in ({"precision": "fp16"}, {"device": "meta"}, {}):
-        kept = bool(other)  # with {} it is the processor that keeps it so
-        monkeypatch.setattr(pretrained, "is_amd", lambda kept=kept: kept)
-        model = PretrainedModel(nn.Linear(2, 2), {}, {"device": "cpu"} | other)
-        with model.at_work(4):
-            assert not packed_layers(model)
+    for ours, exact in zip(many, few, strict=False):
+        ours, exact = ours.result.probabilities, exact.result.probabilities
+        torch.testing.assert_close(ours, exact, atol=1e-6, rtol=0)
+    told = describing.describe_files(files, progress=False, max_new_tokens=2)
+    assert all(each.error is None for each in told)
+    assert packed_layers(describing)
+
+
+@needs_packing
+def test_features_of_many_recordings_too(
+    build_emotion2vec, write_wav, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pretrained, "FEW", 1)
+    monkeypatch.setattr(pretrained, "is_amd", lambda: True)
+    encoder = Emotion2VecSEncoder(build_emotion2vec(), {}, {"device": "cpu"})
+    files = [write_wav(tmp_path / f"{n}.wav", 1.2) for n in range(2)]
+    for number in (1, 2):
+        rows = list(encoder.encode_files(files[:number]))
+        assert rows[0].error is None
+        assert bool(packed_layers(encoder)) == (number == 2)
+
+
+def test_what_labels_is_ready_at_once(monkeypatch):
+    """So that a run which was killed goes on to the same labels."""
+    model, ready = SimpleNamespace(), []
+    model.lay_out = lambda: ready.append(model)
+    monkeypatch.setattr(stages, "open_classifier", lambda *_, **__: model)
+    assert SpeechEmotion("model").load() is model and ready == [model]
+
+
+@pytest.mark.parametrize(
+    ("options", "amd"),
+    [({"precision": "fp16"}, True), ({"device": "meta"}, True), ({}, False)],
+)
+def test_where_nothing_is_laid_out_in_fp32(options, amd, monkeypatch):
+    monkeypatch.setattr(pretrained, "is_amd", lambda: amd)
+    model = PretrainedModel(nn.Linear(2, 2), {}, {"device": "cpu"} | options)
+    model.lay_out()
+    assert not packed_layers(model)
 
 
 @pytest.mark.parametrize("maker", ["AuthenticAMD", "GenuineIntel"])
