@@ -45,7 +45,7 @@ def stage_0(path):
             "emotions": ["sad"],
             "labelled_fraction": 1.0,
             "max_batch_seconds": 60.0,
-            "num_buckets": 20,
+            "num_buckets": 128,
             "dataloader_opts": {},
             "seed": 1,
         }

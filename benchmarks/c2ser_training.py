@@ -194,9 +194,7 @@ def train_epoch(hparams, rows, options, cached, batch_seconds):
     brain.fit(
         EpochCounter(1),
         dataset,
-        train_loader_kwargs=loader_options(
-            dataset, batch_seconds, num_buckets=8, seed=0
-        ),
+        train_loader_kwargs=loader_options(dataset, batch_seconds),
     )
     return brain, filling
 

@@ -14,7 +14,11 @@ from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
 from speechbrain_c2ser.data.difficulty import EasyFirst, EasyFirstSampler
 from speechbrain_c2ser.data.parts import is_rows
 from speechbrain_c2ser.data.pools import read_pool
-from speechbrain_c2ser.data.sampling import BatchesInTurn, PairedBatchSampler
+from speechbrain_c2ser.data.sampling import (
+    BUCKETS,
+    BatchesInTurn,
+    PairedBatchSampler,
+)
 from speechbrain_c2ser.data.streams import (
     StreamedDataset,
     check_rows,
@@ -205,7 +209,7 @@ def values_of(manifest: Any, field: str) -> list[str]:
 def loader_options(
     dataset: DynamicItemDataset,
     batch_seconds: float,
-    num_buckets: int,
+    num_buckets: int = BUCKETS,
     seed: int = 0,
     shuffle: bool = True,
     easy_first: EasyFirst | None = None,
@@ -221,8 +225,9 @@ def loader_options(
         Audio in a batch, padding counted. A longer item has a batch of its
         own.
     num_buckets : int
-        Length buckets; more of them waste less on padding. In a fixed order
-        there are no more than full batches: each leaves a rest of its own.
+        How many shares of like length: more of them waste less on padding,
+        fewer give an item more companions by chance. Of no effect without
+        ``shuffle``.
     seed : int
         Of the shuffling.
     shuffle : bool
@@ -243,14 +248,11 @@ def loader_options(
     >>> rows = {
     ...     str(i): {"wav": "a.wav", "duration": 1.0 + i % 2} for i in range(8)
     ... }
-    >>> options = loader_options(speech_dataset(rows), 4.0, num_buckets=2)
+    >>> options = loader_options(speech_dataset(rows), 4.0)
     >>> sorted(len(batch) for batch in options["batch_sampler"])
-    [2, 2, 2, 2]
+    [2, 2, 4]
     """
     durations = durations_of(dataset)
-    if not shuffle:
-        full = int(durations.sum() // batch_seconds)
-        num_buckets = max(1, min(num_buckets, full))
     sampler: BatchesInTurn
     if easy_first is not None and shuffle:
         sampler = EasyFirstSampler(

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from speechbrain_c2ser.data.sampling import BatchesInTurn
-
-SHARE = 256  # of an epoch, as a part of it: how far an item may be moved
+from speechbrain_c2ser.data.sampling import (
+    BUCKETS,
+    BatchesInTurn,
+    sort_loosely,
+)
 
 
 class LikeLengthSampler(BatchesInTurn):
@@ -79,7 +81,7 @@ class LikeLengthSampler(BatchesInTurn):
             number -= 1
         bounds = np.linspace(0, self._draws, number + 1).round().astype(int)
         self._firsts, self._sizes = bounds[:-1], np.diff(bounds)
-        self._reach = max(batch_size / 2, self._draws / SHARE)
+        self._reach = max(batch_size / 2, self._draws / BUCKETS / 2)
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -91,13 +93,14 @@ class LikeLengthSampler(BatchesInTurn):
             Each has other ones.
         """
         generator = torch.Generator().manual_seed(self.seed + epoch)
-        items = self._drawn(generator)
-        items = items[np.argsort(self.lengths[items], kind="stable")]
+        items = sort_loosely(
+            self._drawn(generator),
+            self.lengths,
+            self._reach if self.shuffle else 0,
+            generator,
+        )
         batches = np.arange(len(self._firsts))
         if self.shuffle:
-            moved = torch.rand(len(items), generator=generator).numpy() - 0.5
-            places = np.arange(len(items)) + 2 * self._reach * moved
-            items = items[np.argsort(places)]
             batches = torch.randperm(len(batches), generator=generator).numpy()
         self.lay_out(items, self._firsts[batches], self._sizes[batches])
 

@@ -1,13 +1,16 @@
 """Batches of similar length in which every emotion has a partner."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-NEAR = 64  # batches that are looked at first
+NEAR = 16  # items of a label, on either side, that an exchange looks at
+ENOUGH = 0.01  # of a batch: padding that an exchange may add unasked
+BUCKETS = 128  # of like length, within which items are moved by chance
 
 
 class BatchesInTurn(Sampler):
@@ -74,14 +77,91 @@ class BatchesInTurn(Sampler):
         return self._items[self._starts[number] : self._starts[number + 1]]
 
 
-class PairedBatchSampler(BatchesInTurn):
-    """Length-bucketed batches that hold a pair of one label where possible.
+def sort_loosely(
+    items: np.ndarray,
+    lengths: np.ndarray,
+    reach: float,
+    generator: torch.Generator,
+) -> np.ndarray:
+    """Sort items by length, then move each up or down by chance.
 
-    The batches of SpeechBrain's ``DynamicBatchSampler``, with two changes.
-    The buckets' boundaries are quantiles of the corpus' own lengths, so that
-    short clips fill a batch too. And a batch in which no two items share a
-    label, useless to PairLoss, exchanges one item with the nearest batch that
-    can spare one.
+    Arguments
+    ---------
+    items : numpy.ndarray
+        Indices [N], those of equal length in the order that they keep.
+    lengths : numpy.ndarray
+        Of every item that has an index, in any unit.
+    reach : float
+        How many places an item is moved at most.
+    generator : torch.Generator
+        Of the chance; not drawn from where nothing is moved.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same indices [N].
+
+    Example
+    -------
+    >>> lengths = np.array([3.0, 1.0, 2.0])
+    >>> sort_loosely(np.arange(3), lengths, 0, torch.Generator()).tolist()
+    [1, 2, 0]
+    """
+    items = items[np.argsort(lengths[items], kind="stable")]
+    if not reach:
+        return items
+    moved = torch.rand(len(items), generator=generator).numpy() - 0.5
+    return items[np.argsort(np.arange(len(items)) + 2 * reach * moved)]
+
+
+def cut(lengths: np.ndarray, limit: float) -> np.ndarray:
+    """Items of each batch, where a row of them is cut into full batches.
+
+    Arguments
+    ---------
+    lengths : numpy.ndarray
+        Of the items, side by side.
+    limit : float
+        Of a batch: its longest item's length times its items. A longer item
+        makes a batch of its own.
+
+    Returns
+    -------
+    numpy.ndarray
+        Sizes, whose sum is the number of items. The last two batches are
+        alike where that can be: a rest of one item would weigh as much as a
+        full batch.
+
+    Example
+    -------
+    >>> cut(np.array([1.0, 1.0, 2.0, 3.0, 9.0]), 6.0).tolist()
+    [3, 1, 1]
+    >>> cut(np.ones(9), 8.0).tolist()
+    [5, 4]
+    """
+    sizes, start = [], 0
+    while start < len(lengths):
+        most = max(1, int(limit / lengths[start]))
+        longest = np.maximum.accumulate(lengths[start : start + most])
+        fits = longest * np.arange(1, len(longest) + 1) <= limit
+        sizes.append(max(1, np.count_nonzero(fits)))
+        start += sizes[-1]
+    both = sum(sizes[-2:])
+    rest = both // 2
+    if sizes[-1] < rest and lengths[-rest:].max() * rest <= limit:
+        sizes[-2:] = both - rest, rest
+    return np.array(sizes)
+
+
+class PairedBatchSampler(BatchesInTurn):
+    """Batches of so many seconds that hold a pair of one label if possible.
+
+    As SpeechBrain's ``DynamicBatchSampler`` they hold clips of like length.
+    But a bucket of lengths leaves no batch half full: the clips are sorted by
+    length, each is moved up or down by chance (:func:`sort_loosely`), and the
+    row is cut into batches wherever the next clip would not fit. And a batch
+    in which no two items share a label, useless to PairLoss, exchanges one
+    item with the nearest batch that can spare one.
 
     The order is a function of the seed and the epoch alone, so that an epoch
     can be entered at any batch.
@@ -96,10 +176,12 @@ class PairedBatchSampler(BatchesInTurn):
         Seconds of audio in a batch, padding counted. A longer item makes a
         batch of its own.
     num_buckets : int
-        Number of length buckets.
+        Of like length, an item's chance companions: it is moved within one
+        of as many equal shares of the items, or within a batch where that is
+        more. More of them waste less on padding.
     shuffle : bool
         Whether items and batches change their order every epoch; if not,
-        batches are in ascending order of their longest item.
+        batches are in ascending order of length.
     seed : int
         Of the shuffling.
 
@@ -111,7 +193,7 @@ class PairedBatchSampler(BatchesInTurn):
     Example
     -------
     >>> sampler = PairedBatchSampler(
-    ...     [1.0] * 6, [0, 0, 1, -1, 1, -1], max_batch_length=3.0, num_buckets=1
+    ...     [1.0] * 6, [0, 0, 1, -1, 1, -1], max_batch_length=3.0
     ... )
     >>> sorted(sum(sampler, []))
     [0, 1, 2, 3, 4, 5]
@@ -125,7 +207,7 @@ class PairedBatchSampler(BatchesInTurn):
         lengths: Sequence[float] | np.ndarray,
         labels: Sequence[int] | np.ndarray,
         max_batch_length: float,
-        num_buckets: int = 10,
+        num_buckets: int = BUCKETS,
         shuffle: bool = True,
         seed: int = 0,
     ):
@@ -137,12 +219,9 @@ class PairedBatchSampler(BatchesInTurn):
         self.labels = np.asarray(labels, np.int32)
         self.lengths = np.asarray(lengths, np.float64)
         self.shuffle, self.seed = shuffle, seed
-        quantiles = np.linspace(0, 1, num_buckets + 1)[1:]
-        boundaries = np.unique(np.quantile(self.lengths, quantiles))
-        self._buckets = np.searchsorted(boundaries, self.lengths)
-        self._buckets = self._buckets.astype(np.int32)
-        sizes = (max_batch_length / boundaries).astype(int)
-        self._sizes = np.maximum(1, sizes)
+        self._seconds = max_batch_length
+        batches = len(cut(np.sort(self.lengths), max_batch_length))
+        self._reach = len(self.lengths) / min(num_buckets, batches) / 2
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -153,126 +232,95 @@ class PairedBatchSampler(BatchesInTurn):
         epoch : int
             Each has another order.
         """
-        order = self._order(len(self.lengths), epoch)
-        # places in the order, bucket by bucket; cut into batches
-        by_bucket = np.argsort(self._buckets[order], kind="stable")
-        counts = np.bincount(self._buckets, minlength=len(self._sizes))
-        firsts, sizes, ends = [], [], []
-        start = 0
-        for bucket, (size, count) in enumerate(
-            zip(self._sizes.tolist(), counts.tolist(), strict=True)
-        ):
-            first = np.arange(start, start + count, size)
-            start += count
-            last = np.minimum(first + size, start) - 1
-            # a batch is ready when its last item has come; rests come last
-            end = by_bucket[last]
-            if count % size:
-                end[-1] = len(order) + bucket
-            firsts.append(first)
-            sizes.append(last - first + 1)
-            ends.append(end)
-        first, length = np.concatenate(firsts), np.concatenate(sizes)
-        ready = np.argsort(np.concatenate(ends))
-        if self.shuffle:
-            ready = ready[self._order(len(ready), epoch)]
-        else:
-            lengths = self.lengths[order[by_bucket]]
-            longest = np.maximum.reduceat(lengths, first)
-            ready = ready[np.argsort(longest[ready], kind="stable")]
-        self.lay_out(order[by_bucket], first[ready], length[ready])
-        self._make_pairs()
-
-    def _order(self, number, epoch):
-        if not self.shuffle:
-            return np.arange(number)
         generator = torch.Generator().manual_seed(self.seed + epoch)
-        return torch.randperm(number, generator=generator).numpy()
+        items = np.arange(len(self.lengths))
+        if self.shuffle:
+            items = torch.randperm(len(items), generator=generator).numpy()
+        items = sort_loosely(
+            items, self.lengths, self._reach if self.shuffle else 0, generator
+        )
+        sizes = cut(self.lengths[items], self._seconds)
+        firsts = np.cumsum(sizes) - sizes
+        self.lay_out(items, firsts, sizes)
+        self._make_pairs()  # in the order of length
+        if self.shuffle:
+            order = torch.randperm(len(sizes), generator=generator).numpy()
+            self.lay_out(self._items, firsts[order], sizes[order])
 
     def _make_pairs(self):
         """Each batch that has a label but no pair of one seeks a partner."""
         labels = self.labels[self._items]
         sizes = np.diff(self._starts)
-        batch_of = np.repeat(np.arange(len(sizes)), sizes)
+        self._batch_of = np.repeat(np.arange(len(sizes)), sizes)
         named = labels >= 0
-        known = np.stack([batch_of[named], labels[named]], axis=1)
+        known = np.stack([self._batch_of[named], labels[named]], axis=1)
         labels_there, counts = np.unique(known, axis=0, return_counts=True)
         batches = labels_there[:, 0]
         lacking = np.zeros(len(sizes), bool)
         lacking[batches] = True  # without a label, there is no partner
         lacking[batches[counts > 1]] = False
         lacking &= sizes > 1
-        if not lacking.any():
-            return
-        self._longest = np.maximum.reduceat(
-            self.lengths[self._items], self._starts[:-1]
-        )
-        self._named = np.bincount(batch_of[named], minlength=len(sizes))
-        self._spare = np.zeros(len(sizes), bool)
-        self._spare[batches[counts > 1]] = True
-        self._spare &= self._named > 2
+        self._places = {
+            label: np.flatnonzero(labels == label)
+            for label in np.unique(labels[named]).tolist()
+        }
         for number in np.flatnonzero(lacking):
             # an exchange may have given it one
-            if not self._has_pair(self._batch(number)):
+            if not self._has_pair(number):
                 self._exchange(number)
 
-    def _has_pair(self, items):
-        labels = [label for label in self.labels[items].tolist() if label >= 0]
+    def _has_pair(self, number):
+        labels = self.labels[self._batch(number)].tolist()
+        labels = [label for label in labels if label >= 0]
         return len(set(labels)) < len(labels)
 
     def _exchange(self, number):
-        """Swap one item of the batch for a partner of another of its items."""
-        batch = self._batch(number)
-        first, second = batch[:2].tolist()
-        # label -> the item that is given away for a partner of the one with it
-        gifts = {
-            label: second if item == first else first
-            for item, label in zip(
-                batch.tolist(), self.labels[batch].tolist(), strict=True
-            )
-            if label >= 0
-        }
-        for near in self._nearest(number, list(gifts.values())):
-            other = self._batch(near)
-            for place, label in enumerate(self.labels[other].tolist()):
-                gift = gifts.get(label)
-                if gift is None:
-                    continue
-                swapped = other.copy()
-                swapped[place] = gift
-                if self._has_pair(swapped):
-                    batch[batch == gift] = other[place]
-                    other[place] = gift
-                    self._note(number)
-                    self._note(near)
-                    return
+        """Swap one item of the batch for a partner of another of its items.
 
-    def _note(self, number):
-        """What an exchange looks at, of a batch that has changed."""
-        batch = self._batch(number)
-        labels = self.labels[batch]
-        counts = np.bincount(labels[labels >= 0], minlength=1)
-        self._longest[number] = self.lengths[batch].max()
-        self._named[number] = counts.sum()
-        self._spare[number] = counts.sum() > 2 and (counts > 1).any()
+        The partner is about as long as what is given for it: its places are
+        in order of length, or nearly.
+        """
+        least, best = math.inf, None
+        start = self._starts[number]
+        for place, label in enumerate(self.labels[self._batch(number)]):
+            if label < 0:
+                continue
+            gift = start + (place == 0)
+            places = self._places[label]
+            here = np.searchsorted(places, gift)
+            near = places[max(0, here - NEAR) : here + NEAR]
+            for partner in near[np.argsort(abs(near - gift))]:
+                added = self._added(gift, partner)
+                if added < least:
+                    least, best = added, (gift, partner)
+                if least <= ENOUGH * self._seconds:
+                    break
+        if best is not None:
+            self._swap(*best)
 
-    def _nearest(self, number, gifts):
-        """Batches that could give an item away, those of like length first."""
-        # a gift without a label makes no pair: they must keep one
-        has_label = (self.labels[gifts] >= 0).any()
-        able = self._named > 1 if has_label else self._spare.copy()
-        able[number] = False
-        able = np.flatnonzero(able)
-        distance = np.abs(self._longest[able] - self._longest[number])
-        done = 0
-        while done < len(able):
-            # mostly one of the first will do: the rest need not be sorted
-            some = min(max(NEAR, 8 * done), len(able))
-            limit = np.partition(distance, some - 1)[some - 1]
-            near = np.flatnonzero(distance <= limit)
-            near = near[np.argsort(distance[near], kind="stable")]
-            yield from able[near[done:]].tolist()
-            done = len(near)
+    def _added(self, gift, partner):
+        """Seconds of padding that a swap adds; inf where it cannot be.
+
+        One batch is to have a pair and the other to keep what it had, both
+        with no more seconds than a batch may.
+        """
+        batches = ours, other = self._batch_of[[gift, partner]]
+        before = sum(map(self._padded, batches))
+        had_pair = self._has_pair(other)
+        self._swap(gift, partner)
+        after = [self._padded(number) for number in batches]
+        good = self._has_pair(ours) and self._has_pair(other) >= had_pair
+        self._swap(gift, partner)
+        if not good or max(after) > self._seconds:
+            return math.inf
+        return sum(after) - before
+
+    def _padded(self, number):
+        items = self._batch(number)
+        return self.lengths[items].max() * len(items)
+
+    def _swap(self, one, other):
+        self._items[[one, other]] = self._items[[other, one]]
 
 
 def hide_labels(

@@ -1,15 +1,10 @@
 """The shared Brain, checkpoints, schedules, samplers."""
 
-import numpy as np
 import pytest
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.dataio.sampler import (
-    DistributedSamplerWrapper,
-    DynamicBatchSampler,
-)
 
 from speechbrain_c2ser.data.difficulty import EasyFirstSampler
 from speechbrain_c2ser.data.sampling import PairedBatchSampler, hide_labels
@@ -192,72 +187,6 @@ def test_a_kill_while_saving_leaves_the_older_checkpoint(tmp_path):
     checkpointer.save_and_keep_only(meta={"number": 3})
     assert checkpointer.recover_if_possible().meta["number"] == 3
     assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_paired_batches_hold_every_item_and_a_pair():
-    generator = torch.Generator().manual_seed(0)
-    lengths = (1 + torch.rand(60, generator=generator)).tolist()
-    labels = torch.randint(-1, 7, (60,), generator=generator).tolist()
-    sampler = PairedBatchSampler(lengths, labels, 8.0, num_buckets=3)
-    for epoch in (1, 2):
-        sampler.set_epoch(epoch)
-        batches = list(sampler)
-        assert sorted(sum(batches, [])) == list(range(60))
-        assert all(len(b) * max(lengths[i] for i in b) <= 8.0 for b in batches)
-        for batch in batches:
-            known = [labels[i] for i in batch if labels[i] >= 0]
-            assert len(batch) == 1 or len(set(known)) < len(known)
-        # entered again, as on a restart, the epoch is the same
-        assert list(sampler) == batches
-    sampler.set_epoch(1)
-    assert list(sampler) != batches
-
-
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_without_labels_the_batches_are_speechbrains(shuffle):
-    lengths = np.random.default_rng(0).uniform(0.5, 9, 300).round(1).tolist()
-    boundaries = np.unique(np.quantile(lengths, np.linspace(0, 1, 7)[1:]))
-    theirs = DynamicBatchSampler(
-        lengths,
-        20.0,
-        bucket_boundaries=boundaries.tolist(),
-        lengths_list=lengths,
-        shuffle=shuffle,
-        batch_ordering="random" if shuffle else "ascending",
-        seed=3,
-    )
-    ours = PairedBatchSampler(
-        lengths, [-1] * 300, 20.0, num_buckets=6, shuffle=shuffle, seed=3
-    )
-    for epoch in (1, 2):
-        theirs.set_epoch(epoch)
-        ours.set_epoch(epoch)
-        assert list(ours) == theirs._batches
-    wrapped = [
-        DistributedSamplerWrapper(
-            ours, num_replicas=3, rank=rank, shuffle=False
-        )
-        for rank in range(3)
-    ]
-    expected = [list(each) for each in wrapped]
-    for rank in range(3):
-        ours.take_turns(rank, 3)
-        assert list(ours) == expected[rank] and len(ours) == len(expected[rank])
-
-
-def test_short_clips_fill_their_batches():
-    sampler = PairedBatchSampler([1.0] * 100, [0] * 100, 20.0, num_buckets=10)
-    assert {len(batch) for batch in sampler} == {20}
-
-
-def test_an_item_over_the_limit_is_alone():
-    sampler = PairedBatchSampler([9.0, 9.0, 1.0], [0] * 3, 4.0, num_buckets=2)
-    assert sorted(sampler) == [[0], [1], [2]]
-
-
-def test_a_batch_keeps_the_only_pair_that_it_has():
-    sampler = PairedBatchSampler([1.0] * 4, [0, 0, 0, 1], 2.0, 1, False)
-    assert list(sampler) == [[0, 1], [2, 3]]
 
 
 def test_ranks_share_easy_batches_as_they_share_all(monkeypatch):
