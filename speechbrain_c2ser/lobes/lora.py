@@ -63,6 +63,9 @@ def add_lora(
         target_modules=list(targets),
     )
     inject_adapter_in_model(config, model)
+    for module in model.modules():
+        if hasattr(module, "lora_dropout") and dropout:
+            module.lora_dropout["default"] = QuickDropout(dropout)
     # Small updates would be lost in a base's half precision.
     for parameter in model.parameters():
         if parameter.requires_grad:
@@ -120,30 +123,6 @@ def leave_types_to_autocast(model: nn.Module, leave: bool) -> None:
     for module in model.modules():
         if hasattr(module, "lora_dropout"):
             module.cast_input_dtype_enabled = not leave  # peft's own switch
-
-
-def quicken_dropout(model: nn.Module) -> None:
-    """Let LoRA's dropout draw its random numbers four at a time.
-
-    Arguments
-    ---------
-    model : nn.Module
-        With LoRA in it, or without.
-
-    Example
-    -------
-    >>> import torch
-    >>> base = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
-    >>> add_lora(base.requires_grad_(False), targets=["q_proj"])
-    >>> quicken_dropout(base)
-    >>> base["q_proj"].lora_dropout["default"]
-    QuickDropout(p=0.1, inplace=False)
-    """
-    for module in model.modules():
-        for name, dropout in getattr(module, "lora_dropout", {}).items():
-            if type(dropout) is nn.Dropout:
-                quick = QuickDropout(dropout.p).train(dropout.training)
-                module.lora_dropout[name] = quick
 
 
 def fold_adapters(

@@ -12,7 +12,8 @@ class QuickDropout(nn.Dropout):
     """Dropout in half of torch's time on a processor.
 
     torch draws a number for each element, one after the other: with LoRA
-    beside all projections a sixth of a training step in bf16. Of one number
+    beside all projections a sixth of a training step in bf16, an eighth in
+    fp32. Of one number
     of 64 bits come four here; the probability is the nearest of 65,536 steps.
     On other devices, and in eval mode, it is torch's own.
 

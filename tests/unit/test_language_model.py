@@ -473,20 +473,22 @@ def test_a_base_held_in_bf16_is_validated_without_autocast(tiny_llm):
     assert plain(merged).loss.isfinite()
 
 
-def test_loras_dropout_is_quick_in_bf16_alone(tiny_llm):
+def test_loras_dropout_is_quick(tiny_llm):
     lm = LanguageModel(tiny_llm, lora={"rank": 2, "dropout": 0.3}).train()
 
     def dropouts():
         layers = [m for m in lm.modules() if hasattr(m, "lora_dropout")]
         return [layer.lora_dropout["default"] for layer in layers]
 
-    assert {type(each) for each in dropouts()} == {torch.nn.Dropout}
+    assert {type(each) for each in dropouts()} == {QuickDropout}
+    assert all(each.p == 0.3 and each.training for each in dropouts())
     lm.eval()
     lm.hold_in(torch.bfloat16)
     assert {type(each) for each in dropouts()} == {QuickDropout}
     assert not any(each.training for each in dropouts())
-    lm.train()
-    assert all(each.p == 0.3 and each.training for each in dropouts())
+    # without dropout, there is nothing to draw
+    lm = LanguageModel(tiny_llm, lora={"rank": 2, "dropout": 0.0}).train()
+    assert {type(each) for each in dropouts()} == {torch.nn.Identity}
 
 
 def test_a_base_that_is_trained_is_not_narrowed(tiny_llm):

@@ -17,7 +17,6 @@ from speechbrain_c2ser.lobes.attention_in_tiles import use_tiles
 from speechbrain_c2ser.lobes.lora import (
     add_lora,
     leave_types_to_autocast,
-    quicken_dropout,
     train_adapters,
 )
 from speechbrain_c2ser.lobes.speech_llm.branches import (
@@ -211,7 +210,6 @@ class LanguageModel(torch.nn.Module):
         """As :func:`.llm_loading.narrow_base`, to be trained under autocast
         alone; LoRA stays in float32."""
         narrow_base(self.model, dtype)
-        quicken_dropout(self.model)
         self._held = True
         self.train(self.training)
 
