@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Sampler
 
 NEAR = 16  # items of a label, on either side, that an exchange looks at
+PADDING = 0.1  # of a batch at most, as a part of its items' seconds
 ENOUGH = 0.01  # of a batch: padding that an exchange may add unasked
 BUCKETS = 128  # of like length, within which items are moved by chance
 
@@ -114,7 +115,9 @@ def sort_loosely(
     return items[np.argsort(np.arange(len(items)) + 2 * reach * moved)]
 
 
-def cut(lengths: np.ndarray, limit: float) -> np.ndarray:
+def cut(
+    lengths: np.ndarray, limit: float, padding: float = PADDING
+) -> np.ndarray:
     """Items of each batch, where a row of them is cut into full batches.
 
     Arguments
@@ -124,6 +127,9 @@ def cut(lengths: np.ndarray, limit: float) -> np.ndarray:
     limit : float
         Of a batch: its longest item's length times its items. A longer item
         makes a batch of its own.
+    padding : float
+        A batch ends, too, where it would have more than this beside its
+        items, as a part of them; as happens where items are few.
 
     Returns
     -------
@@ -134,17 +140,19 @@ def cut(lengths: np.ndarray, limit: float) -> np.ndarray:
 
     Example
     -------
-    >>> cut(np.array([1.0, 1.0, 2.0, 3.0, 9.0]), 6.0).tolist()
-    [3, 1, 1]
+    >>> cut(np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 9.0]), 4.0).tolist()
+    [3, 2, 1, 1]
     >>> cut(np.ones(9), 8.0).tolist()
     [5, 4]
     """
     sizes, start = [], 0
     while start < len(lengths):
         most = max(1, int(limit / lengths[start]))
-        longest = np.maximum.accumulate(lengths[start : start + most])
-        fits = longest * np.arange(1, len(longest) + 1) <= limit
-        sizes.append(max(1, np.count_nonzero(fits)))
+        part = lengths[start : start + most]
+        real = np.cumsum(part)
+        padded = np.maximum.accumulate(part) * np.arange(1, len(part) + 1)
+        fits = (padded <= limit) & (padded - real <= padding * real)
+        sizes.append(max(1, len(part) if fits.all() else int(fits.argmin())))
         start += sizes[-1]
     both = sum(sizes[-2:])
     rest = both // 2
@@ -176,9 +184,10 @@ class PairedBatchSampler(BatchesInTurn):
         Seconds of audio in a batch, padding counted. A longer item makes a
         batch of its own.
     num_buckets : int
-        Of like length, an item's chance companions: it is moved within one
-        of as many equal shares of the items, or within a batch where that is
-        more. More of them waste less on padding.
+        Of like length, within which an item is moved by chance: as many
+        equal shares of all items, or a batch where that is more. More of
+        them waste less on padding, of which a batch has 2 / num_buckets of
+        its items' seconds at most, or a tenth.
     shuffle : bool
         Whether items and batches change their order every epoch; if not,
         batches are in ascending order of length.
@@ -220,6 +229,7 @@ class PairedBatchSampler(BatchesInTurn):
         self.lengths = np.asarray(lengths, np.float64)
         self.shuffle, self.seed = shuffle, seed
         self._seconds = max_batch_length
+        self._padding = max(PADDING, 2 / num_buckets)
         batches = len(cut(np.sort(self.lengths), max_batch_length))
         self._reach = len(self.lengths) / min(num_buckets, batches) / 2
         self.set_epoch(0)
@@ -239,7 +249,7 @@ class PairedBatchSampler(BatchesInTurn):
         items = sort_loosely(
             items, self.lengths, self._reach if self.shuffle else 0, generator
         )
-        sizes = cut(self.lengths[items], self._seconds)
+        sizes = cut(self.lengths[items], self._seconds, self._padding)
         firsts = np.cumsum(sizes) - sizes
         self.lay_out(items, firsts, sizes)
         self._make_pairs()  # in the order of length

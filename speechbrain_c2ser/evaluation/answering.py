@@ -86,7 +86,8 @@ def predict(c2ser, dataset, mode, batching, max_new_tokens):
     mode : str
         "explicit" or "implicit".
     batching : dict
-        batch_seconds and num_buckets.
+        batch_seconds and more of
+        :func:`~speechbrain_c2ser.data.dataset.loader_options`.
     max_new_tokens : int
         Length limit of an answer.
 

@@ -106,6 +106,7 @@ def test_companions_change_and_more_so_with_fewer_buckets():
     few = PairedBatchSampler(LENGTHS, LABELS, 39.0, num_buckets=4)
     many = PairedBatchSampler(LENGTHS, LABELS, 39.0)
     assert spread(few) > 3 * spread(many)
+    assert len(list(few)) < 1.3 * len(list(many))
 
 
 def test_short_batches_do_not_come_first():
@@ -139,9 +140,17 @@ def test_ranks_take_what_speechbrains_wrapper_gives_them():
         assert list(ours) == expected[rank] and len(ours) == len(expected[rank])
 
 
+@pytest.mark.parametrize("lengths", [LENGTHS[:32], LENGTHS[:300]])
+def test_few_items_of_unlike_length_are_not_stretched(lengths):
+    sampler = PairedBatchSampler(lengths, [-1] * len(lengths), 39.0)
+    padded = seconds_of(sampler, lengths).sum()
+    assert lengths.sum() > 0.93 * padded
+
+
 def test_the_last_two_batches_are_alike_where_they_can_be():
     assert cut(np.ones(9), 8.0).tolist() == [5, 4]
     assert cut(np.ones(8), 8.0).tolist() == [8]
     # eight short ones and a long one that leaves no room for a second
     assert cut(np.array([1.0] * 8 + [7.0]), 8.0).tolist() == [8, 1]
     assert cut(np.array([1.0, 9.0, 9.0]), 8.0).tolist() == [1, 1, 1]
+    assert cut(np.array([1.0, 1.0, 1.3]), 8.0).tolist() == [2, 1]  # padding
