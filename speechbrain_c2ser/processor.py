@@ -1,5 +1,6 @@
 """What the processor computes by instructions of its own."""
 
+import os
 import platform
 from functools import cache
 from pathlib import Path
@@ -57,3 +58,18 @@ def is_amd() -> bool:
     except OSError:  # another system than Linux
         told = platform.processor()
     return "AuthenticAMD" in told
+
+
+def memory_of_machine() -> int | None:
+    """Bytes of this machine's memory; None where the system does not say.
+
+    Example
+    -------
+    >>> memory = memory_of_machine()
+    >>> memory is None or memory > 2**20
+    True
+    """
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -6,7 +6,6 @@ model is asked for both kinds of answers.
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from transformers import AutoConfig
 
 from speechbrain_c2ser.chain_of_thought.answers import answer_language
 from speechbrain_c2ser.data.manifest import SPLITS, read_manifest
+from speechbrain_c2ser.processor import memory_of_machine
 from speechbrain_c2ser.training.word_teaching import check_speakers
 
 FULL = "hparams/c2ser/full.yaml"
@@ -161,18 +161,10 @@ def _require(source: str, title: str, variable: str) -> None:
         ) from error
     weights = Path(source).glob("*.safetensors")
     needed = sum(path.stat().st_size for path in weights)
-    memory = _memory()
+    memory = memory_of_machine()
     if memory is not None and needed > memory:
         raise StepFailed(
             f"the {title} {source} has {needed / 2**30:.1f} GiB of weights, "
             f"this machine {memory / 2**30:.1f} GiB of memory: give a "
             f"smaller one, {variable}=FOLDER."
         )
-
-
-def _memory() -> int | None:
-    """Bytes of this machine; None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None

@@ -91,17 +91,37 @@ def test_training_goes_on_from_it(recipe, arguments, connector, tmp_path):
     assert line["valid_loss_of_other_speech"] > 0
 
 
-def test_in_bf16_a_frozen_base_is_held_in_it(recipe):
-    held = []
-    lm = SimpleNamespace(frozen=True, hold_in=held.append)
-    hold = recipe("train_explicit").hold_frozen_base
-    hold(lm, "fp32")
-    assert not held
+def test_a_frozen_base_is_held_as_its_computation_asks(recipe, monkeypatch):
+    held, asked = [], []
+    lm = SimpleNamespace(frozen=True, hold_in=held.append, model="the model")
+    module = recipe("train_explicit")
+    hold = module.hold_frozen_base
     hold(lm, "bf16")
     assert held == [torch.bfloat16]
+
+    def in_float32(*arguments):
+        asked.append(arguments)
+        return torch.float32
+
+    monkeypatch.setattr(module, "type_to_hold", in_float32)
+    hold(lm, "fp32")
+    assert asked == [("the model", torch.float32)] and held[1:] == [
+        torch.float32
+    ]
+    monkeypatch.setattr(module, "type_to_hold", lambda *_: None)
+    hold(lm, "fp32")
     lm.frozen = False
     hold(lm, "bf16")
-    assert len(held) == 1
+    assert len(held) == 2
+
+
+def test_an_opened_base_is_held_as_its_computation_asks(connector, monkeypatch):
+    module = "speechbrain_c2ser.inference.c2ser.type_to_hold"
+    for wanted in (None, torch.float32):
+        monkeypatch.setattr(module, lambda *_, wanted=wanted: wanted)
+        c2ser = C2SER.from_hparams(connector / "c2ser")
+        dtype = c2ser.mods.model.language_model.model.dtype
+        assert dtype == (wanted or torch.bfloat16)
 
 
 def test_the_folder_answers(connector, corpus):
@@ -152,7 +172,7 @@ def sources(tiny_whisper, tiny_llm):
 def test_demo_names_a_part_that_the_memory_cannot_hold(
     demo, sources, monkeypatch
 ):
-    monkeypatch.setattr(demo, "_memory", lambda: 1000)
+    monkeypatch.setattr(demo, "memory_of_machine", lambda: 1000)
     with pytest.raises(demo.StepFailed, match="Whisper .* GiB of memory"):
         demo.PretrainedDemo("small_data", sources)
 

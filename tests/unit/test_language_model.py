@@ -10,8 +10,12 @@ from packaging.version import Version
 from transformers import AutoModelForCausalLM
 
 from speechbrain_c2ser.lobes.quick_dropout import QuickDropout
+from speechbrain_c2ser.lobes.speech_llm import llm_loading
 from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
-from speechbrain_c2ser.lobes.speech_llm.llm_loading import load_model
+from speechbrain_c2ser.lobes.speech_llm.llm_loading import (
+    load_model,
+    type_to_hold,
+)
 from speechbrain_c2ser.lobes.speech_llm.merging import Merged, Speech, merge
 
 
@@ -500,3 +504,24 @@ def test_an_answer_without_end_stops_at_its_limit(lm):
     merged = make_merged(lm, [[], []], "left")
     ids, _ = lm.generate(merged, end_token_id=-1, max_new_tokens=7)
     assert ids.shape == (2, 7)
+
+
+@pytest.mark.parametrize(
+    ("base", "dtype", "instructions", "memory", "held"),
+    [
+        ("bfloat16", torch.float32, [], None, torch.float32),
+        ("bfloat16", torch.float32, [], 2**40, torch.float32),
+        ("bfloat16", torch.float32, [], 2**10, None),  # too much for it
+        ("bfloat16", torch.float32, ["amx_bf16"], None, None),
+        ("float32", torch.float32, [], None, None),
+        ("float32", torch.bfloat16, ["amx_bf16"], None, torch.bfloat16),
+    ],
+)
+def test_a_processor_without_bf16_holds_a_base_in_fp32(
+    base, dtype, instructions, memory, held, tiny_llm, monkeypatch, caplog
+):
+    monkeypatch.setattr(llm_loading, "processor_has", lambda _: instructions)
+    monkeypatch.setattr(llm_loading, "memory_of_machine", lambda: memory)
+    model = LanguageModel(tiny_llm, lora={"rank": 2}, dtype=base).model
+    assert type_to_hold(model, dtype) == held
+    assert ("more than half of the memory" in caplog.text) == (memory == 2**10)

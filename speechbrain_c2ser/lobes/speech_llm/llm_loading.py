@@ -1,5 +1,6 @@
 """Reading a Hugging Face language model and its tokenizer."""
 
+import logging
 import pickle
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,9 @@ from speechbrain_c2ser.lobes.pretrained_files import (
     describe_misfit,
     describe_unreachable,
 )
+from speechbrain_c2ser.processor import memory_of_machine, processor_has
+
+logger = logging.getLogger(__name__)
 
 
 def load_tokenizer(source):
@@ -185,3 +189,48 @@ def narrow_base(model: torch.nn.Module, dtype: torch.dtype) -> None:
     for weight in base:
         if weight.is_floating_point():
             weight.data = weight.data.to(dtype)
+
+
+def type_to_hold(
+    model: torch.nn.Module, dtype: torch.dtype
+) -> torch.dtype | None:
+    """Type in which a base that is not trained should keep its weights.
+
+    A processor without instructions for bf16 imitates its products: they take
+    five times as long as those of float32, backwards sixty times.
+
+    Arguments
+    ---------
+    model : nn.Module
+        The base, of transformers.
+    dtype : torch.dtype
+        What is computed in.
+
+    Returns
+    -------
+    torch.dtype | None
+        bfloat16 where that is computed in; float32 for weights in bfloat16
+        that would be imitated, where half of the memory holds them; None:
+        they stay as they are.
+
+    Example
+    -------
+    >>> type_to_hold(torch.nn.Linear(2, 2), torch.bfloat16)
+    torch.bfloat16
+    """
+    if dtype == torch.bfloat16:
+        return dtype
+    is_imitated = model.device.type == "cpu" and not processor_has("bf16")
+    if model.dtype != torch.bfloat16 or not is_imitated:
+        return None
+    needed = 4 * sum(weight.numel() for weight in model.parameters())
+    memory = memory_of_machine()
+    if memory is not None and needed > memory / 2:
+        logger.warning(
+            "The language model stays in bf16, which this processor computes "
+            "slowly: in fp32 it would take %.0f GiB, more than half of the "
+            "memory. Take a smaller one, or a GPU.",
+            needed / 2**30,
+        )
+        return None
+    return torch.float32
