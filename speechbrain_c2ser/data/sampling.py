@@ -278,6 +278,7 @@ class PairedBatchSampler(BatchesInTurn):
             # an exchange may have given it one
             if not self._has_pair(number):
                 self._exchange(number)
+        del self._batch_of, self._places  # some megabytes of a million items
 
     def _has_pair(self, number):
         labels = self.labels[self._batch(number)].tolist()
@@ -301,10 +302,11 @@ class PairedBatchSampler(BatchesInTurn):
             near = places[max(0, here - NEAR) : here + NEAR]
             for partner in near[np.argsort(abs(near - gift))]:
                 added = self._added(gift, partner)
+                if added <= ENOUGH * self._seconds:
+                    self._swap(gift, partner)
+                    return
                 if added < least:
                     least, best = added, (gift, partner)
-                if least <= ENOUGH * self._seconds:
-                    break
         if best is not None:
             self._swap(*best)
 
