@@ -111,6 +111,7 @@ def test_a_frozen_base_is_held_as_its_computation_asks(recipe, monkeypatch):
     monkeypatch.setattr(module, "type_to_hold", lambda *_: None)
     hold(lm, "fp32")
     lm.frozen = False
+    monkeypatch.setattr(module, "type_to_hold", in_float32)
     hold(lm, "bf16")
     assert len(held) == 2
 
