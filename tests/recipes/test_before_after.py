@@ -50,10 +50,22 @@ def test_turns_are_compared_without_the_first(monkeypatch):
 
 
 def test_an_epoch_begins_with_the_same_weights_each_time(tmp_path):
+    """And the first trains on batches that any state makes, without dropout."""
     first = before_after.stage_1([1.0, 1.5], "fp32", "tiny", tmp_path)
     second = before_after.stage_1([1.0, 1.5], "fp32", "tiny", tmp_path)
-    losses = [work()[1] for work in (first, first, second)]
-    assert losses[0] == losses[1] == losses[2] and losses[0][0]
+    one, again, once_more = (first()[1] for _ in range(3))
+    assert len(one[0]) == 1 and one == second()[1]
+    assert len(again[0]) == 2 and again == once_more  # padding parts these
+
+
+def test_a_round_without_dropout_ends_with_it():
+    layer = torch.nn.Dropout(0.5)
+    x = torch.ones(64)
+    with before_after.without_dropout(torch.nn.ModuleList([layer])):
+        assert torch.equal(layer(x), x)
+        assert torch.equal(torch.nn.functional.dropout(x, 0.5), x)
+    assert layer.p == 0.5 and (layer(x) == 0).any()
+    assert (torch.nn.functional.dropout(x, 0.5) == 0).any()
 
 
 def test_both_states_train_the_same_weights(tmp_path, monkeypatch):
