@@ -1,4 +1,4 @@
-"""What the processor computes by instructions of its own."""
+"""What this machine has: instructions of its processor, and memory."""
 
 import os
 import platform

@@ -13,9 +13,9 @@ class QuickDropout(nn.Dropout):
 
     torch draws a number for each element, one after the other: with LoRA
     beside all projections a sixth of a training step in bf16, an eighth in
-    fp32. Of one number
-    of 64 bits come four here; the probability is the nearest of 65,536 steps.
-    On other devices, and in eval mode, it is torch's own.
+    fp32. Of one number of 64 bits come four here; the probability is the
+    nearest of 65,536 steps. On other devices, and in eval mode, it is torch's
+    own.
 
     Arguments
     ---------
