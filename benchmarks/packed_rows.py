@@ -99,7 +99,7 @@ def main():
     if options.precision == "bf16":
         if not lm.frozen:
             parser.error("a language model that is trained stays in fp32")
-        lm.hold_in(torch.bfloat16)
+        lm.hold_for(torch.bfloat16)
 
         def kernels():  # as in training
             return sdpa_kernel(SDPBackend.MATH)

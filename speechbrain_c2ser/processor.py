@@ -10,6 +10,7 @@ import torch
 # torch's names of the instructions that make a number's type quick.
 INSTRUCTIONS = {
     "bf16": ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16"),
+    "fp16": ("amx_fp16", "avx512_fp16", "fp16_arith"),
     "int8": ("amx_int8", "avx512_vnni", "avx_vnni", "i8mm"),
 }
 
@@ -22,7 +23,7 @@ def processor_has(number: str) -> list[str]:
     Arguments
     ---------
     number : str
-        "bf16" or "int8".
+        "bf16", "fp16" or "int8".
 
     Returns
     -------

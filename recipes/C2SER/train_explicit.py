@@ -38,7 +38,6 @@ from speechbrain_c2ser.evaluation.metrics.temperature import (
     calibration_sentence,
     fit_calibration,
 )
-from speechbrain_c2ser.lobes.speech_llm.llm_loading import type_to_hold
 from speechbrain_c2ser.lobes.speech_llm.merging import Speech
 from speechbrain_c2ser.training.brain import TrainingBrain
 from speechbrain_c2ser.training.experiment import (
@@ -239,12 +238,10 @@ def prepare_data(hparams):
 
 def hold_frozen_base(language_model, precision):
     """Keep a base that is not trained in the type that it computes in."""
-    if not language_model.frozen:
-        return
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    held = type_to_hold(language_model.model, dtype)
-    if held is not None:
-        language_model.hold_in(held)
+    if language_model.frozen:
+        language_model.hold_for(
+            torch.bfloat16 if precision == "bf16" else torch.float32
+        )
 
 
 def train(brain_class, hparams, run_opts):

@@ -31,7 +31,6 @@ from speechbrain_c2ser.inference.results import (
     Description,
     FileResult,
 )
-from speechbrain_c2ser.lobes.speech_llm.llm_loading import type_to_hold
 
 
 class C2SER(FileClassifier):
@@ -76,10 +75,7 @@ class C2SER(FileClassifier):
         check_kind(folder, "SpeechEmotionLLM")
         hparams = load_c2ser(folder, llm, allow)
         c2ser = cls(hparams["model"], hparams, run_opts)
-        language_model = c2ser.mods.model.language_model
-        held = type_to_hold(language_model.model, c2ser.dtype)
-        if held is not None:
-            language_model.hold_in(held)
+        c2ser.mods.model.language_model.hold_for(c2ser.dtype)
         return c2ser
 
     @property

@@ -91,38 +91,31 @@ def test_training_goes_on_from_it(recipe, arguments, connector, tmp_path):
     assert line["valid_loss_of_other_speech"] > 0
 
 
-def test_a_frozen_base_is_held_as_its_computation_asks(recipe, monkeypatch):
-    held, asked = [], []
-    lm = SimpleNamespace(frozen=True, hold_in=held.append, model="the model")
-    module = recipe("train_explicit")
-    hold = module.hold_frozen_base
+def test_a_frozen_base_is_held_as_its_computation_asks(recipe):
+    asked = []
+    lm = SimpleNamespace(frozen=True, hold_for=asked.append)
+    hold = recipe("train_explicit").hold_frozen_base
     hold(lm, "bf16")
-    assert held == [torch.bfloat16]
-
-    def in_float32(*arguments):
-        asked.append(arguments)
-        return torch.float32
-
-    monkeypatch.setattr(module, "type_to_hold", in_float32)
-    hold(lm, "fp32")
-    assert asked == [("the model", torch.float32)] and held[1:] == [
-        torch.float32
-    ]
-    monkeypatch.setattr(module, "type_to_hold", lambda *_: None)
     hold(lm, "fp32")
     lm.frozen = False
-    monkeypatch.setattr(module, "type_to_hold", in_float32)
     hold(lm, "bf16")
-    assert len(held) == 2
+    assert asked == [torch.bfloat16, torch.float32]
 
 
 def test_an_opened_base_is_held_as_its_computation_asks(connector, monkeypatch):
-    module = "speechbrain_c2ser.inference.c2ser.type_to_hold"
+    module = "speechbrain_c2ser.lobes.speech_llm.language_model.type_to_hold"
+    asked = []
     for wanted in (None, torch.float32):
-        monkeypatch.setattr(module, lambda *_, wanted=wanted: wanted)
+
+        def answer(model, dtype, wanted=wanted):
+            asked.append(dtype)
+            return wanted
+
+        monkeypatch.setattr(module, answer)
         c2ser = C2SER.from_hparams(connector / "c2ser")
         dtype = c2ser.mods.model.language_model.model.dtype
         assert dtype == (wanted or torch.bfloat16)
+    assert asked == [c2ser.dtype] * 2
 
 
 def test_the_folder_answers(connector, corpus):

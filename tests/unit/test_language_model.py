@@ -427,7 +427,7 @@ def test_a_base_held_in_bf16_scores_alike(tiny_llm):
     torch.manual_seed(0)
     merged = make_merged(lm, [[5], [6]])
     exact = lm.score(merged, endings)
-    lm.hold_in(torch.bfloat16)
+    lm.hold_for(torch.bfloat16)
     kinds = {n: p.dtype for n, p in lm.model.named_parameters()}
     lora = {kind for name, kind in kinds.items() if "lora_" in name}
     base = {kind for name, kind in kinds.items() if "lora_" not in name}
@@ -444,7 +444,7 @@ def test_lora_reads_what_a_base_held_in_bf16_reads(tiny_llm):
     for copies in (False, True):
         torch.manual_seed(0)
         lm = LanguageModel(tiny_llm, lora={"rank": 2, "dropout": 0.0}).train()
-        lm.hold_in(torch.bfloat16)
+        lm.hold_for(torch.bfloat16)
         for layer in lm.model.modules():
             if hasattr(layer, "lora_dropout"):
                 layer.cast_input_dtype_enabled |= copies
@@ -465,7 +465,7 @@ def test_lora_reads_what_a_base_held_in_bf16_reads(tiny_llm):
 
 def test_a_base_held_in_bf16_is_validated_without_autocast(tiny_llm):
     lm = LanguageModel(tiny_llm, lora={"rank": 2}).train()
-    lm.hold_in(torch.bfloat16)
+    lm.hold_for(torch.bfloat16)
     lm.eval()
     merged = make_merged(lm, [[5], [6]])
     merged.embeddings = merged.embeddings.bfloat16()
@@ -487,7 +487,7 @@ def test_loras_dropout_is_quick(tiny_llm):
     assert {type(each) for each in dropouts()} == {QuickDropout}
     assert all(each.p == 0.3 and each.training for each in dropouts())
     lm.eval()
-    lm.hold_in(torch.bfloat16)
+    lm.hold_for(torch.bfloat16)
     assert {type(each) for each in dropouts()} == {QuickDropout}
     assert not any(each.training for each in dropouts())
     # without dropout, there is nothing to draw
@@ -497,7 +497,7 @@ def test_loras_dropout_is_quick(tiny_llm):
 
 def test_a_base_that_is_trained_is_not_narrowed(tiny_llm):
     with pytest.raises(ValueError, match="is trained in torch.float32"):
-        LanguageModel(tiny_llm, freeze=False).hold_in(torch.bfloat16)
+        LanguageModel(tiny_llm, freeze=False).hold_for(torch.bfloat16)
 
 
 def test_an_answer_without_end_stops_at_its_limit(lm):
@@ -507,21 +507,28 @@ def test_an_answer_without_end_stops_at_its_limit(lm):
 
 
 @pytest.mark.parametrize(
-    ("base", "dtype", "instructions", "memory", "held"),
+    ("base", "dtype", "numbers", "memory", "held"),
     [
         ("bfloat16", torch.float32, [], None, torch.float32),
         ("bfloat16", torch.float32, [], 2**40, torch.float32),
         ("bfloat16", torch.float32, [], 2**10, None),  # too much for it
-        ("bfloat16", torch.float32, ["amx_bf16"], None, None),
+        ("bfloat16", torch.float32, ["bf16"], None, None),
+        ("float16", torch.float32, ["bf16"], None, torch.float32),
+        ("float16", torch.float32, ["fp16"], None, None),
+        ("float16", torch.bfloat16, ["bf16"], None, torch.bfloat16),
         ("float32", torch.float32, [], None, None),
-        ("float32", torch.bfloat16, ["amx_bf16"], None, torch.bfloat16),
+        ("float32", torch.bfloat16, ["bf16"], None, torch.bfloat16),
     ],
 )
-def test_a_processor_without_bf16_holds_a_base_in_fp32(
-    base, dtype, instructions, memory, held, tiny_llm, monkeypatch, caplog
+def test_a_base_is_held_as_its_computation_asks(
+    base, dtype, numbers, memory, held, tiny_llm, monkeypatch, caplog
 ):
-    monkeypatch.setattr(llm_loading, "processor_has", lambda _: instructions)
+    has = numbers.__contains__
+    monkeypatch.setattr(llm_loading, "processor_has", has)
     monkeypatch.setattr(llm_loading, "memory_of_machine", lambda: memory)
-    model = LanguageModel(tiny_llm, lora={"rank": 2}, dtype=base).model
-    assert type_to_hold(model, dtype) == held
+    lm = LanguageModel(tiny_llm, lora={"rank": 2}, dtype=base)
+    assert type_to_hold(lm.model, dtype) == held
+    lm.hold_for(dtype)
+    found = lm.model.get_input_embeddings().weight.dtype
+    assert found == (held or getattr(torch, base))
     assert ("more than half of the memory" in caplog.text) == (memory == 2**10)

@@ -155,7 +155,7 @@ def test_c2ser_in_packed_bf16(build_model, clips):
     assert len(packed_layers(c2ser)) > 10 and not packed_layers(plain)
     ours, exact = (each.classify_batch(*clips)[0] for each in (c2ser, plain))
     torch.testing.assert_close(ours, exact, atol=0.01, rtol=0)
-    c2ser.mods.model.language_model.hold_in(torch.bfloat16)
+    c2ser.mods.model.language_model.hold_for(torch.bfloat16)
     assert c2ser.describe_batch(*clips, max_new_tokens=4)
 
 

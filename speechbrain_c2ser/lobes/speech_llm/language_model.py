@@ -29,6 +29,7 @@ from speechbrain_c2ser.lobes.speech_llm.llm_loading import (
     load_model,
     load_tokenizer,
     narrow_base,
+    type_to_hold,
 )
 from speechbrain_c2ser.lobes.speech_llm.merging import (
     IGNORED,
@@ -206,12 +207,14 @@ class LanguageModel(torch.nn.Module):
                     module.training = mode and self.gradient_checkpointing
         return self
 
-    def hold_in(self, dtype) -> None:
-        """As :func:`.llm_loading.narrow_base`, to be trained under autocast
-        alone; LoRA stays in float32."""
-        narrow_base(self.model, dtype)
-        self._held = True
-        self.train(self.training)
+    def hold_for(self, dtype) -> None:
+        """Keep the base in :func:`.llm_loading.type_to_hold`'s type, to be
+        trained under autocast alone; LoRA stays in float32."""
+        held = type_to_hold(self.model, dtype)
+        if held is not None:
+            narrow_base(self.model, held)
+            self._held = True
+            self.train(self.training)
 
     def tokenize(self, text) -> list[int]:
         """Token ids of a text, without special tokens.

@@ -192,26 +192,27 @@ def narrow_base(model: torch.nn.Module, dtype: torch.dtype) -> None:
 
 
 def type_to_hold(
-    model: torch.nn.Module, dtype: torch.dtype
+    model: torch.nn.Module, dtype: torch.dtype | None
 ) -> torch.dtype | None:
     """Type in which a base that is not trained should keep its weights.
 
-    A processor without instructions for bf16 imitates its products: they take
-    five times as long as those of float32, backwards sixty times.
+    A processor without instructions for numbers of 16 bits imitates their
+    products: they take three to five times as long as those of float32,
+    backwards forty to sixty times.
 
     Arguments
     ---------
     model : nn.Module
         The base, of transformers.
-    dtype : torch.dtype
-        What is computed in.
+    dtype : torch.dtype | None
+        What is computed in; None: float32.
 
     Returns
     -------
     torch.dtype | None
-        bfloat16 where that is computed in; float32 for weights in bfloat16
-        that would be imitated, where half of the memory holds them; None:
-        they stay as they are.
+        bfloat16 where that is computed in; float32 for weights in 16 bits
+        whose products would be imitated, where half of the memory holds them;
+        None: they stay as they are.
 
     Example
     -------
@@ -220,16 +221,17 @@ def type_to_hold(
     """
     if dtype == torch.bfloat16:
         return dtype
-    is_imitated = model.device.type == "cpu" and not processor_has("bf16")
-    if model.dtype != torch.bfloat16 or not is_imitated:
+    number = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(model.dtype)
+    if number is None or model.device.type != "cpu" or processor_has(number):
         return None
     needed = 4 * sum(weight.numel() for weight in model.parameters())
     memory = memory_of_machine()
     if memory is not None and needed > memory / 2:
         logger.warning(
-            "The language model stays in bf16, which this processor computes "
+            "The language model stays in %s, which this processor computes "
             "slowly: in fp32 it would take %.0f GiB, more than half of the "
             "memory. Take a smaller one, or a GPU.",
+            number,
             needed / 2**30,
         )
         return None
