@@ -9,11 +9,8 @@ over all. An overlay that fits one yaml may be given in its place.
 
 import atexit
 import io
-import json
 import os
-import platform
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,33 +20,22 @@ from pathlib import Path
 import ruamel.yaml
 import speechbrain as sb
 import torch
-from hyperpyyaml import load_hyperpyyaml, resolve_references
+from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml.comments import CommentedMap, TaggedScalar
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_c2ser.checkpoints.user_modules import (
     check_named,
-    hashes,
     load_user_module,
 )
 from speechbrain_c2ser.processor import processor_has
 from speechbrain_c2ser.training.memory import keep_freed_memory
-from speechbrain_c2ser.versions import version_of
+from speechbrain_c2ser.training.record import write_record
 
 logger = get_logger(__name__)
 
 OVERLAY_ON = "# Overlay on:"
-RECORDED_PACKAGES = (
-    "speechbrain_c2ser",
-    "speechbrain",
-    "torch",
-    "torchaudio",
-    "transformers",
-    "peft",
-    "hyperpyyaml",
-    "numpy",
-)
 
 
 def load_experiment(argv: list[str] | None = None):
@@ -118,7 +104,7 @@ def load_experiment(argv: list[str] | None = None):
     folder = hparams["output_folder"]
     sb.create_experiment_directory(experiment_directory=folder)
     run_on_main(
-        _write_record,
+        write_record,
         args=[folder, _stream(text, hparams_file), argv, overlays, hparams],
     )
     return hparams, run_opts
@@ -412,35 +398,3 @@ def _stream(text, path):
     stream = io.StringIO(text)
     stream.name = str(path)
     return stream
-
-
-def _write_record(folder, stream, argv, overlays, hparams):
-    """Save settings, command, seed, versions and git state with the run."""
-    with open(Path(folder) / "hyperparams.yaml", "w", encoding="utf-8") as f:
-        f.write(resolve_references(stream).getvalue())
-    record = {
-        "script": os.path.basename(sys.argv[0]),
-        "arguments": argv,
-        "overlays": overlays,
-        "user_modules": hashes(),
-        "seed": hparams.get("seed"),
-        "python": platform.python_version(),
-        "versions": {name: version_of(name) for name in RECORDED_PACKAGES},
-        "git": _git_state(),
-    }
-    with open(Path(folder) / "run.json", "w", encoding="utf-8") as f:
-        json.dump(record, f, indent=1)
-
-
-def _git_state():
-    """Commit and whether files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        run = {"cwd": here, "text": True, "stderr": subprocess.DEVNULL}
-        commit = subprocess.check_output(["git", "rev-parse", "HEAD"], **run)
-        changes = subprocess.check_output(
-            ["git", "status", "--porcelain", "-uno"], **run
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return {"commit": commit.strip(), "modified": bool(changes.strip())}

@@ -10,6 +10,7 @@ from speechbrain_c2ser.web.listener import Listener
 
 FORM = "send a form (multipart/form-data) with one recording as `file`"
 NO_FILE = f"There is no file with a name in the request: {FORM}."
+PLACES = "This is none of POST /v1/emotion, GET /v1/models and GET /v1/schema"
 # The first kind that an error is of gives the status.
 STATUSES = ((TooMuch, 413), (Busy, 503), (AudioError, 422), (ValueError, 400))
 
@@ -36,6 +37,8 @@ def build_api(listener: Listener, **options) -> Any:
     )
     from fastapi.responses import JSONResponse
 
+    from speechbrain_c2ser.web.form_options import FormOptions
+
     app = FastAPI(
         title="c2ser",
         version=version("speechbrain_c2ser"),
@@ -53,6 +56,8 @@ def build_api(listener: Listener, **options) -> Any:
             503: "too many are waiting",
         }.items()
     }
+
+    app.router.route_class = FormOptions
 
     @app.post("/v1/emotion", responses=refusals)
     def emotion(
@@ -85,6 +90,12 @@ def build_api(listener: Listener, **options) -> Any:
     def schema() -> dict:
         """JSON schema of an answer."""
         return result_schema()
+
+    @app.api_route(
+        "/v1/{place:path}", methods=["GET", "POST"], include_in_schema=False
+    )
+    def nowhere(place: str):
+        raise StarletteHTTPException(404, PLACES)
 
     def sentence(status, text):
         headers = {"retry-after": "60"} if status == 503 else None

@@ -100,7 +100,9 @@ def build_app(listener: Listener, folder: str, host: str = "127.0.0.1") -> Any:
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )
     if is_loopback(host):
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK])
+        app.add_middleware(
+            TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, host]
+        )
     return Guard(app, listener.limits, folder)
 
 

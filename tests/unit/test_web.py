@@ -184,6 +184,51 @@ def test_options_that_cannot_be(client, query, said):
     assert found.status_code == 400 and said in found.json()["error"]
 
 
+def test_options_may_stand_in_the_form(client):
+    def ask(data=(), **query):
+        files = {"file": ("a.wav", sound(seconds=2), "audio/wav")}
+        found = client.post(
+            "/v1/emotion", files=files, data=dict(data), params=query
+        )
+        return found.json()
+
+    told = ask(model="two", window=0.5, words=True)
+    assert len(told["windows"]) == 4 and "he sounds" in str(told)
+    fields = {"model": "two", "window": "0.5", "words": "true"}
+    assert ask(fields) == ask(fields.items(), language="en") == told
+    assert ask({"windw": "2"})["error"] == ask(windw=2)["error"]
+    assert "no option 'windw': give model, window" in ask(windw=2)["error"]
+    assert "window is given twice" in ask({"window": "2"}, window=2)["error"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["file", "file"], "two files: send one"),
+        (["file", "window"], "window is a file"),
+    ],
+)
+def test_a_form_of_two_files_is_refused(client, names, said):
+    files = [(name, ("a.wav", sound(), "audio/wav")) for name in names]
+    found = client.post("/v1/emotion", files=files)
+    assert found.status_code == 400 and said in found.json()["error"]
+
+
+def test_other_places_tell_of_those_that_are_there(client):
+    for found in (client.get("/v1/emotion"), client.post("/v1/emotions")):
+        assert found.status_code == 404
+        assert "POST /v1/emotion" in found.json()["error"]
+
+
+def test_every_number_of_loopback_is_answered(listener, tmp_path):
+    pytest.importorskip("gradio", reason="the extra `serve` is not installed")
+    from starlette.testclient import TestClient
+
+    app = server.build_app(listener, str(tmp_path), "127.0.0.2")
+    client = TestClient(app, base_url="http://127.0.0.2")
+    assert client.get("/v1/models").status_code == 200
+
+
 def test_requests_without_a_file(client):
     for options in ({}, {"content": b"x"}, {"data": {"file": "text"}}):
         found = client.post("/v1/emotion", **options)
