@@ -1,7 +1,8 @@
 """Tables of utterances from files: the one reader of all of them.
 
 JSON, JSON lines, CSV and TSV, as people, spreadsheets and pandas write them.
-Lists of recordings are in ``lists.py``. What columns mean is in ``columns.py``.
+How text is divided into cells is in ``delimited.py``, what columns mean in
+``columns.py``. Lists of recordings are in ``lists.py``.
 """
 
 import ast
@@ -14,27 +15,31 @@ from pathlib import Path
 from speechbrain_c2ser.audio.formats import SOUNDS
 from speechbrain_c2ser.data.columns import (
     BOUNDS,
-    FIELDS,
-    PREDICTED,
+    as_id,
     as_number,
     as_seconds,
-    bare,
     fields_of,
     is_missing,
     plain_name,
+)
+from speechbrain_c2ser.data.delimited import (
+    ACCEPTED,
+    INDEX,
+    KNOWN,
+    NAMING,
+    delimited_rows,
+    is_delimited,
+    spaced_rows,
 )
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.text_files import read_text
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 GAP = re.compile(r"[\s,]*")  # between JSON objects
+ROW_NUMBER = re.compile(r"0|[1-9]\d*")
 SPREADSHEETS = (".xls", ".xlsx", ".ods")
-ARROW = (".parquet", ".arrow")
+ARROW = (".parquet", ".arrow", ".feather")
 JSON_LINES = (".jsonl", ".ndjson")
-EXCEL_TEXT = re.compile(r'="(.*)"')  # that keeps the zeros of ="007"
-RULE = re.compile(r"[:\s]*-{2,}[:\s]*")  # below the header in Markdown
-FAIRSEQ = re.compile(r"[^\t]+\t\d+")  # a path, its number of samples
-ACCEPTED = "give CSV with a header, JSON lines or JSON"
 # Keys beside the path of a recording that is an object.
 AUDIO = frozenset(
     "path file source bytes array sampling_rate type channels".split()
@@ -55,14 +60,6 @@ BINARY = {
     b"\x93NUMPY": "a NumPy array: save it as CSV with a header",
     b"%PDF": "a PDF document: save its table as CSV",
 }
-KNOWN = frozenset(
-    plain_name(name)
-    for fields in (FIELDS, PREDICTED)
-    for names in fields.values()
-    for name in names.split()
-)
-# A text field of a table may be long: an answer that loops.
-csv.field_size_limit(10**9)
 
 
 def read_table(path: str | Path) -> list[dict]:
@@ -74,9 +71,10 @@ def read_table(path: str | Path) -> list[dict]:
         One JSON object a line (.jsonl, or .json); a list of objects, or one
         object id -> object, which gets the id as "id" (.json); or a table
         with a header (.csv, .tsv), divided by what its header is divided by:
-        commas, semicolons, tabs or bars; or .parquet or .arrow. In any
-        encoding of
-        :func:`~speechbrain_c2ser.data.text_files.decode`.
+        commas, semicolons, tabs or bars; or .parquet, .arrow or .feather. In
+        any encoding of
+        :func:`~speechbrain_c2ser.data.text_files.decode`. Where no column is
+        an id or a file, pandas' index is the id.
 
     Returns
     -------
@@ -98,23 +96,22 @@ def read_table(path: str | Path) -> list[dict]:
         raise ManifestError(f"There is no file {path}.")
     try:
         if suffix in ARROW:
-            rows = _arrow_rows(path)
-            return [{name: _cell(v) for name, v in row.items()} for row in rows]
+            return _with_ids(_arrow_rows(path))
         _check_text(path)
         text = read_text(path)
-        if suffix in DELIMITERS or _is_table(text, suffix):
-            rows = _csv_rows(text, path, DELIMITERS.get(suffix, ","))
+        if suffix in DELIMITERS or is_delimited(text, suffix):
+            rows = delimited_rows(text, path, DELIMITERS.get(suffix, ","))
         elif suffix == ".json" or text.lstrip().startswith("["):
             rows = _json_rows(text, path)
         elif suffix in JSON_LINES or text.lstrip()[:1] in "{/":
             rows = _json_lines(text, path)
         else:
-            rows = _spaced_rows(text, path)
+            rows = spaced_rows(text, path)
     except (OSError, UnicodeDecodeError, csv.Error, RecursionError) as error:
         raise ManifestError(f"{path} cannot be read: {error}.") from error
     if not rows:
         raise ManifestError(f"The manifest {path} is empty.")
-    return [{name: _cell(v) for name, v in row.items()} for row in rows]
+    return _with_ids(rows)
 
 
 def number_of(value: object, key: str, field: str) -> float:
@@ -153,6 +150,20 @@ def unique_keys(pairs: list[tuple]) -> dict:
     return items
 
 
+def _with_ids(rows):
+    """Rows of cells; pandas' index is the id, where no column is.
+
+    Numbers of rows, as pandas counts them, say nothing.
+    """
+    rows = [{name: _cell(v) for name, v in row.items()} for row in rows]
+    index = [as_id(row.pop(INDEX, None)) for row in rows]
+    if None in index or all(map(ROW_NUMBER.fullmatch, index)):
+        return rows
+    if NAMING & {plain_name(name) for row in rows for name in row}:
+        return rows
+    return [{"id": key, **row} for key, row in zip(index, rows, strict=True)]
+
+
 def _cell(value):
     """A value; None for a missing one, its path for a recording's column."""
     if is_missing(value):
@@ -186,118 +197,6 @@ def _check_text(path):
     for magic, what in BINARY.items():
         if head.startswith(magic):
             raise ManifestError(f"{path} is {what}.")
-
-
-def _is_table(text, suffix):
-    """Whether a file of another suffix is divided as a table is."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if suffix in (".json", ".jsonl", ".ndjson") or first.strip()[:1] in "{[":
-        return False
-    return any(sign in first for sign in ",;\t|")
-
-
-def _csv_rows(text, path, usual):
-    text, delimiter = _without_preamble(text.rstrip("\x1a\0"), usual)
-    # A manifest of fairseq: below the folder that its first line names.
-    folder, *lines = [line.strip() for line in text.splitlines()] or [""]
-    lines = [line for line in lines if line]
-    if "\t" not in folder and lines and all(map(FAIRSEQ.fullmatch, lines)):
-        return [{"wav": f"{folder}/{line.split(chr(9))[0]}"} for line in lines]
-    try:
-        return _divided_rows(text, path, delimiter, None)
-    except ManifestError:
-        if '\\"' not in text:
-            raise
-        # Spark writes a quotation mark in a text as \".
-        return _divided_rows(text, path, delimiter, "\\")
-
-
-def _divided_rows(text, path, delimiter, escape):
-    single = '"' not in text and re.search(r"(?m)^'[^'\n]*'\s*[,;\t|]", text)
-    quote = "'" if single else '"'
-    lines = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=delimiter,
-        quotechar=quote,
-        escapechar=escape,
-    )
-    header, rows = None, []
-    for cells in lines:
-        cells = [EXCEL_TEXT.sub(r"\1", bare(cell)) for cell in cells]
-        if not any(cells) or all(RULE.fullmatch(c) for c in cells if c):
-            continue
-        if header is None:
-            header = cells
-            _check_header(header, path)
-            continue
-        if any(cells[len(header) :]):
-            raise ManifestError(
-                f"Line {lines.line_num} of {path} has {len(cells)} cells, "
-                f"its header {len(header)}: put texts that hold the "
-                "delimiter in double quotes."
-            )
-        cells += [""] * (len(header) - len(cells))
-        row = dict(zip(header, cells, strict=False))
-        # pandas writes its row numbers under no name.
-        rows.append({k: v for k, v in row.items() if k and k != "Unnamed: 0"})
-    if rows and text.count(quote) % 2 and "\n" in list(row.values())[-1]:
-        raise ManifestError(
-            f"A quotation mark of {path} is never closed, in or before the row "
-            f"{next(iter(row.values()))!r}: close it."
-        )
-    return rows
-
-
-def _spaced_rows(text, path):
-    """Columns with blanks between, or ``ID LABEL`` a line as Kaldi has it."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    pairs = [line.split(maxsplit=1) for line in lines]
-    odd = next((p for p in pairs if len(p) < 2 or p[0][0] in "-<[#"), None)
-    if odd is not None or not lines:
-        raise ManifestError(
-            f"{path} is no table: a line is {' '.join(odd or [''])[:60]!r}; "
-            f"{ACCEPTED}."
-        )
-    header = lines[0].split()
-    if all(plain_name(name) in KNOWN for name in header):
-        _check_header(header, path)
-        cells = [line.split(maxsplit=len(header) - 1) for line in lines[1:]]
-        return [dict(zip(header, each, strict=False)) for each in cells]
-    field = "text" if any(len(line.split()) > 2 for line in lines) else "label"
-    return [{"id": key, field: value} for key, value in pairs]
-
-
-def _without_preamble(text, usual):
-    """A table without Excel's ``sep=;`` and comments, and what divides it."""
-    while True:
-        line, end, rest = text.lstrip("\r\n").partition("\n")
-        excel = re.fullmatch(r"sep=(.)\s*", line, re.IGNORECASE)
-        if excel:
-            return rest, excel[1]
-        comment = line.startswith("#") and not set(line) & set(",;\t|")
-        if not (comment and end):
-            return text, _delimiter(text, usual)
-        text = rest
-
-
-def _delimiter(text, usual):
-    """What divides the header; a sign within quotes does not."""
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    outside = "".join(header.split('"')[::2])
-    return max((usual, ",", ";", "\t", "|"), key=outside.count)
-
-
-def _check_header(header, path):
-    names = [name for name in header if name]
-    heard = [n for n in names if Path(n).suffix.lower() in SOUNDS]
-    if heard:
-        raise ManifestError(
-            f"{path} has no header: its first line holds the recording "
-            f"{heard[0]!r}; write the columns' names above it."
-        )
-    for name in names:
-        if names.count(name) > 1:
-            raise ManifestError(f"{path} has two columns {name!r}.")
 
 
 def _json_rows(text, path):
@@ -344,8 +243,8 @@ def _rows_of_object(content):
     ):
         if KNOWN & set(map(plain_name, content)):
             return [
-                {column: cells[number] for column, cells in content.items()}
-                for number in rows[0]
+                {INDEX: key, **{c: cells[key] for c, cells in content.items()}}
+                for key in rows[0]
             ]
     return [{"id": key, **row} for key, row in content.items()]
 
@@ -357,7 +256,11 @@ def _rows_of_lists(content):
         isinstance(row, list) for row in lists["data"]
     ):
         columns = list(map(str, lists["columns"]))
-        return [dict(zip(columns, row, strict=False)) for row in lists["data"]]
+        made = [dict(zip(columns, row, strict=False)) for row in lists["data"]]
+        if len(lists.get("index", ())) == len(made):  # pandas' "split"
+            keys = zip(lists["index"], made, strict=True)
+            made = [{INDEX: key, **row} for key, row in keys]
+        return made
     of_rows = [
         v for v in lists.values() if v and all(isinstance(r, dict) for r in v)
     ]
@@ -384,7 +287,7 @@ def _json_lines(text, path):
     if re.match(r"\s*\{\s*\n", text):
         return _json_values(text, path)
     # Not splitlines(): a text may hold other signs that end lines.
-    for number, line in enumerate(io.StringIO(text), 1):
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
         line = line.strip().removesuffix(",")
         if not line or line.startswith(("//", "#")):
             continue

@@ -20,6 +20,12 @@ CHINESE = {"gb18030": (0xB0, 0xD7), "big5": (0xA4, 0xC6)}
 HAN = re.compile("[\u4e00-\u9fff]")
 WITHIN = re.compile("[A-Za-z][\u4e00-\u9fff]")
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+MARK = re.compile("(?<![^\r\n])\ufeff+")  # where a line begins
+REPLACED = "\ufffd"
+# Of the characters beyond ASCII, or of the lines with such: few of GBK look
+# like UTF-8.
+MOSTLY = 0.75
+ZEROS = 0.2  # of the bytes: more than strayed into another encoding
 
 
 def read_text(path: str | Path) -> str:
@@ -48,12 +54,13 @@ def read_text(path: str | Path) -> str:
 def decode(content: bytes) -> str:
     """Text out of bytes, in the encoding that they look like.
 
-    A byte order mark decides; then zero bytes, which UTF-16 has beside every
-    Latin letter; then UTF-8. Of the older ones, Chinese (GB 18030, or Big5
-    where that gives more of the common characters) writes characters as pairs
-    of bytes, most of them high (of traditional characters in GBK the second one
-    often is not); Western European (Windows 1252) accents and apostrophes as
-    single ones.
+    A byte order mark decides; then many zero bytes, which UTF-16 has beside
+    every Latin letter; then UTF-8. Where few characters are none of UTF-8, each
+    line is read by itself: one bad byte does not spoil the others. Of the older
+    ones, Chinese (GB 18030, or Big5 where that gives more of the common
+    characters) writes characters as pairs of bytes, most of them high (of
+    traditional characters in GBK the second one often is not); Western European
+    (Windows 1252) accents and apostrophes as single ones.
 
     Arguments
     ---------
@@ -63,6 +70,8 @@ def decode(content: bytes) -> str:
     Returns
     -------
     str
+        Without byte order marks, also those of files that were put one behind
+        another.
 
     Raises
     ------
@@ -74,18 +83,61 @@ def decode(content: bytes) -> str:
     >>> decode("生气".encode("gb18030")), decode("I’m sad".encode("cp1252"))
     ('生气', 'I’m sad')
     """
+    text = _decode(content)
+    # Looked for first: of a manifest of a million rows it takes a second.
+    return MARK.sub("", text) if "\ufeff" in text else text
+
+
+def _decode(content):
     for mark, encoding in MARKS:
         if content.startswith(mark):
             return content.decode(encoding)
     if content.endswith(b"\0") and b"\0" not in content.rstrip(b"\0"):
         content = content.rstrip(b"\0")  # a disk that was not written to
+    odd = even = 0
     if b"\0" in content:
-        little = content[1::2].count(0) > content[::2].count(0)
-        return content.decode("utf-16-le" if little else "utf-16-be")
+        odd, even = content[1::2].count(0), content[::2].count(0)
+    wide = "utf-16-le" if odd > even else "utf-16-be"
+    if odd + even > ZEROS * len(content):
+        return content.decode(wide)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         pass
+    if _is_mostly_utf8(content):
+        return "".join(map(_decode_line, content.splitlines(keepends=True)))
+    # Long Chinese has few: at signs, digits and the end of each line.
+    if odd + even > content.count(b"\n"):
+        return content.decode(wide)
+    return _decode_older(content)
+
+
+def _is_mostly_utf8(content):
+    # Each once: a word of GBK that looks like UTF-8 may fill a column.
+    lines = {b"".join(HIGH_BYTES.findall(x)) for x in content.splitlines()}
+    shares = [_share_of_utf8(line) for line in lines - {b""}]
+    whole = shares.count(1) / len(shares)
+    return max(whole, _share_of_utf8(b"\n".join(lines))) >= MOSTLY
+
+
+def _share_of_utf8(content):
+    """Of the characters beyond ASCII, those that are UTF-8."""
+    text = content.decode("utf-8", "replace")
+    beyond = len(text) - len(text.encode("ascii", "ignore"))
+    bad = text.count(REPLACED) - content.count(REPLACED.encode())
+    return (beyond - bad) / max(beyond, 1)
+
+
+def _decode_line(line):
+    """A line of a text that is UTF-8 for the most part."""
+    # What is cut within a character is shown, not taken for another encoding.
+    if _share_of_utf8(line) > 0.5 or line.isascii():
+        return line.decode("utf-8", "replace")
+    return _decode_older(line)
+
+
+def _decode_older(content):
+    """Text in one of the encodings before UTF-8."""
     runs = [len(run) for run in HIGH_BYTES.findall(content)]
     pairs = 2 * sum(run % 2 for run in runs) <= len(runs)
     gb18030 = _read_as(content, "gb18030")

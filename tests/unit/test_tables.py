@@ -171,6 +171,62 @@ def test_parquet_that_is_none(tmp_path):
         datasets_folder.prepare(tmp_path, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.csv", ",emotion\na.wav,Joy\nb.wav,sadness\n"),
+        ("a.json", '{"emotion": {"a.wav": "Joy", "b.wav": "sadness"}}'),
+        (
+            "a.json",
+            '{"columns": ["emotion"], "index": ["a.wav", "b.wav"], '
+            '"data": [["Joy"], ["sadness"]]}',
+        ),
+    ],
+)
+def test_an_index_of_pandas_is_the_id_where_nothing_else_is(
+    tmp_path, name, text
+):
+    rows = [
+        {"id": "a.wav", "emotion": "Joy"},
+        {"id": "b.wav", "emotion": "sadness"},
+    ]
+    (tmp_path / name).write_text(text)
+    assert read_table(tmp_path / name) == rows
+    # Not where rows are merely counted, or named by a column of their own.
+    counted = text.replace("a.wav", "0").replace("b.wav", "1")
+    (tmp_path / name).write_text(counted)
+    assert read_table(tmp_path / name) == [
+        {"emotion": "Joy"},
+        {"emotion": "sadness"},
+    ]
+    (tmp_path / name).write_text(text.replace("emotion", "file"))
+    assert read_table(tmp_path / name) == [{"file": "Joy"}, {"file": "sadness"}]
+
+
+@pytest.mark.parametrize(
+    "name, column",
+    [
+        ("a.parquet", "__index_level_0__"),
+        ("a.PARQUET", "id"),
+        ("a.feather", "id"),
+        ("a.arrow", "id"),
+    ],
+)
+def test_arrow_as_pandas_writes_it(tmp_path, name, column):
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow import feather, parquet
+
+    made = pyarrow.table({column: ["a", "b"], "emotion": ["Joy", "sadness"]})
+    write = parquet.write_table
+    if name in ("a.feather", "a.arrow"):
+        write = feather.write_feather
+    write(made, str(tmp_path / name))
+    assert read_table(tmp_path / name) == [
+        {"id": "a", "emotion": "Joy"},
+        {"id": "b", "emotion": "sadness"},
+    ]
+
+
 def test_sources():
     same = ("CREMA-D", "crema_d", "cremad", "cameo/crema_d", "data/Crema-D/")
     assert {source_of(name) for name in same} == {"cremad"}

@@ -22,7 +22,7 @@ def read_rows(path, row_group=None):
     Arguments
     ---------
     path : str | Path
-        A .parquet or .arrow file.
+        A .parquet, .arrow or .feather file.
     row_group : int | None
         The only one that is read of a .parquet file.
 
@@ -40,15 +40,20 @@ def read_rows(path, row_group=None):
     pyarrow = arrow()
     path = Path(path)
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             file = pyarrow.parquet.ParquetFile(path)
             names = _class_names(file.schema_arrow)
             groups = None if row_group is None else [row_group]
             batches = file.iter_batches(BATCH, groups)
         else:
-            # What `save_to_disk` writes is a stream.
-            stream = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))
-            names, batches = _class_names(stream.schema), stream
+            source = pyarrow.memory_map(str(path))
+            if source.read(6) == b"ARROW1":  # Feather
+                file = pyarrow.ipc.open_file(source)
+                batches = map(file.get_batch, range(file.num_record_batches))
+            else:  # what `save_to_disk` writes
+                source.seek(0)
+                batches = file = pyarrow.ipc.open_stream(source)
+            names = _class_names(file.schema)
         for batch in batches:
             for start in range(0, batch.num_rows, BATCH):
                 for row in batch.slice(start, BATCH).to_pylist():
