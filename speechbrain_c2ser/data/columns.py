@@ -23,15 +23,17 @@ FIELDS = {
     "emotions major_emotion majority_emotion target labels gefühl "
     "émotion emoción emozione emoção 情感 情绪 标签 情感标签 情绪标签",
     "transcript": "transcript text transcription sentence utterance_text",
-    "duration": "duration length dur duration_s duration_sec duration_seconds",
+    "duration": "duration length dur duration_s duration_sec duration_seconds "
+    "segment_duration clip_duration utterance_duration utt_duration",
     "start": "start start_time begin begin_time onset start_s start_sec "
     "start_seconds t_start xmin start_ms t_begin tmin t0 segment_start "
     "seg_start turn_start utt_start utterance_start clip_start speech_start "
+    "beginn anfang anfangs début debut inicio inizio início 起始 開始 "
     "开始 开始时间",
     "stop": "stop stop_time end end_time stop_s stop_sec end_s end_sec "
-    "end_seconds t_end xmax end_ms stop_ms t_finish t_stop tmax t1 "
+    "end_seconds t_end xmax end_ms stop_ms t_finish t_stop tmax "
     "segment_end seg_end turn_end utt_end utterance_end clip_end speech_end "
-    "finish 结束 结束时间",
+    "finish until ende 终止 終了 结束 结束时间",
     "speaker": "speaker speaker_id spk spk_id spkr_id speaker_name actor "
     "actor_id client_id subject subject_id person person_id participant "
     "participant_id sprecher sprecherin locuteur locutor hablante 说话人",
@@ -49,45 +51,78 @@ FIELDS = {
 PREDICTED = {
     "id": FIELDS["id"] + " " + FIELDS["wav"] + " utterance name sample item",
     "label": "prediction pred predicted predicted_label predicted_emotion "
+    "predicted_labels preds emotion_prediction detected_emotion "
+    "dominant_emotion text_lab "
     "pred_label pred_emotion emotion_pred label_pred hyp hyp_label decision "
     "y_pred y_hat predictions predict predicted_class pred_class "
     "predicted_category emotion_predicted label_predicted prediction_label "
     "prediction_emotion model_prediction model_label output_label best_label "
-    "top_label top1 top_1 label classification class category result sentiment "
+    "top_label top1 top_1 label class_label classification class category "
+    "result sentiment "
     "预测 预测结果 预测标签 预测情感 预测情绪 vorhersage",
-    "text": "text answer response output generated generated_text hypothesis "
-    "description prediction_text model_output completion",
+    # The last is also what a transcript goes by.
+    "text": "answer response output generated generated_text hypothesis "
+    "description prediction_text model_output completion text",
     "probabilities": "probabilities probs probability posteriors distribution "
-    "scores",
+    "scores out_prob",
     "emotion": "emotion emo true true_label true_emotion gold gold_label "
-    "ground_truth groundtruth gt reference ref target target_label y_true "
+    "ground_truth groundtruth gt reference ref target target_label y_true y "
+    "y_test truth expected annotation reference_label "
     "actual actual_label actual_emotion label_true emotion_true gold_emotion "
     "wahrheit 真实标签 真实情感",
 }
 BOUNDS = ("start", "stop", "duration")
-# Names that mean a start and a stop where both are there.
-ENDS = (("from", "to"), ("in", "out"), ("tcin", "tcout"))
+# Names that mean a start and a stop beside one another, or beside another one.
+ENDS = (
+    *(("from", "to"), ("in", "out"), ("tcin", "tcout"), ("t0", "t1")),
+    *(("t1", "t2"), ("stime", "etime"), ("st", "et"), ("von", "bis")),
+    *(("desde", "hasta"), ("inicio", "fin"), ("início", "fim")),
+    ("inpoint", "outpoint"),
+)
+# Names that hold both of them where their value is two times.
+SPANS = frozenset(
+    "timestamp timestamps interval segment span bounds boundaries time "
+    "timespan timeinterval timerange".split()
+)
+SPAN = re.compile(r"[\[(](.+)[,;](.+)[\])]|([^\[(]+?)(?:-|\u2013|to)(.+)")
 # Before and behind words of texts that were copied from pages: no blanks.
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
 DIMENSIONS = ("valence", "arousal", "dominance")
 # One column a rater: rater_1, annotator2, emotion_rater_3.
 RATER = re.compile(r"(emotion)?(rater|annotator|evaluator|judge)\d+(emotion)?")
-# Words of columns that may bound a segment.
-TIMES = re.compile(
-    r"start|begin|onset|offset|end|stop|from|to|time|timestamp|frames?"
-)
 # Units behind the name of a time: "begin_sec", "duration_ms".
 UNIT = re.compile(r"(.+?)(?:(ms|msecs?|millis|milliseconds?)|s|secs?|seconds?)")
+# Words around a bound's own: "segment_begin", "finish time", "Endzeit".
+AROUND = (
+    "segment|seg|turn|utterance|utt|clip|speech|audio|"
+    "time|zeit|temps|tiempo|tempo|时间|時間"
+)
+INNER = re.compile(rf"(?:{AROUND})?(.+?)(?:{AROUND})?")
+# A sign of thousands, where there are no parts of one: in milliseconds.
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 WITH_UNIT = re.compile(
     r"([+-]?[\d.,]+(?:e[+-]?\d+)?)\s*(ms|msec|milliseconds?|s|secs?|seconds?)",
     re.IGNORECASE,
 )
+DAYS = re.compile(r"\d+ days?")  # as pandas writes midnights
 FLOAT = re.compile(r"\d+\.0")  # as pandas writes a whole number
 # h:mm:ss.fff, mm:ss, and pandas' "0 days 00:00:01.5".
 CLOCK = re.compile(
     r"(?:(\d+) days? )?(?:(\d+):)?(\d{1,3}):([0-5]?\d(?:[.,]\d+)?)"
 )
-BOUND = re.compile(r"start|begin|onset|end|stop|xmin|xmax|tmin|tmax")
+# Words of columns that may bound a segment, and more beside one bound.
+EDGES = frozenset(
+    word
+    for field in ("start", "stop")
+    for name in FIELDS[field].split()
+    for word in [unicodedata.normalize("NFKC", name).casefold()]
+    if "_" not in word
+) | {"offset"}
+TIMES = re.compile(r"times?|timestamps?|frames?|samples|finish|till|fin")
+SIDES = frozenset(("left", "right"))  # of a segment, or of a level
+RATES = re.compile(r"rate|fps|hz")
+# What pandas writes of a recording of ``datasets``.
+AUDIO_CELL = re.compile(r"\{.*?(['\"])path\1: *(['\"])(.+?)\2", re.DOTALL)
 # As spreadsheets, pandas and databases write that there is no value.
 MISSING = frozenset(
     ("", "nan", "NaN", "NAN", "<NA>", "N/A", "n/a", "#N/A", "NaT")
@@ -184,12 +219,12 @@ def as_seconds(value: object) -> float | None:
     number = as_number(value)
     if number is not None or not isinstance(value, str):
         return number
-    unit = WITH_UNIT.fullmatch(value.strip())
+    value = value.strip()
+    unit = WITH_UNIT.fullmatch(value)
     if unit:
-        number = as_number(unit[1])
         thousandth = unit[2].lower().startswith("m")
-        return number / 1000 if number is not None and thousandth else number
-    clock = CLOCK.fullmatch(value.strip())
+        return _thousandths(unit[1]) if thousandth else as_number(unit[1])
+    clock = CLOCK.fullmatch(f"{value} 0:00" if DAYS.fullmatch(value) else value)
     if clock is None:
         return None
     days, hours, minutes, seconds = (
@@ -217,7 +252,8 @@ def fields_of(
     fields : dict
         Field -> value. Of several columns of one field the best named that
         has a value counts; "offset" is the start, as NeMo has it, but the
-        stop beside an "onset". Milliseconds become seconds.
+        stop beside an "onset". Names of both bounds count together ("from",
+        "to"), or hold two times ("timestamp"). Milliseconds become seconds.
     rest : dict
         The other columns, as they are.
 
@@ -230,32 +266,29 @@ def fields_of(
     for column, value in row.items():
         if column not in kept and not is_missing(value):
             columns.setdefault(plain_name(column), (column, value))
+    spans = _spans(columns) if "start" in names else {}
     taken, fields = set(), {}
     for field, known in names.items():
         for name in map(plain_name, known.split()):
-            if name in columns and name not in taken:
+            if name in columns and name not in taken and name not in spans:
                 fields[field] = _in_seconds(name, columns[name][1], field)
                 taken.add(name)
                 break
         if field not in fields and field in BOUNDS:
             plain = set(map(plain_name, known.split()))
-            for name in columns.keys() - taken:
-                unit = UNIT.fullmatch(name)
-                if unit and unit[1] in plain:
+            # "utterance_length" may be of words.
+            around = field != "duration"
+            for name in columns:
+                free = name not in taken and name not in spans
+                if free and plain & _inner(name, around):
                     fields[field] = _in_seconds(name, columns[name][1], field)
                     taken.add(name)
                     break
-    for pair in ENDS:
-        if set(pair) <= columns.keys() and "start" in names:
-            ends = [as_seconds(columns[name][1]) for name in pair]
-            if not {"start", "stop"} & fields.keys() and None not in ends:
-                fields["start"], fields["stop"] = ends
-                taken |= set(pair)
-    if "offset" in columns and "start" in names:
-        field = "stop" if "onset" in columns else "start"
-        if field not in fields:
-            fields[field] = columns["offset"][1]
-            taken.add("offset")
+    if "start" in names:
+        _add_pairs(columns, fields, taken, spans)
+    wav = fields.get("wav")
+    if isinstance(wav, str) and (cell := AUDIO_CELL.match(wav)):
+        fields["wav"] = cell[3]
     used = {columns[name][0] for name in taken}
     rest = {
         column: value
@@ -265,11 +298,84 @@ def fields_of(
     return fields, rest
 
 
+def _add_pairs(columns, fields, taken, spans):
+    """Bounds that names mean together, or that one cell holds, in place."""
+    inner = {
+        each: name
+        for name in columns
+        if name not in taken
+        for each in _inner(name)
+    }
+    if "offset" in inner:
+        is_stop = any("onset" in _inner(name) for name in columns)
+        field = "stop" if is_stop else "start"
+        if field not in fields:
+            name = inner["offset"]
+            fields[field] = _in_seconds(name, columns[name][1], field)
+            taken.add(name)
+    for pair in ENDS:
+        known = {"start", "stop"} & fields.keys()
+        if known == {"start"} and "duration" in fields:
+            break
+        found = {}
+        for field, end in zip(("start", "stop"), pair, strict=True):
+            if field not in known and end in inner:
+                name = inner[end]
+                value = _in_seconds(name, columns[name][1], field)
+                if (seconds := as_seconds(value)) is not None:
+                    found[field] = name, seconds
+        if len(known) + len(found) == 2:
+            for field, (name, seconds) in found.items():
+                fields[field] = seconds
+                taken.add(name)
+    if spans and not {"start", "stop"} & fields.keys():
+        name, ends = next(iter(spans.items()))
+        fields |= ends
+        taken.add(name)
+
+
+def _spans(columns):
+    """Columns that hold two times each -> start and perhaps stop."""
+    spans = {}
+    for name, (_, value) in columns.items():
+        unit = UNIT.fullmatch(name)
+        if name not in SPANS and not (unit and unit[1] in SPANS):
+            continue
+        if isinstance(value, str) and (text := SPAN.fullmatch(value.strip())):
+            # "1-2" may be a segment's number.
+            is_id = name == "segment" and text[1] is None
+            value = [] if is_id else [end for end in text.groups() if end]
+        if isinstance(value, list | tuple) and len(value) == 2:
+            start, stop = (
+                as_seconds(_in_seconds(name, end, "start")) for end in value
+            )
+            if start is not None and stop is not None and start < stop:
+                spans[name] = {"start": start, "stop": stop}
+            elif start is not None and is_missing(value[1]):
+                spans[name] = {"start": start}  # Whisper's, cut off
+    return spans
+
+
+@lru_cache(maxsize=4096)
+def _inner(name, around=True):
+    """A bound's name, also without its unit and the words around it."""
+    unit = UNIT.fullmatch(name)
+    forms = {name, unit[1] if unit else name}
+    return forms | {INNER.fullmatch(n)[1] for n in forms if around}
+
+
+def _thousandths(value):
+    if isinstance(value, str) and THOUSANDS.fullmatch(value.strip()):
+        value = value.replace(",", "")
+    number = as_number(value)
+    return None if number is None else number / 1000
+
+
 def _in_seconds(name, value, field):
     unit = UNIT.fullmatch(name) if field in BOUNDS else None
-    number = as_number(value)
-    if unit and unit[2] and number is not None:
-        return number / 1000
+    if unit and unit[2]:
+        seconds = _thousandths(value)
+        return value if seconds is None else seconds
     return value
 
 
@@ -298,8 +404,11 @@ def looks_like_time(column: str) -> bool:
     >>> [looks_like_time(c) for c in ("seg_end", "EndFrame", "tone", "mood")]
     [True, True, False, False]
     """
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(column)).lower()
-    return any(TIMES.fullmatch(word) for word in re.split(r"[\W_\d]+", words))
+    words = [word for word in _words(column, r"[\W_\d]+") if word]
+    ends = words[:1] + words[-1:]  # not "signal_to_noise"
+    is_time = any(word in EDGES or TIMES.fullmatch(word) for word in words)
+    is_rate = any(map(RATES.fullmatch, words))
+    return (is_time or bool({"from", "to"} & set(ends))) and not is_rate
 
 
 def looks_like_bound(column: str) -> bool:
@@ -310,8 +419,13 @@ def looks_like_bound(column: str) -> bool:
     >>> [looks_like_bound(c) for c in ("start_sample", "EndFrame", "end2end")]
     [True, True, False]
     """
+    words = _words(column, r"[\W_]+")
+    return bool(EDGES & set(words)) or plain_name(column) in SIDES
+
+
+def _words(column, between):
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(column)).lower()
-    return any(BOUND.fullmatch(word) for word in re.split(r"[\W_]+", words))
+    return re.split(between, words)
 
 
 def known_names(field: str, names: dict = FIELDS) -> str:

@@ -12,9 +12,11 @@ from speechbrain_c2ser.audio.reading import told_seconds
 from speechbrain_c2ser.data.columns import (
     FIELDS,
     as_id,
+    as_seconds,
     fields_of,
     known_names,
     looks_like_bound,
+    looks_like_time,
     plain_name,
 )
 from speechbrain_c2ser.data.data_root import from_data_root
@@ -27,8 +29,15 @@ PATHS = (".scp", ".txt", ".list", ".lst", ".flist", ".filelist", "")
 PLAYLISTS = (".m3u", ".m3u8")
 DIVIDERS = re.compile(r"[,;|\t]")
 OF_KALDI = re.compile(r"\S+\s+\S+\s+\d+(\.\d+)?\s+\d+(\.\d+)?")
+OF_AUDACITY = re.compile(r"\d+\.\d+[\s,;]+\d+\.\d+(?:\s.*)?")
+# A path, two numbers, and perhaps what is said there.
+WITH_BOUNDS = re.compile(
+    r"(.+?)[\s,;]+(\d+(?:\.\d+)?)[\s,;]+(\d+(?:\.\d+)?)([\s,;]+[^\W\d].*)?"
+)
 OF_FFMPEG = re.compile(r"file '(.+)'")
 OF_SAMPLES = re.compile("sample|frame", re.IGNORECASE)
+CLOCK = re.compile(r"[\d:.,;]*\d[:;]\d[\d:.,;]*")  # of any kind
+NAMES = frozenset(map(plain_name, " ".join(FIELDS.values()).split()))
 WAV_NAMES = frozenset(map(plain_name, FIELDS["wav"].split()))
 
 
@@ -39,8 +48,8 @@ def read_list(path: str | Path) -> dict[str, dict]:
     ---------
     path : str | Path
         ``ID PATH`` a line (.scp, .txt, .list, .lst, .flist, .m3u ... or no
-        suffix), or, but in a .scp, paths alone; or what :func:`read_table`
-        reads, with a column of paths.
+        suffix), or, but in a .scp, paths alone or with start and stop (s)
+        behind them; or what :func:`read_table` reads, with a column of paths.
 
     Returns
     -------
@@ -125,21 +134,38 @@ def check_unread_bounds(fields: dict, rest: dict, row: str) -> None:
     -------
     >>> check_unread_bounds({"wav": "a.wav"}, {"mood": "x"}, "Row 1")
     """
-    if {"start", "stop"} & fields.keys():
+    known = [field for field in ("start", "stop") if field in fields]
+    if len(known) == 2 or known and "duration" in fields:
         return
-    bounds = [c for c in rest if looks_like_bound(c)]
-    if len(bounds) > 1 or any(map(OF_SAMPLES.search, bounds)):
-        remedy = "name them start and stop"
-        if any(map(OF_SAMPLES.search, bounds)):
-            remedy = (
-                "give start and stop in seconds, which are samples (or "
-                "frames) divided by their rate"
-            )
+    looks = looks_like_time if known else looks_like_bound
+    bounds = [str(c) for c, v in rest.items() if looks(c) and _is_time(v)]
+    of_samples = any(map(OF_SAMPLES.search, bounds))
+    if of_samples:
+        remedy = (
+            "give start and stop in seconds, which are samples (or frames) "
+            "divided by their rate"
+        )
+    if known and bounds:
+        other = "stop" if known == ["start"] else "start"
+        if not of_samples:
+            remedy = f"name it one of {known_names(other)}"
+        raise ManifestError(
+            f"{row} has a {known[0]} but no {other}, and the column "
+            f"{bounds[0]!r} is not understood: {remedy}, or take it out."
+        )
+    if len(bounds) > 1 or of_samples:
+        if not of_samples:
+            remedy = "name them start and stop"
         raise ManifestError(
             f"{row}: the columns {', '.join(bounds)} look "
             "like a segment, and only seconds or milliseconds are understood: "
             f"{remedy}, or take them out."
         )
+
+
+def _is_time(value):
+    is_clock = isinstance(value, str) and CLOCK.fullmatch(value.strip())
+    return bool(is_clock) or as_seconds(value) is not None
 
 
 def _set_stop(fields):
@@ -187,13 +213,26 @@ def _scp_rows(path):
                 f"{path}:{number} is of Kaldi's `segments`: give a table with "
                 "the columns id, wav, start and stop."
             )
+        if OF_AUDACITY.fullmatch(line) and not _is_there(line, path):
+            raise ManifestError(
+                f"{path}:{number} has times and no recording, as labels of "
+                "Audacity: give a table with the columns wav, start and stop."
+            )
         parts = line.split(maxsplit=1)
-        first = DIVIDERS.split(line)[0].strip()
+        first, *others = map(str.strip, DIVIDERS.split(line))
         concat = OF_FFMPEG.fullmatch(line)
+        bounds = WITH_BOUNDS.fullmatch(line)
         if alone and concat:
             yield {"wav": concat[1]}
         elif alone and _is_there(line, path):
             yield {"wav": line.strip("\"'")}
+        elif alone and _is_sound(first) and any(map(_is_sound, others)):
+            raise ManifestError(
+                f"{path}:{number} names several recordings ({line!r}): give "
+                "each a line of its own."
+            )
+        elif alone and bounds and _is_recording(bounds[1], path):
+            yield _segment(*bounds.groups(), f"{path}:{number}")
         elif alone and first != line and _is_there(first, path):
             yield {"wav": first}  # and its label, its text ...
         elif alone and (len(parts) == 1 or path.suffix.lower() in PLAYLISTS):
@@ -210,11 +249,30 @@ def _scp_rows(path):
             yield {"id": parts[0], "wav": parts[1]}
 
 
+def _is_sound(text):
+    return Path(text).suffix.lower() in SOUNDS
+
+
+def _segment(wav, start, stop, text, line):
+    """Of a path and two numbers; a label behind them is not read."""
+    if text and "." not in start + stop:
+        return {"wav": wav}  # its label is numbers and a text
+    if text or float(start) >= float(stop):
+        raise ManifestError(
+            f"{line} has two numbers behind its path, which may be start and "
+            "stop: give a table with a header that names its columns."
+        )
+    return {"wav": wav, "start": start, "stop": stop}
+
+
 def _is_table(path):
     """Whether a list's first line is JSON, or names columns."""
+    first = next(filter(str.strip, read_text(path).splitlines()), "").strip()
+    words = set(map(plain_name, first.split()))
+    if len(words) > 1 and words <= NAMES and WAV_NAMES & words:
+        return not _is_there(first.split()[-1], path)
     if path.suffix.lower() == ".scp":
         return False
-    first = next(filter(str.strip, read_text(path).splitlines()), "").strip()
     names = map(plain_name, DIVIDERS.split(first))
     columns = WAV_NAMES & set(names)
     return first.startswith(("{", "[{")) or (
@@ -224,6 +282,10 @@ def _is_table(path):
 
 def _is_there(wav, path):
     return os.path.exists(found_path(wav, path.parent))
+
+
+def _is_recording(wav, path):
+    return _is_sound(wav) or _is_there(wav, path)
 
 
 def found_path(wav: str, folder: Path, from_here: bool = True) -> str:

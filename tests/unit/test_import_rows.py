@@ -95,8 +95,25 @@ def test_half_a_segment_among_whole_ones(folder):
     path.write_text(path.read_text().replace("u3,w/3.wav,0.1,", "u3,w/3.wav,,"))
     text = path.read_text().replace("u4,w/4.wav,0.1,,", "u4,w/4.wav,0.1,0.5,")
     path.write_text(text)
-    with pytest.raises(ManifestError, match="'u0' .* start but no stop: give"):
+    items, notes = run(folder)  # as NaT means in audformat
+    bounds = {k: (i.get("start"), i.get("stop")) for k, i in items.items()}
+    assert bounds["u3"] == (None, None) and bounds["u4"] == (0.1, 0.5)
+    assert bounds["u0"] == (0.1, 1.0) and items["u0"]["duration"] == 0.9
+    assert any("10 rows of list.csv have a start but no" in n for n in notes)
+    path.write_text(text.replace("u0,w/0.wav,0.1,,", "u0,w/0.wav,,0.5,"))
+    with pytest.raises(ManifestError, match="'u0' .* stop but no start: give"):
         run(folder)
+
+
+def test_durations_that_are_not_the_files_are_told(folder, caplog):
+    write(folder, HEAD + ",duration", "w/{i}.wav,{emotion},{s},1000")
+    table = folder / "list.csv"
+    table.write_text(table.read_text().replace("sad,0,1000", "sad,0,1.04"))
+    items, _ = run(folder)
+    assert {item["duration"] for item in items.values()} == {1.0}
+    assert "The durations of 10 rows of list.csv are not" in caplog.text
+    items, _ = run(folder, check_audio=False)  # no header is read
+    assert items["2"]["duration"] == 1000
 
 
 def test_classes_by_number_are_refused(folder):
@@ -248,7 +265,7 @@ def test_what_is_no_json_is_not_written(folder):
     items, _ = run(folder)
     assert len(items) == 12
     for item in items.values():
-        assert item["more"] == {"x": [None]} and item["age"] is None
+        assert item["more"] == {"x": [None]} and "age" not in item
 
 
 def test_a_stop_beside_a_start_of_unknown_name(folder):

@@ -1,9 +1,11 @@
 """Rows of any table become manifest items: names, bounds, ratings, audio."""
 
 import json
+import logging
 import os
 import re
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,7 +18,6 @@ from speechbrain_c2ser.data.columns import (
     fields_of,
     is_missing,
     known_names,
-    looks_like_time,
     plain_name,
 )
 from speechbrain_c2ser.data.errors import ManifestError
@@ -33,12 +34,18 @@ from speechbrain_c2ser.labels.emotion_words import (
     several_emotions,
 )
 
+logger = logging.getLogger(__name__)
 NUMBERS = ("duration", "start", "stop")
 TEXTS = ("speaker", "gender", "language", "transcript", "dialogue")
 GENDERS = {"f": "female", "m": "male", "w": "female"}
 # Emo-Emilia says it in the index.
 FROM_INDEX = {"ZH_": "zh", "EN_": "en"}
 NUMBERED = re.compile(r"-?\d+(\.0)?")  # a class of which nobody knows what
+# Columns that say in words what another one numbers.
+IN_WORDS = {
+    "emotion": "emotion emotion_name emotion_label emotion_text emotion_class "
+    "emo emo_name emo_label label label_name label_text class_name"
+}
 COUNT = re.compile(r"\b\d|[\[{]")
 COUNTED = re.compile(r"\s*(.+?)\s*[:=]\s*([\d.]+)\s*")
 
@@ -52,6 +59,7 @@ def import_rows(
     columns: dict | None = None,
     keep_disagreed: bool = False,
     prefix: str = "",
+    labels: Collection[str] = (),
 ) -> dict[str, dict]:
     """Bring rows of any of the known field names into manifest items.
 
@@ -79,6 +87,8 @@ def import_rows(
         votes have none is left out.
     prefix : str
         Of the numbers that rows without ids get.
+    labels : collection of str
+        Classes given as numbers whose names the user tells.
 
     Returns
     -------
@@ -98,7 +108,7 @@ def import_rows(
     bounds = {
         f for fields, _ in named for f in ("start", "stop") if f in fields
     }
-    times = sorted({c for _, rest in named for c in rest if looks_like_time(c)})
+    differed = 0
     for number, (row, (item, rest)) in enumerate(
         zip(tqdm(rows, name, leave=False), named, strict=True), 1
     ):
@@ -108,12 +118,14 @@ def import_rows(
         if not isinstance(item.get("wav"), str):
             raise ManifestError(_missing(key, name, "wav", item, row))
         check_unread_bounds(item, rest, f"Item {key!r} of {name}")
-        _check_bounds(key, item, name, bounds, times)
+        _check_bounds(key, item, name, bounds)
         _clean(key, item, folder)
         _ratings(key, item, rest, vad_scale)
         if "emotion" not in item and (most := majority(item.get("votes"))):
             item["emotion"] = most
-        if NUMBERED.fullmatch(str(item.get("emotion"))):
+        if as_id(item.get("emotion")) in labels:
+            item["emotion"] = as_id(item["emotion"])
+        elif NUMBERED.fullmatch(str(item.get("emotion"))):
             raise ManifestError(_missing(key, name, "emotion", item, row))
         if item.get("votes") and "emotion" not in item and not keep_disagreed:
             continue  # told by import_notes
@@ -123,7 +135,7 @@ def import_rows(
         ):
             raise ManifestError(_missing(key, name, "emotion", item, row))
         if check_audio or "duration" not in item:
-            _measure(key, item)
+            differed += _measure(key, item)
         heard = item["wav"], item.get("start"), item.get("stop")
         first = owners.setdefault((*heard, rest.get("channel")), key)
         if first != key:
@@ -133,6 +145,13 @@ def import_rows(
                 "votes: sad,sad,angry)."
             )
         items[key], kept[key] = item, rest
+    if differed:
+        logger.warning(
+            "The durations of %d rows of %s are not those of their files, "
+            "which count: they may be of another unit.",
+            differed,
+            name,
+        )
     return {key: item | as_json(kept[key]) for key, item in items.items()}
 
 
@@ -162,6 +181,13 @@ def _named_fields(row, columns):
     taken = {*given, *(c for each in grouped.values() for c in each)}
     others = {c: v for c, v in row.items() if c not in taken}
     fields, rest = fields_of(others)
+    if NUMBERED.fullmatch(str(fields.get("emotion"))):
+        words = {
+            c: v for c, v in others.items() if not NUMBERED.fullmatch(str(v))
+        }
+        named, unnamed = fields_of(words, IN_WORDS)
+        fields |= named
+        rest = {c: v for c, v in rest.items() if c in unnamed or c not in words}
     fields |= {
         field: row[c] for c, field in given.items() if not is_missing(row[c])
     }
@@ -227,6 +253,12 @@ def import_notes(
             f"{without} rows of {name} have no emotion: it is the "
             "majority of their votes, where they have one."
         )
+    ended = sum(_is_open(fields) for fields in named)
+    if ended and any("stop" in fields for fields in named):
+        notes.append(
+            f"{ended} rows of {name} have a start but no stop: they end with "
+            "their files."
+        )
     if number < len(rows):
         notes.append(
             f"{len(rows) - number} rows of {name} are left out: their votes "
@@ -245,7 +277,8 @@ def _missing(key, name, field, item, row):
     if field in item:
         return (
             f"Item {key!r} of {name} has no {field!r}: {item[field]!r} is no "
-            "name (give classes by their names)."
+            "name (give classes by their names, or tell what they mean by "
+            f"--labels=\"{{'{item[field]}': ...}}\")."
         )
     named = [c for c in map(str, row) if concept_of(c)]
     remedy = f"looked for: {known_names(field)}"
@@ -257,21 +290,17 @@ def _missing(key, name, field, item, row):
     )
 
 
-def _check_bounds(key, item, name, bounds, times):
-    """Refuse half a segment where the table has both bounds."""
-    given = [bound for bound in ("start", "stop") if bound in item]
-    if len(given) == 1 and len(bounds) == 2:
-        other = "stop" if given == ["start"] else "start"
+def _is_open(fields):
+    """Whether a segment goes to the end of its file (NaT in audformat)."""
+    return "start" in fields and not {"stop", "duration"} & fields.keys()
+
+
+def _check_bounds(key, item, name, bounds):
+    """Refuse a stop alone where the table has both bounds."""
+    if "stop" in item and "start" not in item and len(bounds) == 2:
         raise ManifestError(
-            f"Item {key!r} of {name} has a {given[0]} but no {other}: give "
-            "both or neither, as in the other rows."
-        )
-    if len(given) == 1 and times and "duration" not in item:
-        other = "stop" if given == ["start"] else "start"
-        raise ManifestError(
-            f"Item {key!r} of {name} has a {given[0]} but no {other}, and the "
-            f"column {times[0]!r} is not understood: name it one of "
-            f"{known_names(other)}, or take it out."
+            f"Item {key!r} of {name} has a stop but no start: give both or "
+            "neither, as in the other rows."
         )
 
 
@@ -348,7 +377,7 @@ def _votes(key, value):
 
 
 def _measure(key, item):
-    """Check audio and segment, and take the duration from them."""
+    """Check audio and segment, take the duration; if another was given."""
     length = audio_duration(item["wav"], key)
     if "start" in item or "stop" in item:
         start = item.setdefault("start", 0.0)
@@ -360,4 +389,6 @@ def _measure(key, item):
         item.setdefault("stop", round(start + duration, 6))
         check_segment(key, item, length)
         item["duration"] = round(item["stop"] - item["start"], 4)
-    item.setdefault("duration", round(length, 4))
+        return False
+    given, item["duration"] = item.get("duration", length), round(length, 4)
+    return abs(given - length) > 0.1  # tables round
