@@ -7,6 +7,8 @@ import numpy as np
 from speechbrain_c2ser.evaluation.metrics.answers import content_units
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.labels.emotion_words import CONCEPTS, concept_of
+from speechbrain_c2ser.labels.given import BETWEEN
+from speechbrain_c2ser.labels.spelling import MARKS, clean_text, plain_label
 
 # Not an emotion that a text tells of.
 NO_EMOTIONS = ("other", "unknown")
@@ -63,16 +65,18 @@ def score_free_texts(
 
 def _words(given):
     """The words of a row's set; a table may hold them as one text."""
-    if isinstance(given, str):
-        given = given.replace(";", ",").split(",")
+    if isinstance(given, str):  # "[sad, angry]" of MER, "sad/angry"
+        parts = BETWEEN.split(given.replace("/", ","))
+        given = [part.strip(MARKS + "()") for part in parts]
     if not isinstance(given, list | tuple):
         return []
-    return [str(word).strip() for word in given if str(word).strip()]
+    words = [plain_label(str(word)) for word in given if word is not None]
+    return [word for word in words if word]
 
 
 def _emotions(rows, texts):
     true = {
-        key: {concept_of(word) or word.casefold() for word in words}
+        key: {concept_of(word) or word for word in words}
         for key, row in rows.items()
         if (words := _words(row["emotions"]))
     }
@@ -81,7 +85,7 @@ def _emotions(rows, texts):
     space = LabelSpace([*known, *own])
     pairs = []
     for key, names in true.items():
-        text, language = texts[key], rows[key].get("language")
+        text, language = clean_text(texts[key]), rows[key].get("language")
         mentions = space.mentions(text, language)
         pairs.append((names, {name for name, *_ in mentions}))
     return _mean_scores(pairs)

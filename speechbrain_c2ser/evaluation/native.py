@@ -16,6 +16,8 @@ from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.data.text_files import read_text
 from speechbrain_c2ser.evaluation.errors import PredictionError, some
+from speechbrain_c2ser.evaluation.references import name_segments
+from speechbrain_c2ser.evaluation.scoring import find_owner, owners_of
 from speechbrain_c2ser.labels import LabelSpace
 
 TAG = re.compile(r"<\|([^|]*)\|>")
@@ -100,23 +102,16 @@ def match_ids(rows: list[dict], references: dict) -> list[dict]:
     >>> match_ids([{"id": "x/b.wav"}], {"one": {"wav": "data/b.wav"}})
     [{'id': 'one'}]
     """
-    by_name = {}
-    for key, row in references.items():
-        name = str(row.get("wav") or key)
-        for known in {name, Path(name).name, Path(name).stem, key}:
-            by_name.setdefault(known, set()).add(key)
+    owners = owners_of(references)
     matched, lost = [], []
     for row in rows:
-        path = Path(row["id"])
-        for name in (row["id"], path.name, path.stem):
-            keys = by_name.get(name, set())
-            if row["id"] in references:
-                keys = {row["id"]}
-            if len(keys) == 1:
-                matched.append({**row, "id": next(iter(keys))})
-                break
-        else:
+        named = (row["id"], row.get("wav"))
+        keys = [find_owner(name, row, references, owners) for name in named]
+        key = keys[0] or keys[1]
+        if key is None:
             lost.append(row["id"])
+        else:
+            matched.append({**row, "id": key})
     if lost:
         raise PredictionError(
             f"{len(lost)} of {len(rows)} recordings are none, or several, of "
@@ -245,13 +240,12 @@ def _qwen(path):
 
 def _nkululeko(path):
     rows = read_table(path)
-    twice = len({row.get("file") for row in rows}) < len(rows)
-    for row in rows:
-        if not {"file", "predicted"} <= row.keys():
-            return
-        # Segments of one file differ by their start.
-        key = f"{row['file']}:{row.get('start')}" if twice else row["file"]
-        prediction = {"id": str(key), "label": row["predicted"]}
+    if not all({"file", "predicted"} <= row.keys() for row in rows):
+        return
+    named = [{"id": str(row["file"])} for row in rows]
+    name_segments(named, [row.get("start") for row in rows])
+    for row, prediction in zip(rows, named, strict=True):
+        prediction["label"] = row["predicted"]
         if row.get("truth"):
             prediction["emotion"] = row["truth"]
         scores = {}

@@ -7,13 +7,16 @@ kept.
 """
 
 import json
+import logging
 from collections import Counter
 from pathlib import Path
 
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.columns import (
+    FIELDS,
     PREDICTED,
     as_id,
+    fields_of,
     known_names,
     plain_name,
 )
@@ -22,10 +25,20 @@ from speechbrain_c2ser.evaluation.errors import PredictionError, some
 from speechbrain_c2ser.evaluation.probabilities import (
     check_probabilities,
     take_probabilities,
+    without_partial,
+)
+from speechbrain_c2ser.evaluation.probability_forms import (
+    distribution,
+    gather_columns,
+    gives_probabilities,
+)
+from speechbrain_c2ser.evaluation.references import (
+    columns_of_emotions,
+    name_segments,
 )
 from speechbrain_c2ser.evaluation.setting_aside import repair_predictions
-from speechbrain_c2ser.labels.emotion_words import concept_of
 
+logger = logging.getLogger(__name__)
 # What is true, kept beside a prediction so that it can be scored by itself.
 TRUE = (
     "emotion",
@@ -105,10 +118,13 @@ def read_predictions(
         and / or label. Usual names of columns are understood (``PREDICTED``
         in :mod:`speechbrain_c2ser.data.columns`): beside a "prediction", a
         "label" is what is true; an "emotion" beside neither is what was
+        predicted; "text" beside probabilities alone is the transcript. Where
+        none is there, the only column that holds emotions is what was
         predicted. Whole numbers as ids are their digits.
     faults : list[str] | None
         Where given, what cannot be used is set aside and told here (see
-        :func:`.setting_aside.repair_predictions`), instead of an error.
+        :func:`.setting_aside.repair_predictions`), instead of an error; else
+        the logger tells what was guessed, or that probabilities are partial.
 
     Returns
     -------
@@ -137,8 +153,19 @@ def read_predictions(
                 row[field] = row[field].strip()
         _unnest(row)
         named.append(row)
+    recordings = [c for c in fields if fields[c] == "id" and _is_wav(c)]
+    if recordings:
+        starts = [fields_of(row)[0].get("start") for row in rows]
+        name_segments(named, starts)
+    named = gather_columns(named)
+    _find_transcripts(named, fields)
+    notes = [] if faults is None else faults
+    _guess_label(named, fields, path, notes)
     if faults is None:
         named = [take_probabilities(row) for row in named]
+        named = without_partial(named, path, notes)
+        for note in notes:
+            logger.warning(note)
     else:
         named = repair_predictions(named, path, faults)
     check_predictions(named, path)
@@ -172,7 +199,9 @@ def check_predictions(rows, name):
             check_probabilities(row, name)
             raise PredictionError(
                 f"Prediction {key!r} of {name} has neither text nor label "
-                f"(it has: {some(row, 20)})."
+                f"(it has: {some(row, 20)}; looked for: "
+                f"{some(PREDICTED['label'].split(), 7)} or "
+                f"{some(PREDICTED['text'].split(), 4)})."
             )
         for field in ("text", "label"):
             if not isinstance(row.get(field), str | None):
@@ -208,7 +237,44 @@ def _fields(columns):
     if "emotion" in fields and not plainly:
         if plain_name(fields["emotion"]) in GUESSED:
             fields["label"] = fields.pop("emotion")
+    if "text" in fields and plain_name(fields.get("label", "")) == "sentiment":
+        del fields["label"]  # of the transcript, beside an answer
     return {column: field for field, column in fields.items()}
+
+
+def _is_wav(column):
+    return plain_name(column) in map(plain_name, FIELDS["wav"].split())
+
+
+def _find_transcripts(rows, fields):
+    """Move texts that no system said from "text" to "transcript", in place.
+
+    Beside probabilities and no label, the answer is the most probable label.
+    """
+    text = next((c for c, field in fields.items() if field == "text"), "")
+    columns = {column for row in rows for column in row}
+    if plain_name(text) != "text" or columns & {"label", "transcript"}:
+        return
+    if all(map(gives_probabilities, rows)):
+        for row in rows:
+            if "text" in row:
+                row["transcript"] = row.pop("text")
+
+
+def _guess_label(rows, fields, path, notes):
+    """Take the only column that holds emotions for what was predicted."""
+    understood = {"text", "label", "heads", "emotion", "labels"}
+    if any(row.keys() & understood or not row["id"] for row in rows):
+        return
+    columns = columns_of_emotions(rows, fields.keys())
+    if len(columns) != 1 or any(map(gives_probabilities, rows)):
+        return
+    for row in rows:
+        row["label"] = row.pop(columns[0])
+    notes.append(
+        f"The column {columns[0]!r} of {path} is taken for the predictions: no "
+        "other holds any."
+    )
 
 
 def _check_guess(rows, fields, path):
@@ -219,25 +285,22 @@ def _check_guess(rows, fields, path):
     guessed = [c for c, f in fields.items() if f == "label"]
     if not guessed or plain_name(guessed[0]) not in GUESSED:
         return
-    for column in sorted({c for row in rows for c in row} - fields.keys()):
-        cells = [row.get(column) for row in rows]
-        if all(isinstance(c, str) and concept_of(c) for c in cells):
-            raise PredictionError(
-                f"{path} has labels in the columns {guessed[0]!r} and "
-                f"{column!r}: name the one that was predicted prediction, and "
-                "what is true emotion."
-            )
+    for column in columns_of_emotions(rows, fields.keys()):
+        raise PredictionError(
+            f"{path} has labels in the columns {guessed[0]!r} and "
+            f"{column!r}: name the one that was predicted prediction, and "
+            "what is true emotion."
+        )
 
 
 def _unnest(row):
     """Put what a system wraps into objects where it belongs, in place."""
     for field in ("label", "text"):
         value = row.get(field)
-        if isinstance(value, list) and all(
-            isinstance(each, dict) and {"label", "score"} <= each.keys()
-            for each in value
-        ):
-            row.setdefault("probabilities", value)
+        # A text that holds numbers is what a system said.
+        said = field == "text" and isinstance(value, str)
+        if not said and (found := distribution(value)):
+            row.setdefault("probabilities", found)
             del row[field]
         elif isinstance(value, dict):
             del row[field]

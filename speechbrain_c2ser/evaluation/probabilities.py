@@ -1,25 +1,24 @@
 """Label probabilities of predictions, in any form, on any label set."""
 
-import json
 import math
-import re
 
-from speechbrain_c2ser.data.columns import as_number, plain_name
+from speechbrain_c2ser.data.columns import as_number
 from speechbrain_c2ser.evaluation.errors import PredictionError, some
-from speechbrain_c2ser.labels import LabelSpace
-from speechbrain_c2ser.labels.emotion_words import concept_of
-
-# Columns of one label each: "prob_sad", "P(sad)", "scores.sad", "sad_prob".
-SHARE = (
-    "probabilities|probability|probs|prob|posteriors|posterior|scores|score|p"
+from speechbrain_c2ser.evaluation.probability_forms import (
+    distribution,
+    label_columns,
+    label_name,
+    listed_cell,
+    logit_columns,
+    parsed_cell,
+    share_of,
+    sums_to_one,
 )
-PREFIXED = re.compile(rf"(?:{SHARE})\s*[_.:(\[-]\s*(.+?)[)\]]?", re.IGNORECASE)
-SUFFIXED = re.compile(rf"(.+?)\s*[_.:(\[ -]\s*(?:{SHARE})[)\]]?", re.IGNORECASE)
-LOGIT = re.compile(r"logits?\s*[_.:(\[]\s*(.+?)[)\]]?", re.IGNORECASE)
-# "happy:0.9,sad:0.1" in one cell.
-SHARES = re.compile(r"\s*([^:=]+?)\s*[:=]\s*([\d.eE+-]+\s*[%％]?)\s*")
+from speechbrain_c2ser.labels import LabelSpace
 
-PAIRS = ([str, float], [str, int])
+
+class PartialError(PredictionError):
+    """Probabilities that are not those of all labels, or of which is which."""
 
 
 def take_probabilities(row: dict) -> dict:
@@ -29,11 +28,10 @@ def take_probabilities(row: dict) -> dict:
     ---------
     row : dict
         A prediction with ``probabilities`` (label -> number, also as JSON
-        text or "sad:0.9,happy:0.1", or a list of {label, score} or [label,
-        score]), ``logits``
-        (label -> number, of which the softmax is taken), FunASR's ``labels``
-        and ``scores``, or a column a label: "prob_angry", "P(angry)",
-        "angry_prob", "logit_angry" or "angry".
+        text or "sad:0.9,happy:0.1", or what :func:`distribution` unwraps),
+        ``logits`` (label -> number, of which the softmax is taken), FunASR's
+        ``labels`` and ``scores``, or a column a label: "prob_angry",
+        "P(angry)", "angry_prob", "logit_angry" or "angry".
 
     Returns
     -------
@@ -49,8 +47,12 @@ def take_probabilities(row: dict) -> dict:
     {'id': 'a', 'probabilities': {'hap': 0.75, 'sad': 0.25}, 'label': 'hap'}
     """
     row = dict(row)
-    probabilities = _from_json(row.pop("probabilities", None))
-    names = _from_json(row.get("labels"))
+    probabilities = parsed_cell(row.pop("probabilities", None))
+    names = parsed_cell(row.get("labels"))
+    if isinstance(names, str) and len(listed_cell(names)) > 1:
+        names = listed_cell(names)
+    if isinstance(names, list):
+        probabilities = listed_cell(probabilities)
     if isinstance(probabilities, list) and isinstance(names, list):
         if len(probabilities) != len(names):
             raise PredictionError(
@@ -59,32 +61,24 @@ def take_probabilities(row: dict) -> dict:
             )
         del row["labels"]
         probabilities = dict(zip(map(str, names), probabilities, strict=True))
-    elif isinstance(probabilities, list) and all(
-        isinstance(each, list) and list(map(type, each)) in PAIRS
-        for each in probabilities
-    ):
-        probabilities = dict(probabilities)
-    elif isinstance(probabilities, list) and all(
-        isinstance(each, dict) and {"label", "score"} <= each.keys()
-        for each in probabilities
-    ):
-        probabilities = {
-            str(each["label"]): each["score"] for each in probabilities
-        }
-    logits = _from_json(row.pop("logits", None)) or _logit_columns(row)
+    else:
+        probabilities = distribution(probabilities) or probabilities
+    logits = parsed_cell(row.pop("logits", None)) or logit_columns(row)
     if probabilities is None and isinstance(logits, dict):
         probabilities = _softmax(logits, row)
     if probabilities is None:
-        probabilities = _columns(row)
+        probabilities = label_columns(row)
     if probabilities is None:
         return row
     row["probabilities"] = probabilities
     if isinstance(probabilities, dict) and probabilities:
-        numbers = {k: _share(v) for k, v in probabilities.items()}
+        numbers = {k: share_of(v) for k, v in probabilities.items()}
         if None not in numbers.values():
-            row["probabilities"] = {k.strip(): v for k, v in numbers.items()}
-            if "label" not in row and "text" not in row:
-                row["label"] = max(numbers, key=numbers.get).strip()
+            numbers = {label_name(k): v for k, v in numbers.items()}
+            row["probabilities"] = numbers
+            decided = max(numbers.values()) > 0
+            if decided and not row.keys() & {"label", "text"}:
+                row["label"] = max(numbers, key=numbers.get)
     return row
 
 
@@ -107,10 +101,16 @@ def check_probabilities(row: dict, name: str) -> None:
     if probabilities is None:
         return
     problem = f"Prediction {row['id']!r} of {name}: its probabilities "
-    if isinstance(probabilities, list | int | float):
-        raise PredictionError(
+    if isinstance(probabilities, list | str | int | float):
+        raise PartialError(
             f"{problem}have no labels: give label -> number, or their labels "
             "as a list in the field labels."
+        )
+    if isinstance(probabilities, dict) and None in probabilities.values():
+        blank = [k for k, number in probabilities.items() if number is None]
+        raise PredictionError(
+            f"{problem.removesuffix('ies ')}y of {some(blank)} is blank or no "
+            "number: give it, or leave out those of all rows."
         )
     if not isinstance(probabilities, dict) or not all(
         as_number(p) is not None and not isinstance(p, str)
@@ -124,14 +124,65 @@ def check_probabilities(row: dict, name: str) -> None:
             f"{problem}are not from 0 to 1: if they are logits, name the field "
             "logits; if they are per cent, divide them by 100."
         )
-    # Each may be rounded to two digits.
-    if abs(sum(probabilities.values()) - 1) > max(
-        0.01, 0.005 * len(probabilities)
-    ):
-        raise PredictionError(
+    if not sums_to_one(probabilities.values()):
+        raise PartialError(
             f"{problem}sum to {sum(probabilities.values()):.3f}, not to 1: "
             "give those of all labels."
         )
+
+
+def without_partial(
+    rows: list[dict], name: str, notes: list[str]
+) -> list[dict]:
+    """Predictions, without any probabilities where some are partial.
+
+    Their labels, or most probable labels, can be scored all the same.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Predictions.
+    name : str
+        What the note calls their table.
+    notes : list of str
+        Gets what was set aside and why.
+
+    Returns
+    -------
+    list of dict
+
+    Raises
+    ------
+    PredictionError
+        For probabilities that are none (see :func:`check_probabilities`).
+
+    Example
+    -------
+    >>> row = {"id": "a", "label": "sad", "probabilities": {"sad": 0.75}}
+    >>> notes = []
+    >>> without_partial([row], "t.csv", notes), len(notes)
+    ([{'id': 'a', 'label': 'sad'}], 1)
+    """
+    partial, first = [], None
+    for row in rows:
+        try:
+            check_probabilities(row, name)
+        except PartialError as error:
+            if not row.keys() & {"label", "text"}:
+                raise
+            partial.append(row["id"])
+            first = first or error
+    if not partial:
+        return rows
+    notes.append(
+        f"{len(partial)} of {len(rows)} predictions of {name} have "
+        f"probabilities that cannot be scored ({some(partial)}): those of all "
+        f"are set aside, and labels or texts alone are scored. The first: "
+        f"{first}"
+    )
+    return [
+        {k: v for k, v in row.items() if k != "probabilities"} for row in rows
+    ]
 
 
 def all_or_none(rows: list[dict]) -> list[dict]:
@@ -255,29 +306,6 @@ def _placed(probabilities, meant, space):
     return {name: value / whole for name, value in totals.items()}
 
 
-def _from_json(value):
-    """What a cell of a table holds, where it is JSON."""
-    if isinstance(value, str) and value[:1] in "{[":
-        try:
-            return json.loads(value.replace("'", '"'))
-        except ValueError:
-            return value
-    if isinstance(value, str):
-        parts = [SHARES.fullmatch(part) for part in re.split("[,;|]", value)]
-        if all(parts):
-            return {part[1]: part[2] for part in parts if part}
-    return value
-
-
-def _share(value):
-    """A probability, also as a text of per cent: "70%"."""
-    text = value.strip() if isinstance(value, str) else ""
-    if text.endswith(("%", "％")):
-        number = as_number(text[:-1])
-        return None if number is None else number / 100
-    return as_number(value)
-
-
 def _softmax(logits, row):
     numbers = {str(k): as_number(v) for k, v in logits.items()}
     if not numbers or None in numbers.values():
@@ -287,34 +315,3 @@ def _softmax(logits, row):
     most = max(numbers.values())
     powers = {k: math.exp(v - most) for k, v in numbers.items()}
     return {k: v / sum(powers.values()) for k, v in powers.items()}
-
-
-def _logit_columns(row):
-    """Logits of which each label has a column, taken out of the row."""
-    matches = {column: LOGIT.fullmatch(str(column)) for column in row}
-    columns = {column: match[1] for column, match in matches.items() if match}
-    if len(columns) < 2:
-        return None
-    return {label: row.pop(column) for column, label in columns.items()}
-
-
-def _columns(row):
-    """Probabilities of which each label has a column, or None."""
-    values, used = {}, []
-    for column, value in row.items():
-        prefixed = PREFIXED.fullmatch(str(column))
-        suffixed = SUFFIXED.fullmatch(str(column))
-        if suffixed and concept_of(suffixed[1]):
-            prefixed = suffixed
-        label = prefixed[1] if prefixed else str(column)
-        number = _share(value)
-        named = prefixed or concept_of(label)
-        if named and number is not None and plain_name(label):
-            values[label] = number
-            used.append(column)
-    # One such column is a score of something; several are a distribution.
-    if len(values) < 2:
-        return None
-    for column in used:
-        del row[column]
-    return values

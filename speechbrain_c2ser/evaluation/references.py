@@ -1,12 +1,16 @@
 """Reference labels: the utterances of a manifest, a list or a fold file."""
 
+import logging
 import os
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from speechbrain_c2ser.data.columns import (
     FIELDS,
     PREDICTED,
     as_id,
+    as_seconds,
     fields_of,
     known_names,
 )
@@ -15,11 +19,14 @@ from speechbrain_c2ser.data.data_root import from_data_root
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.tables import read_table
 from speechbrain_c2ser.evaluation.errors import PredictionError, some
+from speechbrain_c2ser.evaluation.probability_forms import means_emotion
 from speechbrain_c2ser.labels import LabelSpace
 from speechbrain_c2ser.labels.given import read_space
 
+logger = logging.getLogger(__name__)
 # What is true, also by the names that tables of predictions give it.
 NAMES = {**FIELDS, "emotion": f"{FIELDS['emotion']} {PREDICTED['emotion']}"}
+OTHER_IDS = {"id": PREDICTED["id"]}
 
 
 def read_references(paths):
@@ -54,6 +61,64 @@ def read_references(paths):
                 raise PredictionError(f"{path}: the id {key!r} is there twice.")
             items[key] = _item(key, row, path)
     return items
+
+
+def columns_of_emotions(
+    rows: Sequence[dict], known: Collection[str]
+) -> list[str]:
+    """Columns of which every cell means an emotion, by name.
+
+    Arguments
+    ---------
+    rows : sequence of dict
+        Of one table.
+    known : collection of str
+        Columns that are understood and not asked for.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> columns_of_emotions([{"id": "a", "mood": "sad", "n": 3}], {"id"})
+    ['mood']
+    """
+    columns = {column for row in rows for column in row} - set(known)
+    cells = {c: [row.get(c) for row in rows] for c in columns}
+    return sorted(
+        column
+        for column in columns
+        if all(isinstance(c, str) and means_emotion(c) for c in cells[column])
+    )
+
+
+def name_segments(rows: list[dict], starts: Sequence[object]) -> None:
+    """Give segments that go by their recording's name ids of their own.
+
+    Arguments
+    ---------
+    rows : list of dict
+        With the recording as their ``id``; those of segments, in place, get
+        it as ``wav``, ``start`` (s), and both in their id.
+    starts : sequence of object
+        Of each row; None where it is of a whole recording.
+
+    Example
+    -------
+    >>> rows = [{"id": "a.wav"}, {"id": "a.wav"}]
+    >>> name_segments(rows, [0, 1.5])
+    >>> [row["id"] for row in rows]
+    ['a.wav_0.0', 'a.wav_1.5']
+    """
+    often = Counter(row["id"] for row in rows)
+    for row, start in zip(rows, map(as_seconds, starts), strict=True):
+        recording = row["id"]
+        if recording and start is not None:
+            row |= {"wav": recording, "start": start}
+            # The whole of a recording may be said to start at 0.
+            if often[recording] > 1 or start > 0:
+                row["id"] = f"{recording}_{start}"
 
 
 def own_references(predictions, name, notes=None):
@@ -131,14 +196,35 @@ def _rows(path):
         rows = read_table(path)
     except ManifestError as error:
         raise PredictionError(str(error)) from error
-    for number, row in enumerate(rows, 1):
-        fields, rest = fields_of(row, NAMES)
-        # A list of recordings without ids: a recording is its own id.
-        key = as_id(fields.pop("id", fields.get("wav")))
+    named = [fields_of(row, NAMES) for row in rows]
+    guessed = None
+    if not any("emotion" in fields for fields, _ in named):
+        columns = columns_of_emotions([rest for _, rest in named], ())
+        if len(columns) == 1:
+            (guessed,) = columns
+            logger.warning(
+                "The column %r of %s is taken for the true emotions: no other "
+                "holds any.", guessed, path,
+            )  # fmt: skip
+    taken = set()
+    for number, (row, (fields, rest)) in enumerate(
+        zip(rows, named, strict=True), 1
+    ):
+        if guessed:
+            fields["emotion"] = rest.pop(guessed)
+        # A list of recordings without ids: a recording is its own id, and
+        # its segments are named as read_list does.
+        given = fields.pop("id", None)
+        key = as_id(fields.get("wav") if given is None else given)
+        if key is None:
+            key = as_id(fields_of(rest, OTHER_IDS)[0].get("id"))
+        if given is None and key in taken and "start" in fields:
+            key = f"{key}_{fields['start']}"
+        taken.add(key)
         if key is None:
             raise PredictionError(
                 f"Row {number} of {path} has no id (it has: {some(row, 20)}): "
-                f"name it by one of {known_names('id')}."
+                f"name it by one of {known_names('id', PREDICTED)}."
             )
         yield key, {**rest, **fields}
 

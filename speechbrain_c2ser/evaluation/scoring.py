@@ -4,7 +4,15 @@ from pathlib import PurePath
 
 import numpy as np
 
-from speechbrain_c2ser.data.columns import is_missing
+from speechbrain_c2ser.audio.formats import SOUNDS
+from speechbrain_c2ser.data.columns import (
+    FIELDS,
+    PREDICTED,
+    as_id,
+    as_seconds,
+    is_missing,
+    plain_name,
+)
 from speechbrain_c2ser.evaluation.errors import PredictionError, some
 from speechbrain_c2ser.evaluation.free_texts import score_free_texts
 from speechbrain_c2ser.evaluation.metrics import (
@@ -21,6 +29,10 @@ from speechbrain_c2ser.evaluation.readings import (
 )
 from speechbrain_c2ser.labels import LabelSpace
 
+# Endings of what stands for one recording, that its name may be without.
+ENDINGS = frozenset([*SOUNDS, ".npy", ".npz", ".pt", ".txt", ".json"])
+ID_NAMES = frozenset(map(plain_name, PREDICTED["id"].split()))
+WAV_NAMES = frozenset(map(plain_name, FIELDS["wav"].split()))
 METRICS = ("wa", "ua", "macro_f1", "weighted_f1")
 # What utterances are grouped by, and how a manifest calls it.
 GROUPS = {
@@ -230,8 +242,9 @@ def match_recordings(predictions, references):
     Returns
     -------
     list of dict
-        As they are where an id fits, or where a file's name (and folder, where
-        names are there twice) belongs to no utterance or to several.
+        By their ids, or else another column that names them. As they are
+        where the name of one (with its folder or start, where names are there
+        twice) belongs to no utterance or to several.
 
     Example
     -------
@@ -239,26 +252,124 @@ def match_recordings(predictions, references):
     >>> match_recordings([{"id": "x/b.wav", "label": "sad"}], true)
     [{'id': 'one', 'label': 'sad'}]
     """
-    by_id = {row["id"]: row for row in predictions}
-    if by_id.keys() & references.keys():
-        return predictions
-    owners = {}
+    owners = owners_of(references)
+    names = [{"id": row["id"]} | _other_ids(row) for row in predictions]
+    for column in dict.fromkeys(c for each in names for c in each):
+        keys = [
+            find_owner(each.get(column), row, references, owners)
+            for each, row in zip(names, predictions, strict=True)
+        ]
+        pairs = list(zip(predictions, keys, strict=True))
+        if None not in keys and len(set(keys)) == len(keys):
+            # Ids that fit may be numbers of rows, in another order.
+            if column != "id" or not any(
+                _is_other_recording(row, references[key]) for row, key in pairs
+            ):
+                return [{**row, "id": key} for row, key in pairs]
+    return predictions
+
+
+def find_owner(
+    name: str | None, row: dict, references: dict, owners: tuple
+) -> str | None:
+    """The one utterance that a name is of, or None.
+
+    Arguments
+    ---------
+    name : str | None
+        An id, or a path.
+    row : dict
+        Its prediction, perhaps with the ``start`` of its segment.
+    references : dict
+        Id -> fields.
+    owners : tuple of dict
+        Of :func:`owners_of`.
+
+    Returns
+    -------
+    str | None
+
+    Example
+    -------
+    >>> true = {"data/b.wav": {"emotion": "sad"}}
+    >>> find_owner("B.flac", {}, true, owners_of(true))
+    'data/b.wav'
+    """
+    if name is None or (name in references and name == row.get("id")):
+        return name
+    path = PurePath(name.replace("\\", "/"))
+    names = (str(path), path.name, path.stem)
+    exact, folded = owners
+    places = [exact.get(n) for n in names]
+    places += [folded.get(n.casefold()) for n in names]
+    found = next(filter(None, places), set())
+    start = as_seconds(row.get("start"))
+    # The whole of a recording that was cut out before starts at 0.
+    if start is not None and (start > 0 or len(found) > 1):
+        found = {k for k in found if _starts_at(references[k], start)}
+    if len(found) > 1:
+        paths = {k: PurePath(references[k].get("wav") or k) for k in found}
+        last = slice(-len(path.parts), None)
+        found = {k for k in found if paths[k].parts[last] == path.parts}
+    return found.pop() if len(found) == 1 else None
+
+
+def owners_of(references: dict) -> tuple[dict, dict]:
+    """Each name that an utterance may go by -> the ids that go by it.
+
+    Arguments
+    ---------
+    references : dict
+        Id -> fields.
+
+    Returns
+    -------
+    exact, folded : dict
+        The names as they are, and without case.
+
+    Example
+    -------
+    >>> exact, folded = owners_of({"data/B.wav": {"emotion": "sad"}})
+    >>> sorted(exact), folded["b"]
+    (['B', 'B.wav', 'data/B.wav'], {'data/B.wav'})
+    """
+    exact: dict[str, set] = {}
+    folded: dict[str, set] = {}
     for key, item in references.items():
-        for name in {PurePath(item.get("wav") or key).name, key}:
-            owners.setdefault(name, set()).add(key)
-    found = {}
-    for name, row in by_id.items():
-        name = PurePath(name.replace("\\", "/"))
-        owner = owners.get(name.name) or owners.get(name.stem) or set()
-        if len(owner) > 1:
-            paths = {k: PurePath(references[k].get("wav") or k) for k in owner}
-            last = slice(-len(name.parts), None)
-            owner = {k for k in owner if paths[k].parts[last] == name.parts}
-        if len(owner) != 1 or found.keys() & owner:
-            return predictions
-        (key,) = owner
-        found[key] = {**row, "id": key}
-    return list(found.values())
+        names = {key, *_other_ids(item).values()}
+        paths = [PurePath(name.replace("\\", "/")) for name in names]
+        names |= {path.name for path in paths}
+        names |= {p.stem for p in paths if p.suffix.lower() in ENDINGS}
+        for name in names:
+            exact.setdefault(name, set()).add(key)
+            folded.setdefault(name.casefold(), set()).add(key)
+    return exact, folded
+
+
+def _other_ids(row):
+    """Column -> what may name the utterance too; numbers of rows do not."""
+    ids = {
+        column: as_id(value)
+        for column, value in row.items()
+        if column != "id" and plain_name(column) in ID_NAMES
+    }
+    return {c: v for c, v in ids.items() if v and not v.isdigit()}
+
+
+def _starts_at(item, start):
+    own = as_seconds(item.get("start"))
+    return own is None or abs(own - start) < 0.01
+
+
+def _is_other_recording(row, item):
+    """Whether a prediction names another recording than its reference."""
+    named = [
+        PurePath(value.replace("\\", "/")).stem.casefold()
+        for column, value in _other_ids(row).items()
+        if plain_name(column) in WAV_NAMES
+    ]
+    wav = PurePath(item.get("wav") or "").stem.casefold()
+    return bool(wav and named) and wav not in named
 
 
 def _targets(references, space):

@@ -160,7 +160,7 @@ def test_unparsed_is_counted():
         ([{"id": "u0"}], "'u0' .* neither text nor label"),
         ([{"id": "u0", "text": 3}], "'u0' .* text 3 is no text"),
         (
-            [{"id": "u0", "label": "sad", "probabilities": {"sad": 0.4}}],
+            [{"id": "u0", "label": "sad", "probabilities": {"sad": 40}}],
             "'u0' .* probabilities",
         ),
     ],

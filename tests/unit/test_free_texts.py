@@ -53,6 +53,29 @@ def test_sets_of_emotions_by_hand():
     assert score_free_texts(rows, {"a": {"emotion": "sad"}}) == {}
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "[sad, angry]",
+        "['sad', 'angry']",
+        "悲伤，愤怒",
+        "sad/angry",
+        "sad|angry",
+        ["悲傷", "Anger", None],
+    ],
+)
+def test_a_set_however_a_table_writes_it(given):
+    rows = [{"id": "a", "text": "sad and angry"}]
+    figures = score_free_texts(rows, {"a": {"emotions": given}})["emotions"]
+    assert figures["precision"] == figures["recall"] == 1
+
+
+def test_two_spellings_of_a_word_of_no_list_are_one():
+    rows = [{"id": "a", "text": "She feels let down."}]
+    true = {"a": {"emotions": ["let down", "Let_Down", "ｌｅｔ down"]}}
+    assert score_free_texts(rows, true)["emotions"]["f1"] == 1
+
+
 def test_clues_by_hand():
     true = {
         "a": {"clues": "The voice trembles, and it is quiet."},

@@ -123,9 +123,15 @@ def test_segments_of_one_file_are_told_apart(tmp_path):
     lines = NKULULEKO.replace("data/b.wav,0 days", "data/a.wav,1 days")
     rows = read_native(written(tmp_path, "a.csv", lines), "nkululeko")
     assert [row["id"] for row in rows] == [
-        "data/a.wav:0 days",
-        "data/a.wav:1 days",
+        "data/a.wav_0.0",
+        "data/a.wav_86400.0",
     ]
+    references = {
+        "late": {"wav": "data/a.wav", "start": 86400},
+        "early": {"wav": "data/a.wav", "start": 0},
+    }
+    found = match_ids(rows, references)
+    assert [row["id"] for row in found] == ["early", "late"]
 
 
 def test_what_people_have_of_other_systems(tmp_path):

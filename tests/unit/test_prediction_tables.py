@@ -87,7 +87,8 @@ def test_a_table_tells_its_own_truth(tmp_path):
     "text, problem",
     [
         ("mood,who\nsad,a\n", "has no id.*it has: mood, who"),
-        ("id,mood\na,sad\n", "'a'.*neither text nor label.*id, mood"),
+        ("id,mood\na,3\n", "'a'.*neither text nor label.*id, mood.*prediction"),
+        ("id,one,two\na,sad,sad\n", "'a'.*neither text nor label"),
         ("id,label\n1,sad\n1,sad\n", "1 ids twice or more .1."),
         ("id,label\n,sad\n", "Prediction 1 .* has no id"),
     ],
@@ -193,16 +194,82 @@ def test_probabilities_in_other_forms(tmp_path, row):
     [
         ({"sad": 2.0, "happy": -1.0}, "'0'.*not from 0 to 1.*logits"),
         ({"sad": 80, "happy": 20}, "'0'.*not from 0 to 1.*per cent"),
-        ({"sad": 0.4, "happy": 0.4}, "'0'.*sum to 0.800, not to 1"),
         ({"sad": float("nan"), "happy": 1.0}, "'0'.*not label -> number"),
-        ([0.5, 0.5], "'0'.*have no labels: give label -> number"),
-        (0.9, "'0'.*have no labels"),
     ],
 )
 def test_probabilities_that_are_none(tmp_path, own, problem):
     rows = [{"id": "0", "label": "sad", "probabilities": own}]
     with pytest.raises(PredictionError, match=problem):
         read_predictions(write_lines(tmp_path / "t.jsonl", rows))
+
+
+def test_the_only_column_of_emotions_is_taken_aloud(tmp_path, caplog):
+    path = tmp_path / "t.csv"
+    path.write_text("id,mood,who\na,sad,Ann\nb,joy,Bob\n")
+    assert [row["label"] for row in read_predictions(path)] == ["sad", "joy"]
+    assert "'mood'" in caplog.text and "for the predictions" in caplog.text
+    assert read_references(path)["b"]["emotion"] == "joy"
+    assert "for the true emotions" in caplog.text
+
+
+def test_the_sentiment_of_a_text_is_no_label(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,emotion,output,sentiment\n0,sad,Sad.,negative\n")
+    (row,) = read_predictions(path)
+    assert row["text"] == "Sad." and "label" not in row
+
+
+@pytest.mark.parametrize("listed", ["data/u{}.wav", "u{}.wav", "u{}"])
+@pytest.mark.parametrize(
+    "told", ["u{}", "u{}.flac", "feats/u{}.npy", "U{}.WAV", "w\\u{}.wav"]
+)
+def test_names_of_one_recording(tmp_path, listed, told):
+    true = tmp_path / "true.csv"
+    lines = [f"{listed.format(i)},{e}\n" for i, e in enumerate(LABELS)]
+    true.write_text("file,emotion\n" + "".join(lines))
+    path = tmp_path / "t.csv"
+    lines = [f"{told.format(i)},{e}\n" for i, e in enumerate(LABELS)]
+    path.write_text("id,label\n" + "".join(reversed(lines)))
+    assert score(path, true=read_references(true))[1] == 1
+
+
+@pytest.mark.parametrize("folder", ["", "else/"])
+def test_segments_are_of_one_start(tmp_path, folder):
+    true = tmp_path / "true.csv"
+    true.write_text(
+        "file,start,end,emotion\na.wav,0,1,angry\na.wav,2.50,3,happy\n"
+        "b.wav,0,1,sad\n"
+    )
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "file,start,end,label\n"
+        f"{folder}b.wav,0.0,1,sad\n{folder}a.wav,2.5,3,happy\n"
+        f"{folder}a.wav,0.0,1,angry\n"
+    )
+    assert score(path, true=read_references(true))[1] == 1
+    # ids as read_list gives them
+    path.write_text("id,label\na.wav_2.50,happy\na.wav,angry\nb.wav,sad\n")
+    assert score(path, true=read_references(true))[1] == 1
+    path.write_text("file,start,label\nb.wav,0,sad\na.wav,7,happy\n")
+    with pytest.raises(PredictionError, match="do not hold .a.wav_7.0"):
+        score(path, true=read_references(true))
+
+
+@pytest.mark.parametrize("number", ["", "index,"])
+def test_numbers_of_rows_are_no_ids_where_recordings_are_named(
+    tmp_path, number
+):
+    true = tmp_path / "true.csv"
+    lines = [
+        f"{f'{i},' if number else ''}u{i}.wav,{e}\n"
+        for i, e in enumerate(LABELS)
+    ]
+    true.write_text(f"{number}file,emotion\n" + "".join(lines))
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "index,file,label\n0,u2.wav,sad\n1,u1.wav,happy\n2,u0.wav,angry\n"
+    )
+    assert score(path, true=read_references(true))[1] == 1
 
 
 def test_blanks_case_and_width_of_true_labels(tmp_path):
@@ -222,7 +289,31 @@ def test_blanks_case_and_width_of_true_labels(tmp_path):
         LabelSpace(["sad", "Sad "])
 
 
-@pytest.mark.parametrize("name", ["gold", "y_true", "Ground Truth", "Wahrheit"])
+@pytest.mark.parametrize("name", ["utterance", "name", "sample", "item"])
+def test_references_by_the_ids_of_predictions(tmp_path, name):
+    path = tmp_path / "true.csv"
+    path.write_text(f"{name},emotion\na,sad\n")
+    assert list(read_references(path)) == ["a"]
+    path.write_text(f"{name},file,emotion\nAnn,a.wav,sad\nAnn,b.wav,sad\n")
+    assert list(read_references(path)) == ["a.wav", "b.wav"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    "predicted_labels preds emotion_prediction detected_emotion class_label "
+    "dominant_emotion text_lab".split(),
+)
+def test_more_names_of_a_label(tmp_path, name):
+    path = tmp_path / "t.csv"
+    path.write_text(f"id,{name}\na,calmish\n")
+    assert read_predictions(path)[0]["label"] == "calmish"
+
+
+@pytest.mark.parametrize(
+    "name",
+    "gold|y_true|Ground Truth|Wahrheit|truth|expected|annotation|y|y_test|"
+    "labels|reference_label".split("|"),
+)
 def test_references_by_the_names_of_predictions(tmp_path, name):
     path = tmp_path / "true.csv"
     path.write_text(f"id,{name}\n0,angry\n")
@@ -233,7 +324,7 @@ def test_references_by_other_names(tmp_path):
     path = tmp_path / "true.csv"
     path.write_text("File;Emo;begin\na.wav;sad;0,5\n")
     assert read_references(path)["a.wav"]["emotion"] == "sad"
-    path.write_text("id,mood\na,sad\n")
+    path.write_text("id,mood\na,3\n")
     with pytest.raises(PredictionError, match="'a'.*it has: mood; looked for"):
         read_references(path)
     with pytest.raises((PredictionError, ManifestError), match="spreadsheet"):
