@@ -6,30 +6,35 @@ it as a tag before the words. What is found here is text that names the emotion
 and nothing else.
 """
 
+import html
 import re
 from collections.abc import Callable
 
 from speechbrain_c2ser.chain_of_thought.answer_json import (
-    first_json,
+    ASIDE,
     in_json,
+    json_answer,
     key_rank,
     only_one,
 )
 from speechbrain_c2ser.labels.emotion_words import concept_of
-from speechbrain_c2ser.labels.lexicon import PLAIN
+from speechbrain_c2ser.labels.spelling import MARKS as AROUND
+from speechbrain_c2ser.labels.spelling import PLAIN, clean_text
 
 THOUGHTS = (
     "(?:seed:)?think|thinking|thoughts?|reasoning|reflection|analysis|reason"
     "|rationale|scratchpad|transcript|transcription"
 )
-# Of Qwen and DeepSeek, Kimi, Magistral, OpenThinker, Cohere and gpt-oss.
+# Of Qwen and DeepSeek, Kimi, Magistral, OpenThinker, Cohere, gpt-oss, ollama.
 THOUGHT_START = (
-    rf"<(?:{THOUGHTS})>|◁think▷|\[think\]"
+    rf"<(?:{THOUGHTS}|details)(?:\s[^<>]{{0,80}})?>|\AThinking\.\.\.\s"
+    r"|【(?:思考|思考过程|推理|分析)】|◁think▷|\[think\]"
     r"|<\|(?:begin_of_thought|start_thinking)\|>"
     r"|<\|channel\|>(?:analysis|commentary)<\|message\|>"
 )
 THOUGHT_STOP = (
-    rf"</(?:{THOUGHTS})>|◁/think▷|\[/think\]"
+    rf"</(?:{THOUGHTS}|details)\s*>|\.\.\.done thinking\.?"
+    r"|【(?:最终)?(?:答案|结论|回答)】|◁/think▷|\[/think\]"
     r"|<\|(?:end_of_thought|end_thinking)\|>"
 )
 THINKING = re.compile(
@@ -39,16 +44,23 @@ THINKING = re.compile(
 THOUGHT_END = re.compile(THOUGHT_STOP, re.IGNORECASE)
 ANSWER = re.compile(
     r"<(answer|final_answer|final|emotion|emo|label|result|output|sentiment|mood"
-    r"|prediction|class|category)>(.*?)"
+    r"|prediction|class|category|conclusion)>(.*?)"
     r"(?:</\1>|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
 BOXED = re.compile(r"\\boxed\{(?:\\text\w*\{)?([^{}]*)\}")
-FENCE = re.compile(r"```[a-z]*|`", re.IGNORECASE)
+# With the language of what follows: "```sad```" has none.
+FENCE = re.compile(r"```(?:[a-z]*(?=[\s{\[]\s*[^\s`]))?|`", re.IGNORECASE)
 SAID = re.compile(
     r"(?:\b(?:says?|said|saying|speaks|uttered|utters|asks?|shouts?|words?"
     r"|phrases?|sentence|content|transcript|text|line|statement|sagt|sagte"
     r"|worte)|[说說喊问問道]|内容|台词)\W{0,3}(?:是|为|of|are|is|that)?\W{0,3}$",
+    re.IGNORECASE,
+)
+# "The emotion of the text is": what follows was not said.
+FEELING = re.compile(
+    r"(?:\b(?:emotion|tone|mood|feeling)|情绪|情感|语气)"
+    r"(?:(?!\b(?:said|sa(?:y|g)|speak|utter|ask|shout))[^.!?;,\n。！？；，说問问喊])*\Z",
     re.IGNORECASE,
 )
 # What a judge would say, and nobody said.
@@ -70,15 +82,40 @@ QUOTED = re.compile(
     rf"|[{MARKS}]([^{MARKS}]{{1,40}})\Z"  # never closed
 )
 LINE = re.compile(
-    r"(?:^|[\n.;。；,，{])[\s*_#>-]{0,20}(?:the |final |overall |detected )*"
+    r"(?:^|[\n.;。；,，{)|])[\s*_#>-]{0,20}"
+    r"(?:the |my |final |overall |detected )*"
     r"[\"']?([^\W\d_][\w ]{1,24}?|[\u4e00-\u9fff]{2,4})[\"']?[\s*_]*"
     r"(?::|：|=|->|→)[\s*_]*(?:[\"“']([^\"”'\n]{1,60})[\"”']"
     r"|([^\n.;。；{}]*))",
     re.IGNORECASE,
 )
-NEXT_KEY = re.compile(r"[,，、|]\s*[\"']?[^\W\d_][\w ]{0,20}[\"']?\s*[:：=]")
+NEXT_KEY = re.compile(
+    r"[,，、|]\s*[\"']?[^\W\d_][\w ]{0,20}[\"']?\s*[:：=]"
+    rf"|\s(?:{'|'.join(ASIDE)})\s*[:：=]",
+    re.IGNORECASE,
+)
+# Markdown: the names of the columns, a rule, rows.
+TABLE = re.compile(
+    r"^[ \t]*\|(.+)\|[ \t]*\n[ \t]*\|[ \t:|-]+\|[ \t]*\n"
+    r"((?:[ \t]*\|.*(?:\n|\Z))+)",
+    re.MULTILINE,
+)
 # Rich transcripts: <|en|><|HAPPY|><|Speech|>words, [ANGRY] words.
 TAG = re.compile(r"<\s*\|\s*([\w /:=]{1,30}?)\s*\|\s*>")
+# How recognisers begin or punctuate what was said, emotion or not.
+TRANSCRIPT = re.compile(
+    r"\A\s*<\|(?:startoftranscript|nospeech|[a-z]{2}|yue|\d+\.\d+)\|>"
+    r"|<(?:COMMA|PERIOD|EXCLAMATIONPOINT|QUESTIONMARK)>"
+    r"|\A\s*[\U0001f3bc\U0001f44f\U0001f927](?=\w)"  # music, applause, sneeze
+)
+ANY_TAG = re.compile(r"<\|[^<>|]{1,30}\|>")
+# Mark-up of speech: <prosody emotion="sad">.
+ATTRIBUTE = re.compile(
+    r"<[a-z][\w:-]{0,30}(?:\s[^<>]{0,80})?\s"
+    r"(?:emotion|emo|style|mood|value|label|type|name)\s*=\s*"
+    r"[\"']([^\"'<>]{1,40})[\"']",
+    re.IGNORECASE,
+)
 # Before them, who speaks or when; around a word, how a script writes it.
 SPEAKER = re.compile(
     r"\s{0,9}[\[(<](?:(?:speaker|spk|s)[ _-]?\d{1,3}|[\d:.,\s>-]+)[\])>]:?",
@@ -88,14 +125,20 @@ MANNER = re.compile(
     r"(?:in |with )?an? | (?:voice|tone|mood)\s*\Z|(?:语气|語氣)\s*\Z",
     re.IGNORECASE,
 )
-BRACKET = re.compile(
-    r"^\s*[\[【<(（]([^\[\]【】<>()（）]{1,40})[\]】>)）]"
-    r"|[\[【<]([^\[\]【】<>]{1,40})[\]】>]\s*$"
+BRACKET = re.compile(r"[\[【<(（]([^\[\]【】<>()（）]{1,40})[\]】>)）]")
+BRACKETS = re.compile(
+    rf"\A(?:\s*{BRACKET.pattern}){{1,5}}"
+    r"|(?:[\[【<][^\[\]【】<>]{1,40}[\]】>]\s*){1,5}\Z"
 )
 # SenseVoice's readable form ends in a face, whatever the words are.
 FACE = re.compile(
     "\\A\\s*([\U0001f600-\U0001f64f\U0001f910-\U0001f97a])"
     "|([\U0001f600-\U0001f64f\U0001f910-\U0001f97a])\\s*\\Z"
+)
+# In a sentence about a speaker a face is no more than friendly.
+JUDGED = re.compile(
+    r"\b(?:speaker|emotion|tone|voice)\b|说话人|情绪|情感|语气",
+    re.IGNORECASE,
 )
 KEYED = re.compile(r"\s*([^\W\d_][\w ]{1,24}?)\s*[:：=]\s*(.+)")
 # Each emotion with its verdict: "angry: no, sad: yes", "❌ angry ✅ sad".
@@ -105,6 +148,7 @@ VERDICT = re.compile(
     r"(?!\w|\.\d)",
     re.IGNORECASE,
 )
+COUNTED = re.compile(r"([^\W\d_]{2,20})[\"'*]*\s*[:：=]\s*(?:[2-9]|1\d)")
 MARKED = re.compile(
     r"(?:([✅✓✔☑●]|\[[xX]\])|([❌✗✘☒☐○]|\[ ?\]))\ufe0f?\s*\**([^\W\d_]{2,20})"
 )
@@ -125,8 +169,17 @@ COURTESY = re.compile(
     r"(?: that)? (?:i|we|there|your?|the|to (?:help|assist|say|report|inform"
     r"|tell|answer|provide|do|analy[sz]e|support|be of))"
     r"|(?:^|[.!?]) (?:happy|glad|pleased) to (?:help|assist)"
+    r"|\bi(?:['’]?m| am) afraid (?:that|this|it|not|so)"
     r"|sorry to hear\b[^.!?\n]*)(?!\w)"
     r"|很?(?:高兴|乐意|开心)(?:能|可以)?(?:为[您你]|帮|回答|协助|和您|与您)",
+    re.IGNORECASE,
+)
+# And what it says instead of an answer.
+REFUSAL = re.compile(
+    r"\A\W*(?:i['’]?m |i am )?(?:sorry|unfortunately|i |as an? (?:ai|language))"
+    r"[^.!?\n]{0,99}(?:can(?:no|['’])t|can not|unable to|not able to)"
+    r"[^.!?\n]{0,99}\b(?:audio|listen|recordings?)\b[^.!?\n]{0,99}[.!?]\s*"
+    r"(?:if|please|could|can)\b",
     re.IGNORECASE,
 )
 ASKED = re.compile(
@@ -145,7 +198,7 @@ NO_FEELING = re.compile(
     r"|(?:没有|无)(?:什么|任何|明显的?|特别的?|特殊的?)?(?:情绪|感情|情感)",
     re.IGNORECASE,
 )
-NO_EMOTION = ("emo unknown", "emo unk", "unk", "unknown")
+NO_EMOTION = ("unk", "unknown", "unkown")  # the last is SenseVoice's own
 # At the beginning they mark a transcript, not an answer.
 EVENT = re.compile(
     r"^\s*[(\[（【*<]\s*(?:laugh(?:s|ing|ter)?|chuckl\w+|giggl\w+|sigh\w*|sob\w*"
@@ -174,6 +227,9 @@ def final_answer(text: str) -> str:
     >>> final_answer("<think>sad?</think> <answer>happy</answer>")
     'happy'
     """
+    text = clean_text(text)
+    if "&" in text:
+        text = html.unescape(text)
     text = STRUCK.sub(" ", THINKING.sub(" ", _own_turn(text)))
     # Escaped, and as LaTeX and careful typists write them.
     if "{" not in text:  # JSON reads its own
@@ -182,7 +238,7 @@ def final_answer(text: str) -> str:
     ends = list(THOUGHT_END.finditer(text))
     if ends:
         text = text[ends[-1].end() :]
-    for pattern in (ANSWER, BOXED):
+    for pattern in (ANSWER, ANSWER, BOXED):  # <result><emotion>
         matches = pattern.findall(text)
         if matches:
             last = matches[-1]
@@ -240,17 +296,24 @@ def decided(text: str, read: Callable) -> tuple[bool, str | None]:
     tags = [tag for tag in tags if tag in NO_EMOTION or concept_of(tag)]
     if not tags:
         words = SPEAKER.sub("", text, count=2)
-        brackets = [_unkeyed(a or b) for a, b in BRACKET.findall(words)]
-        plain = [_plain_tag(MANNER.sub(" ", each)) for each in brackets]
-        tags = [tag for tag in plain if concept_of(tag)]
+        marked = [m[0] for m in BRACKETS.finditer(words)]
+        tags = [_of_bracket(b) for m in marked for b in BRACKET.findall(m)]
+        tags = [
+            tag for tag in tags + ATTRIBUTE.findall(text) if concept_of(tag)
+        ]
     if tags:
-        return True, only_one({read(tag) for tag in tags})
+        # A stretch of speech without emotion says nothing of the others.
+        named = [tag for tag in tags if tag not in NO_EMOTION]
+        return True, only_one({read(tag) for tag in named or ["unknown"]})
     faces = {read(first or last) for first, last in FACE.findall(text)}
     if label := only_one(faces - {None}):
-        return True, label
-    if EVENT.match(text):
+        is_told = JUDGED.search(text)
+        return True, is_told and read(FACE.sub(" ", text)) or label
+    words = ANY_TAG.sub(" ", text).strip(AROUND)
+    is_transcript = TRANSCRIPT.search(text) and not concept_of(words)
+    if is_transcript or EVENT.match(text) or REFUSAL.match(text):
         return True, None
-    content = first_json(text)
+    content = json_answer(text)
     if content is not None:
         return True, in_json(content, read)
     verdicts = _verdicts(text, read)
@@ -287,6 +350,12 @@ def stated(text: str, read: Callable) -> str | None:
         if rank is not None:
             value = quoted or NEXT_KEY.split(plain)[0]
             lines.setdefault(rank, []).append(value)
+    for names, rows in TABLE.findall(text):
+        cells = [row.strip(" \t|").split("|") for row in rows.splitlines()]
+        for name, *column in zip(names.split("|"), *cells, strict=False):
+            rank = key_rank(name)
+            if rank is not None:
+                lines.setdefault(rank, []).append(", ".join(column))
     return read(lines[min(lines)][-1]) if lines else None
 
 
@@ -305,11 +374,14 @@ def without_label_quotes(text: str, space) -> str:
 
     def bare(match):
         before = text[max(0, match.start() - 40) : match.start()]
+        is_felt = FEELING.search(before)
         is_said = SAID.search(before) and not OWN_SAYING.search(before)
+        is_said = is_said and not is_felt
         is_said = is_said or CARRIED.match(text, match.end())
         words = CHOICE.sub("", match[match.lastindex], count=1)
         inside = DEGREE.sub("", words.strip(" .,!?。，！？"))
-        if is_said or space.map(inside) is None:
+        label = space.map(inside) or is_felt and space.parse(inside)
+        if is_said or not label:
             return match[0]
         return f" {words} "
 
@@ -322,8 +394,18 @@ def _unkeyed(tag):
     return keyed[2] if keyed and key_rank(keyed[1]) is not None else tag
 
 
+def _of_bracket(words):
+    """The emotion in a bracket, alone or beside who speaks: "sad, female"."""
+    parts = re.split("[,，;|]", _unkeyed(words))
+    plain = [_plain_tag(MANNER.sub(" ", part)) for part in parts]
+    named = [part for part in plain if concept_of(part)]
+    return named[0] if len(named) == 1 else ""
+
+
 def _verdicts(text, read):
     """[(label, whether it holds)] of a list that judges each emotion."""
+    if any(map(read, COUNTED.findall(text))):
+        return []
     judged = [(name, bool(yes)) for name, yes, _ in VERDICT.findall(text)]
     if len(judged) < 2:
         judged = [(name, bool(yes)) for yes, _, name in MARKED.findall(text)]
@@ -332,4 +414,5 @@ def _verdicts(text, read):
 
 
 def _plain_tag(tag):
-    return " ".join(tag.replace("_", " ").lower().split())
+    plain = " ".join(tag.replace("_", " ").lower().split())
+    return re.sub("^emo(?:tion)? ", "", plain)

@@ -36,6 +36,17 @@ CARRIER = re.compile(
     re.IGNORECASE,
 )
 
+# One pair of marks around a whole answer.
+WHOLE = re.compile(
+    r"\s*(?:[\"“「『]([^\"“”「」『』]+)[\"”」』]"
+    r"|['‘]((?:[^'‘’]|(?<=\w)['’](?=\w))+)['’])\s*"
+)
+# "Angry or sad? Sad.": asked first, unless what comes next affirms it.
+ASKING = re.compile(
+    r"\A[^.!?\n。！？]*[?？](?!\W*(?:yes|yeah|no|not|ja|nein)\b|\W*[是不没有])",
+    re.IGNORECASE,
+)
+
 CLAUSE = re.compile(
     r"[.!?;,\n。！？；，]|\b(?:but|while|whereas|although|though|yet|aber)\b",
     re.IGNORECASE,
@@ -141,21 +152,47 @@ content='so sad!', emotion='happy', language='en')
     ParsedAnswer(style=None, content=None, emotion=None, language=None)
     """
     text = final_answer(text or "")
+    whole = WHOLE.fullmatch(text)
+    if whole and VOICE.search(text) and CARRIER.search(text):
+        text = whole[1] or whole[2]
 
-    def read(words):
-        known = label_space.map(words) if synonyms else None
-        return known or label_space.parse(words, synonyms=synonyms)
+    read = functools.partial(_read, label_space, synonyms)
 
-    answer, rest = _parts(text)
-    is_form, emotion = decided(text, read)
+    def told(words):
+        return read(words) or _free_text(words, label_space, synonyms)[1]
+
+    is_form, emotion = decided(text, told)
     if is_form:
-        return replace(answer, content=None, emotion=emotion)
+        return replace(_parts(text)[0], content=None, emotion=emotion)
+    answer, emotion = _free_text(text, label_space, synonyms)
+    # A corpus's code: "ANG".
+    if emotion is None and synonyms and len(text.strip(MARKS)) > 2:
+        emotion = label_space.map(text)
+    return replace(answer, emotion=emotion)
+
+
+def _read(label_space, synonyms, words):
+    """The label that a few words are, or name."""
+    known = label_space.map(words) if synonyms else None
+    return known or label_space.parse(words, synonyms=synonyms)
+
+
+def _free_text(text, label_space, synonyms):
+    """A sentence's style and content, and the emotion that it names."""
+    read = functools.partial(_read, label_space, synonyms)
+    plain = without_label_quotes(text, label_space)
+    is_plain = not set(plain) & set(OPENING)
+    if set(text) & set(OPENING) and is_plain and _quotation(plain)[2]:
+        text = plain  # only what single marks hold was said
+    answer, rest = _parts(text)
     emotion = stated(rest, read) or label_space.parse(rest, synonyms=synonyms)
     mentions = label_space.mentions(rest, synonyms=synonyms)
     if emotion is None and mentions:
         # "While the words are happy, the tone is sad."
         emotion = label_space.parse(_of_the_voice(rest), synonyms=synonyms)
     emotion = emotion or most_weighed(rest, mentions)
+    if emotion is None and mentions:
+        emotion = label_space.parse(ASKING.sub(" ", rest), synonyms=synonyms)
     if emotion is None and not mentions:
         # Nothing else names it: the label itself may be quoted.
         bare = without_label_quotes(text, label_space)
@@ -169,7 +206,7 @@ content='so sad!', emotion='happy', language='en')
             answer, _ = _parts(bare)
     if emotion is None and not mentions and says_no_emotion(rest):
         emotion = read("neutral")
-    return replace(answer, emotion=emotion)
+    return answer, emotion
 
 
 def _of_the_voice(text):

@@ -5,11 +5,12 @@ none.
 """
 
 import re
+from itertools import pairwise
 
 from speechbrain_c2ser.labels.negation import is_listed
 
 NUMBER = (
-    r"(\d{1,3}(?:[.,]\d+)?)\s*"
+    r"(\d{1,3}(?:[.,]\d+)?)(?!:?\d)\s*"
     r"(%|％|percent\b|per cent\b|/\s*(?:5|10|100)\b|out of (?:5|10|100)\b)?"
 )
 SIGNS = r"[\s\"'*_:：=()（\-–—|~≈]{0,6}"
@@ -22,9 +23,15 @@ BEFORE = re.compile(
     rf"(?<![\d.]){NUMBER}\s*(?:chance|probability|likelihood|confidence)?"
     r"[\s\"'*_:：()of-]{0,6}\Z"
 )
-FIRST = re.compile(r"(?:^|[\s:：(])1\s*(?:[.)、]|st\b)[\s\"'*_]*\Z")
+FIRST = re.compile(
+    r"(?:^|[\s:：(])(?:top[ -])?1\s*(?:[.)、]|(?<=top[ -]1):|st\b:?)"
+    r"[\s\"'*_]*\Z",
+    re.IGNORECASE,
+)
 NEXT = re.compile(
-    r"[\s,;.，；|\"'*_]*(\d)\s*(?:[.)、]|(?:nd|rd|th)\b)[\s\"'*_]*"
+    r"[\s,;.，；|\"'*_]*(?:top[ -])?(\d)"
+    r"\s*(?:[.)、]|(?<=top[ -]\d):|(?:nd|rd|th)\b:?)[\s\"'*_]*",
+    re.IGNORECASE,
 )
 GREATER = re.compile(r"\s*[>＞≫]+\s*")
 # What is said of the one that is meant: by degree, by name, by decision.
@@ -40,6 +47,11 @@ MOST = re.compile(
     r"(?:\s+(?:to be|is|sounds?|seems?|feels?|of|a|an|the|very)){0,2}"
     r"|最?主要[是为]?|最(?:有)?可能[是为]?|更可能[是为]?|实际上[是为]?|其实[是为]?"
     r"|情[绪感][是为]|以)\s*[\"'*_]*\Z",
+    re.IGNORECASE,
+)
+# The same behind it: "sad (primary), angry (secondary)".
+CHOSEN = re.compile(
+    r"\s*[(（](?:primary|main|dominant|主要)\b[^()（）\n]{0,20}[)）]",
     re.IGNORECASE,
 )
 # And of one beside it.
@@ -106,6 +118,9 @@ def most_weighed(text: str, mentions: list[tuple]) -> str | None:
         return best.pop() if len(best) == 1 else None
     if any(map(CHANGE.search, before[1:])):
         return None
+    chosen = [n for n, part in enumerate(behind) if CHOSEN.match(part)]
+    if len(chosen) == 1:
+        return labels[chosen[0]]
     joined = [False, *(is_listed(part) for part in behind[:-1])]
     marked = [n for n, part in enumerate(before) if MOST.search(part)]
     if len(marked) == 1 and not any(joined[marked[0] + 1 :][:1]):
@@ -135,10 +150,17 @@ def _are_ranks(before):
 
 
 def _shares(matches):
-    """Numbers that are all percentages, or all from 0 to 1; else None."""
+    """Numbers that are all percentages, from 0 to 1, or scores; else None.
+
+    Scores stand behind a colon, and do not merely count the names.
+    """
     if not all(matches):
         return None
     shares = [float(match[1].replace(",", ".")) for match in matches]
     if all(match[2] for match in matches):
         return shares
-    return shares if max(shares) <= 1 or abs(sum(shares) - 100) <= 1 else None
+    if max(shares) <= 1 or abs(sum(shares) - 100) <= 1:
+        return shares
+    steps = {b - a for a, b in pairwise(sorted(shares))}
+    are_scores = all(re.search("[:：=]", match[0]) for match in matches)
+    return shares if are_scores and steps != {1} else None
