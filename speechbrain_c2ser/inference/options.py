@@ -206,8 +206,13 @@ def _words(name, words):
     if isinstance(words, dict):  # language -> words, as a set has them
         groups = [[w] if isinstance(w, str) else w for w in words.values()]
         words = [word for group in groups for word in group]
-    words = [words] if isinstance(words, str) else list(words or ())
-    if not isinstance(name, str) or not words:
+    words = [words] if isinstance(words, str) else words
+    if not isinstance(name, str):
+        raise ValueError(
+            f"The label {name!r} is no word: number labels from 0 without a "
+            "gap, or give their names."
+        )
+    if not isinstance(words, Iterable) or not (words := list(words)):
         raise ValueError(f"The label {name!r} needs a word that names it.")
     for word in words:
         if not isinstance(word, str) or not word.strip():

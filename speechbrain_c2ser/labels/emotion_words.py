@@ -6,8 +6,9 @@ use; the others are understood only. A word stands under one concept.
 
 import functools
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
+
+from speechbrain_c2ser.labels.spelling import plain_label
 
 # concept: (broader concept or None, definition, {language: words})
 CONCEPTS = {
@@ -17,9 +18,9 @@ CONCEPTS = {
         {
             "en": "angry anger angrily furious enraged mad irate hostile "
             "angrier angriest angers angered outraged indignant rage fury "
-            "fuming livid infuriated pissed wrathful",
+            "fuming livid infuriated pissed wrathful aggressive resentful",
             "zh": "生气 愤怒 气愤 恼怒 恼火 发怒 发火 怒气 暴怒 愤慨 气恼 震怒 "
-            "盛怒 火冒三丈",
+            "盛怒 火冒三丈 忿怒 激怒 怒火 暴躁",
             "de": "wütend Wut ärgerlich Ärger zornig Zorn wutentbrannt "
             "verärgert",
             "emoji": "😠 😡 🤬 👿 💢",
@@ -33,7 +34,8 @@ CONCEPTS = {
             "cheerfully delighted delight glad happier happiest joyfully "
             "cheery elated merry joyfulness cheerfulness gleeful ecstatic "
             "overjoyed jubilant rejoicing",
-            "zh": "高兴 开心 快乐 愉快 喜悦 欢快 欢乐 愉悦 欣喜 欢喜 兴高采烈",
+            "zh": "高兴 开心 快乐 愉快 喜悦 欢快 欢乐 愉悦 欣喜 欢喜 兴高采烈 "
+            "幸福",
             "de": "glücklich Glück fröhlich Freude freudig froh heiter",
             "emoji": "😊 😀 😃 😄 😁 🙂 🥰 ☺ 😆 😂",
         },
@@ -44,8 +46,8 @@ CONCEPTS = {
         {
             "en": "fearful fear fearfully afraid scared frightened terrified "
             "terror fright frightening scary panicked fears fearfulness "
-            "horrified petrified",
-            "zh": "害怕 恐惧 恐慌 惊恐 惧怕 吓坏 惊吓 畏惧 惶恐",
+            "horrified petrified panic",
+            "zh": "害怕 恐惧 恐慌 惊恐 惧怕 吓坏 惊吓 畏惧 惶恐 惊慌",
             "de": "ängstlich Angst furchtsam Furcht verängstigt",
             "emoji": "😨 😱 😰 😧",
         },
@@ -56,7 +58,7 @@ CONCEPTS = {
         {
             "en": "surprised surprise astonished astonishment amazed "
             "amazement startled shocked shock astounded surprises surprising "
-            "surprisingly",
+            "surprisingly stunned disbelief",
             "zh": "惊讶 惊奇 吃惊 诧异 惊异 震惊 讶异 错愕",
             "de": "überrascht Überraschung erstaunt Erstaunen verblüfft",
             "emoji": "😲 😮 😯 😳",
@@ -66,8 +68,9 @@ CONCEPTS = {
         None,
         "No emotion stands out.",
         {
-            "en": "neutral neutrality unemotional emotionless neutrally",
-            "zh": "平静 中性 中立 无情绪",
+            "en": "neutral neutrality unemotional emotionless neutrally "
+            "matter-of-fact",
+            "zh": "平静 中性 中立 无情绪 平淡",
             "de": "neutral sachlich",
             "emoji": "😐 😶 😑",
         },
@@ -78,8 +81,10 @@ CONCEPTS = {
         {
             "en": "sad sadness sadly sorrow sorrowful mournful grief sadder "
             "saddest saddened sorrowfully melancholy melancholic depressed "
-            "heartbroken gloomy dejected",
-            "zh": "悲伤 难过 伤心 悲痛 忧伤 悲哀 哀伤 伤感 哀痛 心碎",
+            "heartbroken gloomy dejected unhappy distressed tearful miserable "
+            "despair somber hopeless",
+            "zh": "悲伤 难过 伤心 悲痛 忧伤 悲哀 哀伤 伤感 哀痛 心碎 沮丧 低落 "
+            "忧郁 失落 忧愁",
             "de": "traurig Trauer Traurigkeit betrübt",
             "emoji": "😢 😭 😔 😞 🙁 ☹ 😥",
         },
@@ -90,7 +95,7 @@ CONCEPTS = {
         {
             "en": "disgusted disgust revulsion repulsed disgusting disgustedly "
             "disgusts revolted",
-            "zh": "厌恶 恶心 反感 嫌弃 嫌恶 憎恶",
+            "zh": "厌恶 恶心 反感 嫌弃 嫌恶 憎恶 讨厌",
             "de": "angeekelt Ekel angewidert",
             "emoji": "🤢 🤮",
         },
@@ -108,8 +113,8 @@ CONCEPTS = {
         "neutral",
         "At rest, without agitation.",
         {
-            "en": "calm calmness calmly relaxed",
-            "zh": "沉着 放松 冷静",
+            "en": "calm calmness calmly relaxed composed",
+            "zh": "沉着 放松 冷静 平和",
             "de": "ruhig gelassen",
         },
     ),
@@ -134,15 +139,19 @@ CONCEPTS = {
     "pleased": (
         "happy",
         "Quiet pleasure.",
-        {"en": "pleased pleasure", "zh": "满意 满足", "de": "zufrieden"},
+        {
+            "en": "pleased pleasure contentment",
+            "zh": "满意 满足",
+            "de": "zufrieden",
+        },
     ),
     "frustrated": (
         "angry",
         "Blocked from what one wants.",
         {
             "en": "frustrated frustration annoyed annoyance irritated "
-            "irritation",
-            "zh": "沮丧 懊恼 烦躁",
+            "irritation exasperated",
+            "zh": "挫败 懊恼 烦躁 不满",
             "de": "frustriert Frust genervt",
         },
     ),
@@ -159,7 +168,7 @@ CONCEPTS = {
         "fearful",
         "Unease about what may come.",
         {
-            "en": "anxious anxiety worried worry nervous",
+            "en": "anxious anxiety worried worry nervous apprehensive",
             "zh": "焦虑 担心 担忧 紧张",
             "de": "besorgt Sorge nervös",
         },
@@ -203,8 +212,8 @@ CONCEPTS = {
     ),
 }
 
-# Zero-width and direction marks of copied texts.
-UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200e\u200f\u2060\ufeff\u00ad"))
+# They hold a word for an emotion and name none.
+IDLE = ("composed of", "不满意", "不满足", "zum glück")
 # Everyday words too: they count only where no emotion is named.
 CATCH_ALL = ("other", "unknown")
 
@@ -226,7 +235,6 @@ CODES = {
     "xxx": "unknown",
     "unk": "unknown",
     "emo unknown": "unknown",
-    "<unk>": "unknown",
 }
 
 SPACES = {
@@ -293,20 +301,6 @@ def words_of(concept: str, language: str | None = None) -> list[str]:
         for each in languages
         for word in words.get(each, "").split()
     ]
-
-
-def plain_label(name: str) -> str:
-    """A label without what does not count: case, blanks, underscores, width.
-
-    Nor do signs that nobody sees.
-
-    Example
-    -------
-    >>> plain_label(" Very_Sad "), plain_label("Ｓａｄ")
-    ('very sad', 'sad')
-    """
-    text = unicodedata.normalize("NFKC", name).lower().translate(UNSEEN)
-    return " ".join(text.replace("_", " ").split())
 
 
 def concept_of(name):

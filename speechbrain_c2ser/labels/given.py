@@ -2,11 +2,13 @@
 
 import json
 import re
+from numbers import Integral
 
 from speechbrain_c2ser.labels.emotion_words import SPACES
 from speechbrain_c2ser.labels.space import LabelSpace
 
 BETWEEN = re.compile("[,;|，、；]")
+BRACKETED = re.compile(r"[\[({]([^\[\](){}]*)[\])}]")
 
 
 def read_space(given: str | int) -> LabelSpace:
@@ -16,7 +18,7 @@ def read_space(given: str | int) -> LabelSpace:
     ---------
     given : str | int
         The name of a known set, its size, labels with commas (or other such
-        signs) between them, or a JSON list of labels.
+        signs) between them, or a JSON list of labels or ``id2label``.
 
     Returns
     -------
@@ -25,7 +27,8 @@ def read_space(given: str | int) -> LabelSpace:
     Raises
     ------
     ValueError
-        For a name that is not known; lists the known ones.
+        For a name that is not known; lists the known ones. For labels that
+        stand in no list.
 
     Example
     -------
@@ -35,18 +38,33 @@ def read_space(given: str | int) -> LabelSpace:
     (7, 4)
     """
     text = str(given).strip()
-    if text.startswith("["):
+    if text.startswith(("[", "{")):
         try:
             names = json.loads(text.replace("'", '"'))
-        except ValueError:
-            names = text.strip("[]").split(",")
-        return LabelSpace([str(name).strip() for name in names])
-    if BETWEEN.search(text):
+        except ValueError:  # words without quotes, a set of Python
+            names = None
+        if isinstance(names, dict):
+            names = numbered_names(names)
+            if names is None:
+                raise ValueError(
+                    f"{text} is no list of labels: give the labels alone, "
+                    "with commas between (happy, sad)."
+                )
+        if names:
+            return LabelSpace([str(name).strip() for name in names])
+    listed = BRACKETED.fullmatch(text)
+    text = (listed[1] if listed else text).rstrip(" ,;|，、；")
+    if listed or BETWEEN.search(text):
         parts = [part.strip().strip("\"'") for part in BETWEEN.split(text)]
         return LabelSpace(parts)
     name = text.lower().replace("-", "_").replace(" ", "_")
     if name in SPACES:
         return LabelSpace.from_name(name)
+    if re.search(r"[\s/]", text):
+        raise ValueError(
+            f"There is no label space {text!r} (known: {', '.join(SPACES)}); "
+            "labels have commas between them (happy, sad)."
+        )
     return LabelSpace.from_name(int(text) if text.isdecimal() else text)
 
 
@@ -69,7 +87,7 @@ def numbered_names(labels: dict) -> list[str] | None:
     """
     if labels and all(str(key).isdecimal() for key in labels):
         pairs = [(int(key), name) for key, name in labels.items()]
-    elif labels and all(type(value) is int for value in labels.values()):
+    elif labels and all(map(_is_number, labels.values())):
         pairs = [(number, name) for name, number in labels.items()]
     else:
         return None
@@ -78,3 +96,7 @@ def numbered_names(labels: dict) -> list[str] | None:
     counted = [number for number, _ in pairs] == list(range(len(pairs)))
     named = all(isinstance(name, str) for name in names)
     return names if counted and named else None
+
+
+def _is_number(value):
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -2,33 +2,16 @@
 
 import re
 
+from speechbrain_c2ser.labels.emotion_words import IDLE
 from speechbrain_c2ser.labels.negation import UNSPACED, denied
+from speechbrain_c2ser.labels.spelling import PLAIN, clean_text
 
 # No letter or digit beside a word, Chinese ones apart. Case is kept off here:
 # it would cost seconds to compile.
 LETTER = r"[^\W_\u2e80-\uffff]"
 START, STOP = f"(?-i:(?<!{LETTER})(?<!-))", f"(?-i:(?!{LETTER}))"
-# Characters that stand for those of the words: traditional ones (of the
-# emotions, and of what denies them) and full-width letters. One for one, so
-# that positions stay.
-TRADITIONAL = (
-    "憤愤 氣气 傷伤 難难 過过 興兴 開开 樂乐 驚惊 訝讶 詫诧 "
-    "異异 厭厌 惡恶 噁恶 懼惧 靜静 悅悦 歡欢 惱恼 煩烦 發发 "
-    "緊紧 張张 擔担 憂忧 慮虑 無无 睏困 奮奋 動动 滿满 輕轻 "
-    "視视 喪丧 緒绪 語语 聽听 說说 話话 顯显 覺觉 沒没 並并 "
-    "會会 麼么 認认 為为 現现 達达 與与 僅仅 單单 帶带 這这 "
-    "絕绝 還还 騷骚 嚇吓 嘆叹 慚惭 鬱郁 淚泪 憐怜 羨羡 慟恸 "
-    "懷怀 戀恋 狀状 態态 聲声 棄弃 著着 鬆松 壓压 寧宁 穩稳 "
-    "諷讽 鬧闹 謂谓 雖虽 卻却 實实 總总 確确 應应 該该 裡里 "
-    "裏里 個个 種种 點点 絲丝 別别 讓让 從从 對对 當当 將将 "
-    "來来 們们 後后 樣样 學学 見见 飾饰 輛辆 親亲 愛爱 結结 "
-    "給给 願愿 歲岁 嗎吗 鎮镇 頹颓 慘惨 壞坏 標标 籤签 類类 預预 測测 論论 "
-)
-PLAIN = str.maketrans(
-    {pair[0]: pair[1] for pair in TRADITIONAL.split()}
-    | {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
-    | {"\u3000": " ", "\u00a0": " "}
-)
+# Between the parts of a word: a label "very sad" is also very_sad, very-sad.
+GAP = re.compile(r"[\s_-]+")
 
 
 class Lexicon:
@@ -37,9 +20,9 @@ class Lexicon:
     Arguments
     ---------
     levels : list of list of tuple
-        (word in lower case, label, language or None for any), earlier levels
-        first: what they claim is taken. A word that two labels claim on one
-        level names neither.
+        (word, label, language or None for any), earlier levels first: what
+        they claim is taken. A word that two labels claim on one level names
+        neither. A word's blanks stand for any gap.
 
     Example
     -------
@@ -53,8 +36,11 @@ class Lexicon:
         taken = set()
         for level in levels:
             claims = {}
-            for word, label, language in level:
-                if word not in taken:
+            for given, label, language in level:
+                # As texts are searched, or it could never be found.
+                word = clean_text(given).lower().translate(PLAIN)
+                word = " ".join(word.replace("_", " ").split())
+                if word and word not in taken:
                     claims.setdefault(word, []).append((label, language))
             taken |= set(claims)
             for word, owners in claims.items():
@@ -62,11 +48,15 @@ class Lexicon:
                 if len(labels) == 1:
                     languages = {language for _, language in owners}
                     self._owners[word] = (labels.pop(), languages)
-        self._pattern = _pattern(self._owners)
+        self._pattern = _pattern([*self._owners, *IDLE])
 
     def owner(self, word):
         """The label that a word in lower case names, or None."""
-        return self._owners.get(word, (None,))[0]
+        return self._owner(word)[0]
+
+    def _owner(self, word):
+        owner = self._owners.get(word) or self._owners.get(GAP.sub(" ", word))
+        return owner or (None, ())
 
     def find(self, text: str, language: str | None = None) -> list[tuple]:
         """Labels that a text names.
@@ -86,7 +76,7 @@ class Lexicon:
         text, mentions = text.translate(PLAIN), []
         for match in self._pattern.finditer(text):
             # Ignoring case also matches oddities such as the long s.
-            label, languages = self._owners.get(match[0].lower(), (None, ()))
+            label, languages = self._owner(match[0].lower())
             if label is None:
                 continue
             if language and not languages & {language, None}:
@@ -102,8 +92,9 @@ class Lexicon:
 
 def _pattern(words):
     words = sorted(words, key=len, reverse=True)
-    spaced = [re.escape(w) for w in words if not UNSPACED.search(w)]
-    forms = [re.escape(w) for w in words if UNSPACED.search(w)]
+    sought = {w: re.escape(w).replace(r"\ ", GAP.pattern) for w in words}
+    spaced = [sought[w] for w in words if not UNSPACED.search(w)]
+    forms = [sought[w] for w in words if UNSPACED.search(w)]
     if spaced:
         forms.append(f"{START}(?:{'|'.join(spaced)}){STOP}")
     return re.compile("|".join(forms), re.IGNORECASE)

@@ -20,10 +20,11 @@ BEFORE, AFTER = 90, 40
 # What looks like a denial and is none, or undoes one; longest first.
 AFFIRMED = re.compile(
     r"\b(?:not (?:only|just|merely|simply|to mention|without)"
-    r"|no (?:doubt|question|wonder|lack of|shortage of)|without (?:a )?doubt"
+    r"|(?:no|little) (?:doubt|question)|without (?:a )?doubt"
+    r"|no (?:wonder|mistaking|denying|lack of|shortage of)"
     r"|(?:nothing|none) (?:but|other than)|undoubtedly"
     r"|(?:cannot|can['’]?t|could ?n['’]?t|can not|could not|does not|do not"
-    r"|doesn['’]?t|don['’]?t|barely|hardly)"
+    r"|doesn['’]?t|don['’]?t|barely|hardly|fail(?:s|ed)? to)"
     r" (?:hide|deny|conceal|suppress|mask|help(?: but)?|contain)"
     r"|(?:never been|could(?:n['’]?t| not| hardly| scarcely) be)"
     r"(?= (?:any )?(?:so|more|\w+ier|sadder)\b)"
@@ -46,7 +47,8 @@ CUES = (
     r" (?:be|sound|feel|seem)"
     r"|rather than|instead of|opposed to|unlike|less|nothing"
     r"|than(?: to| of| with| by| an?)?|(?<!\ba )little|zero|opposite of"
-    r"|except(?: for)?|nobody|doubts?(?: that)?|wrong to|false to"
+    r"|except(?: for)?|nobody|doubts?(?: that)?|doubtful (?:that|whether)"
+    r"|wrong to|false to|stop(?:s|ped)? (?:being|feeling|sounding)"
     r"|rul(?:es?|ed|ing) out|excludes?|denies|denied|avoids?|avoiding"
     r"|refus(?:es?|ed|ing) to|mistaken for|confused with"
     r"|(?<!\bat )(?<!\bin the )least|void of|absent(?= any)|unlikely"
@@ -59,7 +61,16 @@ CUES = (
     r"|fehlt (?:jede[rs]?|jegliche[rs]?|es an)|mangelt(?: es)? an"
     r"|keineswegs|keinesfalls"
 )
-CUE = re.compile(rf"(?<!\w)(?:{CUES})(?!\w)|n['’]t(?!\w)", re.IGNORECASE)
+# A mark such as in "__not__" is no letter.
+CUE = re.compile(
+    rf"(?<![^\W_])(?:{CUES})(?![^\W_])|n['’]t(?!\w)", re.IGNORECASE
+)
+# "Lack of energy suggests sadness": a lack that tells of something.
+TELLS = re.compile(
+    r"(?: (?!(?:that|which|to)\b)\w+)+ (?:(?:suggest|indicate|mean|reveal)s?"
+    r"|impl(?:y|ies)|(?:points?|hints?) (?:to|at))\b",
+    re.IGNORECASE,
+)
 # Words that turn a sentence round: nothing before them denies what follows.
 TURN = (
     r"(?<!thing )(?<!all )but|rather(?!\s+than)|instead(?!\s+of)|yet|however"
@@ -74,6 +85,8 @@ OPINION = re.compile(
     r"|perceive|suppose|consider|expect|suggests?|indicates?|means?|impl(?:y|ies)"
     r"|seems?|appears?|sounds?|evidence|sign|signs|trace|traces|hint|hints"
     r"|indications?|true|case|longer|tell|determine|know|judge|decide|confirm"
+    r"|(?:describe|characteri[sz]e|label)d?\b[^,]*\bas"
+    r"|(?:emotions?|feelings?) (?:such as|like|including)"
     r"|recogni[sz]e|identify|certain|sure|whether|sagen|erkennen|dass|ob|denke|glaube|finde|meine|höre|anzeichen"
     r"|spur)\b",
     re.IGNORECASE,
@@ -96,18 +109,26 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 CLAUSE_END = re.compile(
     r"[.!?;:\n。！？；，]|,(?!\s+(?:or|nor|and|oder|noch|dass|ob)\b)"
 )
+CROSS = "[✗✘✖❌]"
+CROSSED = re.compile(rf"(?:^|[,;.])[\s>*-]*{CROSS}\ufe0f? *\Z", re.MULTILINE)
 AFTER_NAME = re.compile(
-    r"\s*(?:\?\s*(?:(?:probably|certainly|definitely|absolutely)\s+)?"
+    rf" ?{CROSS}\ufe0f?\s*(?:[,;.\n]|\Z)"
+    r"|\s*(?:\?\s*(?:(?:probably|certainly|definitely|absolutely)\s+)?"
     r"(?:no|nope|not|nein|hardly|never)\b|it is not\b"
     r"|(?:is|are|was|were)\s+(?:absent|missing|lacking|wrong|false"
     r"|(?:clearly |simply )?not"
     r"(?!\s+(?:only|just))|ruled out|excluded|out of the question)"
     r"|(?:is|was|are|were)n['’]t\b|can be (?:ruled out|excluded)"
+    r"|(?:can(?:not| not|['’]?t)|could(?: not|n['’]?t)) be"
+    r" (?:heard|detected|found|felt|discerned|observed|perceived)"
+    r"|(?:do|does|did)(?: not|n['’]?t) (?:come (?:through|across)|exist)"
+    r"|(?:is|are|was|were) nowhere"
     r"|(?:is|are|was|seems?) (?:very |highly )?(?:unlikely|improbable)"
     r"|,?\s*but (?:it|s?he|they|this|that) (?:is|was|are|were|do|does|did)"
     r"(?:n['’]t| not)(?=\s*(?:[.!?;,]|\Z))"
     r"|(?:ist|klingt|wirkt|scheint)\s+(?:[^\W\d_]+\s+)?nicht\b"
-    r"|[\"'*]*\s*[:=]\s*(?:no|false|0(?:\.0)?|nein|否)(?![\w.])"
+    r"|[\"'*]*\s*[:=]\s*(?:no|false|0(?:\.0)?|nein|否|none|absent"
+    r"|not (?:present|detected|heard))(?![\w.])"
     r"|[-\s]free\b|nicht\b|fehlt\b)",
     re.IGNORECASE,
 )
@@ -126,20 +147,25 @@ ASKED = re.compile(
 # Chinese: the denial, then words that may stand between it and the name.
 AFFIRMED_ZH = re.compile(
     "不仅仅|不仅|不但|不只|不光|不单|不禁|不由得|不由|不得不|不愧|不如说|不妨"
+    "|无(?:处|时|一|人)?不|无时无刻不|说不出的"
     "|无疑|毫无疑问|掩饰不住|忍不住|抑制不住|止不住|难掩|禁不住|掩不住|藏不住"
     "|难以(?:掩饰|抑制|掩盖|隐藏)"
 )
 CUE_ZH = re.compile(
-    "并非|绝非|毫无|没有|缺乏|缺少|排除|与其说|而非|不再|无法|[谈算说称]不上|难以|难称"
-    "|没法|看不出|听不出|感觉不到|感受不到|去除|去掉|不含|未见|不|没|未|别|无|非"
+    "(?:[不未]能?|无法|没法|[难不好]以|难)(?:确定|判断|断定|肯定|知道)[^，。,.!?！？；;\n]{0,8}?是否"
+    "|很难|难说|并非|绝非|毫无|没有|缺乏|缺少|排除|与其说|而非|不再|无法|[谈算说称]不上|难以|难称"
+    "|没法|看不出|听不出|感觉不到|感受不到|去除|去掉|不含|未见|不|没|未|无|非"
+    "|(?<![特分性个差区告离级识类辨])别(?![人提处的])"
 )
 BETWEEN_ZH = re.compile(
-    "(?:是|太|很|那么|这么|怎么|再|觉得|感到|感觉|感受|显得|任何|什么|出|到|有|的|一点"
+    "(?:[ \"'*_`“‘「『【《〈(]|是|太|很|够|见得|一定"
+    "|那么|这么|怎么|再|觉得|感到|感觉|感受|显得|任何|什么|出|到|有|的|一点"
     "|一丝|丝毫|特别|非常|十分|真的|真正|完全|在|他|她|它|这|那|说话人|说话者|讲话者|听"
     "|起来|像|会|可能|能|说|[算称](?:得上)?|认为|以为|表现|表达|表示|流露|明显|所谓|情绪|情感|语气|声音|带|因为)*"
 )
 AFTER_NAME_ZH = re.compile(
-    "不起来|吗|[?？]\\s*(?:不|否|没)|的?(?:情绪|成分)?(?:并)?不(?:明显|存在)"
+    "不起来|吗|[?？]\\s*(?:不|否|没)|的?(?:情绪|成分)?(?:并?不(?:明显|存在|多)"
+    "|(?:很|极)少|是?不可能的?(?!\\w))"
 )
 
 # Between two names of one list.
@@ -239,6 +265,8 @@ def _denied_itself(text, start, end, last):
         before = text[max(last, start - BEFORE) : start]
         return bool(_odd_zh(before) or AFTER_NAME_ZH.match(after))
     before = text[max(last, start - BEFORE) : start]
+    if CROSSED.search(text, max(0, start - 9), start):
+        return True
     if AFTER_NAME.match(after) or ASKED.match(after) and ASKS.search(before):
         return True
     # The name itself tells "never been angry" from "never been angrier".
@@ -264,7 +292,10 @@ def _odd(before, earlier):
             continue
         if kind in TOUCHING and words:
             continue
-        count += words <= (FAR if OPINION.search(between) else NEAR)
+        if kind in ("lack", "absence") and TELLS.match(between):
+            continue
+        is_far = OPINION.search(between) or cue[0].lower().endswith(" that")
+        count += words <= (FAR if is_far else NEAR)
     return bool(count % 2)
 
 

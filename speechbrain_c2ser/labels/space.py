@@ -1,24 +1,33 @@
 """The closed set of emotions that a model tells apart, and their words."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from speechbrain_c2ser.arguments import remember_arguments
+from speechbrain_c2ser.labels.checks import (
+    checked_aliases,
+    checked_names,
+    emotions_of,
+)
 from speechbrain_c2ser.labels.emotion_words import (
     CATCH_ALL,
     CONCEPTS,
     SPACE_OF_SIZE,
     SPACES,
     concept_of,
-    plain_label,
     refuse_several,
     words_of,
 )
-from speechbrain_c2ser.labels.lexicon import PLAIN, Lexicon
+from speechbrain_c2ser.labels.lexicon import Lexicon
+from speechbrain_c2ser.labels.spelling import (
+    MARKS,
+    PLAIN,
+    UNSEEN,
+    clean_text,
+    plain_label,
+)
 
-MARKS = " .,;:!?\"'`*#<>|[]{}。！？“”‘’"
 # Of German adjectives: "mit trauriger Stimme".
 GERMAN_ENDINGS = ("e", "er", "es", "en", "em")
 
@@ -42,8 +51,8 @@ class LabelSpace:
     Raises
     ------
     ValueError
-        For an empty set, an empty or repeated name, or an alias of a label
-        outside the set.
+        For an empty set, a text in place of a list, an empty or repeated
+        name, or an alias without language or of a label outside the set.
 
     Example
     -------
@@ -63,14 +72,8 @@ class LabelSpace:
         definitions: dict | None = None,
         parents: dict | None = None,
     ):
-        self.names = [str(name) for name in names]
-        if not self.names or not all(name.strip() for name in self.names):
-            raise ValueError("A label space needs names that are not empty.")
-        if len(set(map(plain_label, self.names))) < len(self.names):
-            raise ValueError(
-                f"A label occurs twice in {', '.join(self.names)}."
-            )
-        self.aliases = dict(aliases or {})
+        self.names = checked_names(names)
+        self.aliases = checked_aliases(aliases)
         for option in (self.aliases, definitions or {}, parents or {}):
             for name in option:
                 self.index(name)
@@ -121,8 +124,8 @@ class LabelSpace:
     def from_names(cls, names):
         """The distinct names of any iterable, sorted.
 
-        Of spellings that differ by case, blanks or width, the first in
-        lower case counts, without blanks around it.
+        Of spellings that differ by case, blanks, marks or width, the
+        plainest counts, without blanks around it.
 
         Example
         -------
@@ -130,11 +133,11 @@ class LabelSpace:
         ['angry', 'sad']
         """
         spellings = {}
-        for name in sorted({str(name).strip() for name in names}):
-            known = spellings.setdefault(plain_label(name), name)
-            if name.islower() and not known.islower():
-                spellings[plain_label(name)] = name
-        return cls(sorted(spellings.values()))
+        for name in {str(name).translate(UNSEEN).strip() for name in names}:
+            plain = plain_label(name)
+            rank = (name != plain, not name.islower(), name)
+            spellings[plain] = min(rank, spellings.get(plain, rank))
+        return cls(sorted(name for *_, name in spellings.values()))
 
     @classmethod
     def from_items(cls, items: dict | Iterable[dict]):
@@ -156,8 +159,7 @@ class LabelSpace:
         >>> LabelSpace.from_items({"a": {"emotion": "sad"}, "b": {}}).names
         ['sad']
         """
-        rows = items.values() if isinstance(items, dict) else items
-        names = Counter(row["emotion"] for row in rows if row.get("emotion"))
+        names = Counter(emotions_of(items))
         if not names:
             raise ValueError("No item of the manifest has an emotion.")
         refuse_several(names)
@@ -285,7 +287,7 @@ class LabelSpace:
         >>> space.parse("cheerful", synonyms=False) is None
         True
         """
-        text = unicodedata.normalize("NFC", text or "")
+        text = clean_text(text or "")
         names = {name for name, *_ in self.mentions(text, language, synonyms)}
         specific = {n for n in names if self._concepts[n] not in CATCH_ALL}
         names = specific or names
@@ -337,10 +339,9 @@ class LabelSpace:
         """
         if raw is None or raw in self:
             return raw
-        raw = unicodedata.normalize("NFKC", str(raw)).translate(PLAIN)
-        if concept_of(raw) is None:
-            # Marks that stand around a label: "**Angry**.", "<|sad|>".
-            raw = raw.strip(MARKS) or raw
+        raw = clean_text(str(raw)).translate(PLAIN)
+        # Marks that stand around a label: "**Angry**.", "<|sad|>".
+        raw = raw.strip(MARKS) or raw
         parts = [part for part in re.split(r"[/|()]", raw) if part.strip()]
         meant = {self._map_one(part) for part in parts}
         return meant.pop() if len(meant) == 1 else None
@@ -393,10 +394,10 @@ class LabelSpace:
     def _lexicon(self, synonyms):
         """Words by precedence: names, given aliases, surface words, rest."""
         levels = [
-            [(name.lower(), name, None) for name in self.names]
-            + [(n.lower().replace("_", " "), n, None) for n in self.names],
+            [(name, name, None) for name in self.names]
+            + [(n.replace("-", " "), n, None) for n in self.names],
             [
-                (word.lower(), name, language)
+                (word, name, language)
                 for name, words in self.aliases.items()
                 for language, listed in words.items()
                 for word in (listed if synonyms else listed[:1])

@@ -34,7 +34,8 @@ SEVEN = LabelSpace.from_name("emo_emilia")
         (None, None),
         ("happy or sad", None),
         ("又高兴又难过", None),
-        ("unhappy", None),
+        ("unhappy", "sad"),
+        ("not unhappy", None),
         ("sadistic", None),
         ("\u017fad", None),
         ("not happy", None),
@@ -48,6 +49,19 @@ SEVEN = LabelSpace.from_name("emo_emilia")
         ("non-angry", None),
         ("bored", None),
         ("I cannot tell.", None),
+        # Signs that nobody sees, and letters of another style.
+        ("The speaker is s\u200bad.", "sad"),
+        ("s\u00adad", "sad"),
+        ("𝐬𝐚𝐝", "sad"),
+        # Words that are part of another.
+        ("The clip is composed of words, and she is sad.", "sad"),
+        ("She is composed.", "neutral"),
+        ("不满意", None),
+        ("语气不满", "angry"),
+        ("Zum Glück ist sie traurig", "sad"),
+        ("As a matter of fact, she is sad.", "sad"),
+        ("a matter-of-fact tone", "neutral"),
+        ("沮丧", "sad"),
     ],
 )
 def test_parse(text, label):
@@ -208,6 +222,81 @@ def test_broader_places():
     assert emov["amused"] == "happy" and emov["sleepy"] is None
     asvp = LabelSpace.from_name("asvp_esd").mapping_to(seven)
     assert asvp["pleased"] == "happy" and asvp["pained"] is None
+
+
+def test_unhappy_is_no_happy_where_nothing_is_sad():
+    assert LabelSpace(["angry", "happy"]).parse("unhappy") is None
+
+
+def test_labels_in_traditional_characters():
+    space = LabelSpace(["悲傷", "高興"])
+    for text in ("悲傷", "悲伤", "sad", "她聽起來很悲傷。"):
+        assert space.parse(text) == space.map(text.split("很")[-1]) == "悲傷"
+    assert space.parse("不高興") is None
+    assert LabelSpace(["sad", "happy"]).map("悲傷") == "sad"
+    assert LabelSpace.from_names(["悲傷", "悲伤"]).names == ["悲伤"]
+
+
+@pytest.mark.parametrize(
+    "alias, text",
+    [
+        ("歡騰", "他很歡騰"),
+        ("ｚｅｓｔｙ", "zesty"),
+        (" Zesty ", "zesty"),
+        ("fro\u0308hlichst", "fröhlichst"),
+    ],
+)
+def test_an_alias_is_found_however_it_is_spelled(alias, text):
+    space = LabelSpace(["happy", "sad"], aliases={"happy": {"en": [alias]}})
+    assert space.parse(text) == "happy"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["'sad'", '"sad"', "sad.", "sad\0\0", "\u202asad\u202c", "sad\u200d"]
+    + ["sad\ufe0f", "sad\x1a", "【sad】"],
+)
+def test_marks_and_unseen_signs_make_no_class(raw):
+    assert LabelSpace.from_names([raw, "sad", "happy"]).names == [
+        "happy",
+        "sad",
+    ]
+    assert LabelSpace(["sad", "happy"]).map(raw) == "sad"
+
+
+@pytest.mark.parametrize(
+    "text, label",
+    [
+        ("very-sad", "very sad"),
+        ("Very_Sad", "very sad"),
+        ("very  sad", "very sad"),
+        ("neutral_state", "neutral-state"),
+        ("neutral state", "neutral-state"),
+        ("very, sad", None),
+    ],
+)
+def test_a_gap_in_a_label_is_any_gap(text, label):
+    space = LabelSpace(["very sad", "neutral-state"])
+    assert space.parse(text) == space.map(text) == label
+
+
+def test_words_given_in_another_form():
+    words = {"happy": {"en": "joyful"}}
+    space = LabelSpace(["happy", "sad"], aliases=words)
+    assert space.surface("happy") == "joyful"
+    assert space.parse("a j day") is None
+    for listed in (["joyful"], "joyful", None):
+        with pytest.raises(ValueError, match="aliases of 'happy'.*language"):
+            LabelSpace(["happy"], aliases={"happy": listed})
+    with pytest.raises(ValueError, match="'sad': give a list"):
+        LabelSpace("sad")
+
+
+def test_emotions_of_items_that_are_no_words():
+    rows = [{"emotion": e} for e in (0, 1, None, "", float("nan"))]
+    assert LabelSpace.from_items(rows).names == ["0", "1"]
+    with pytest.raises(ValueError, match="item 'b' is .*votes"):
+        LabelSpace.from_items({"b": {"emotion": ["sad"]}})
 
 
 def test_an_own_name_is_itself_whatever_marks_it_holds():
