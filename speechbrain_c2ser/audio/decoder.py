@@ -14,10 +14,16 @@ MOST_DAMAGES = 100  # more in one file: it is used up to there
 LOST = 0.1  # seconds that cannot come from an encoder's last frame
 SKIP = 1 << 12  # frames that a damage costs at least
 TRIES = 20  # whole headers of damaged frames that may follow each other
+UNKNOWN = "Format not recognised"
 # What libsndfile means by words that mislead.
 MEANINGS = {
     "File does not exist or is not": "no frame of it is whole",
     "SF_INFO struct incomplete": "its header is damaged",
+    # What is of no format is taken for a resource fork of a Macintosh.
+    "bad map offset": UNKNOWN,
+    "bad data offset": UNKNOWN,
+    "bad data length": UNKNOWN,
+    "bad resource fork": UNKNOWN,
 }
 
 

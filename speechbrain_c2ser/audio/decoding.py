@@ -38,6 +38,7 @@ from speechbrain_c2ser.audio.plain_wav import (
     as_plain_wav,
     format_and_data,
     is_in_pieces,
+    mp3_of_wav,
 )
 from speechbrain_c2ser.audio.sound_file import Nameless, Sound
 from speechbrain_c2ser.audio.stored import open_stored, stored_of
@@ -195,6 +196,10 @@ def _one(file, size, form, name, told_is_all=True):
     patches = size_patches(file, size, name, told_is_all)
     if patches:
         file = PatchedFile(file, patches)
+    inner = mp3_of_wav(file, size)
+    if inner is not None:
+        file, form = inner, MP3
+        size = file.seek(0, os.SEEK_END)
     counted = form is not MP3 or length_is_known(file, size, name)
 
     @contextmanager

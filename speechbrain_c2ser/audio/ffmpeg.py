@@ -1,6 +1,7 @@
 """Decoding by ffmpeg of what libsndfile cannot (AAC, AMR, WebM ...)."""
 
 import logging
+import os
 import re
 import shutil
 import struct
@@ -8,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import numpy as np
 
@@ -18,15 +20,19 @@ GAP, LONGEST_GAP = 0.1, 600  # seconds
 # Where a track begins after its video, or pauses, there is silence; elsewhere
 # samples follow each other, whatever the clock of a recorder says. 0: time
 # since what was before, 1: where that ended, 2: added since a clock that was
-# set back, as of files that were joined; 3: where this begins.
+# set back, as of files that were joined; 3: where this begins. A filter cannot
+# fill what is before the first: it begins anew at each change of the rate or
+# the channels, and would fill there too. So that is printed, and filled here.
 CLOCK = (
     "st(0, PTS + ld(2) - ld(1));"
     f"if(between(ld(0) * TB, -{GAP}, {LONGEST_GAP}), 0,"
     " st(2, ld(1) - PTS) + st(0, 0));"
     f"st(3, ld(1) + if(gt(ld(0) * TB, {GAP}), ld(0), 0));"
     "st(1, ld(3) + S / SR / TB);"
+    "if(N, 0, print(ld(3) * TB));"
     "ld(3)"
 )
+FIRST = re.compile(r"^(?:\[\w+ @ \w+\] )?\[info\] (\d+\.\d+)\s*$", re.MULTILINE)
 LEVEL = re.compile(r"^(?:\[[^\]]* @ \w+\] )*\[(\w+)\] ?")
 TRACK = re.compile(r"Stream #0:\d.*: Audio: ")
 WORDS = 1 << 16  # bytes
@@ -84,16 +90,18 @@ def ffmpeg_blocks(
     command += ["-protocol_whitelist", "file,pipe", "-f", demuxer]
     command += ["-i", f"file:{path}"]
     command += ["-map", "0:a:0", "-map_metadata", "-1", "-vn", "-sn", "-dn"]
-    command += ["-af", f"asetpts='{CLOCK}',aresample=async=1:first_pts=0"]
+    command += ["-af", f"asetpts='{CLOCK}',aresample=async=1"]
     # AU is the plainest header that can tell rate and channels in a pipe.
     command += ["-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
-    with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=words,
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        words = os.path.join(folder, "words")
+        with open(words, "wb") as file:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=file,
+            )
         try:
             head = process.stdout.read(24)
             if len(head) < 24:
@@ -102,6 +110,7 @@ def ffmpeg_blocks(
             _, start, _, _, rate, channels = struct.unpack(">4s5I", head)
             process.stdout.read(start - 24)
             frames = _frames(process.stdout, channels, block)
+            frames = _from_zero(frames, words, rate, block)
             yield rate, channels, _told(frames, process, words, name)
         finally:
             process.kill()
@@ -115,6 +124,18 @@ def _frames(stream, channels, block):
         whole = content[: len(content) // size * size]
         samples = np.frombuffer(whole, ">f4").astype(np.float32)
         yield samples.reshape(-1, channels)
+
+
+def _from_zero(frames, words, rate, block):
+    """Frames after the silence in which their track has not begun."""
+    for first in islice(frames, 1):
+        match = FIRST.search(_read(words))
+        silent = round(float(match[1]) * rate) if match else 0
+        for place in range(0, silent, block):
+            shape = (min(block, silent - place), first.shape[1])
+            yield np.zeros(shape, np.float32)
+        yield first
+    yield from frames
 
 
 def _told(frames, process, words, name):
@@ -137,8 +158,8 @@ def _told(frames, process, words, name):
 
 
 def _read(words):
-    words.seek(0)
-    return words.read(WORDS).decode("utf-8", "replace")
+    with open(words, "rb") as file:
+        return file.read(WORDS).decode("utf-8", "replace")
 
 
 def _errors(text):

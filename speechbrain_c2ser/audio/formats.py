@@ -9,8 +9,11 @@ HEAD = 192  # bytes that tell
 # Suffixes that recordings have: what of a folder is listened to.
 SOUNDS = (
     ".wav .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .aif .aiff .aifc .au .snd "
-    ".caf .w64 .rf64 .amr .webm .mka .wma .sph .nist .voc .raw .pcm"
+    ".caf .w64 .rf64 .amr .webm .mka .wma .sph .nist .voc .raw .pcm .3gp .3g2 "
+    ".mp2 .mpga .spx .wv .ape .awb .ac3 .tta .m4b"
 ).split()
+# A corpus may hold these beside its recordings: no .ts, which programs have.
+VIDEOS = ".mov .mkv .avi .flv .m4v .wmv .asf .mpg .mpeg".split()
 
 
 @dataclass(frozen=True)

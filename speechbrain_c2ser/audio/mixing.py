@@ -2,7 +2,9 @@
 
 import numpy as np
 
-CANCELS = 0.05  # of the power that channels without relation would give
+CANCELS = 0.3  # of the power that channels without relation would give
+SPAN = 1 << 13  # frames that are judged together: 0.5 s at 16 kHz
+LOUD = 0.75  # share of the spans that one of full weight is louder than
 
 
 class Mixer:
@@ -25,9 +27,9 @@ class Mixer:
     """
 
     def __init__(self, channels: int, channel: int | None = None):
-        self._channel, self._count = channel, 0
-        # Sum and sum of squares of each channel, and last of the mix.
-        self._sums = np.zeros((2, channels + 1))
+        self._channel, self._spans = channel, []
+        self._energy = np.zeros(channels + 1)  # of the spans
+        self._begin_span()
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
         """Mono block [n] of a block [n, channels]."""
@@ -37,8 +39,12 @@ class Mixer:
             return block[:, self._channel]
         mix = block.mean(axis=1)
         both = np.concatenate([block, mix[:, None]], 1).astype(np.float64)
-        self._sums += both.sum(0), (both**2).sum(0)
-        self._count += len(block)
+        while len(both):
+            part, both = np.split(both, [SPAN - self._count])
+            self._sums += part.sum(0), (part**2).sum(0)
+            self._count += len(part)
+            if self._count == SPAN:
+                self._end_span()
         return mix
 
     def heard(self, block: np.ndarray) -> np.ndarray:
@@ -46,7 +52,10 @@ class Mixer:
         return block if self._channel is None else block[:, self._channel]
 
     def cancels(self) -> bool:
-        """Whether the mix is far weaker than even unrelated channels' is.
+        """Whether the mix is far weaker than unrelated channels' mostly is.
+
+        Span by span, for noise in the pauses and a tone before the speech
+        cancel nothing.
 
         Returns
         -------
@@ -54,19 +63,35 @@ class Mixer:
             True for channels of opposite phase; silent channels and constant
             offsets do not count.
         """
-        if not self._count:
+        if self._count:
+            self._end_span()
+        spans = np.array([span for span in self._spans if span[0] > 0])
+        if not len(spans):
             return False
-        power = self._power()
-        unrelated = power[:-1].sum() / (len(power) - 1) ** 2
-        return bool(power[-1] < CANCELS * unrelated)
+        unrelated, mixed = spans.T
+        weights = np.minimum(unrelated, np.quantile(unrelated, LOUD))
+        cancelled = mixed < CANCELS * unrelated
+        return bool(2 * weights[cancelled].sum() > weights.sum())
 
     def loudest(self) -> int:
         """The channel of the greatest power, from 0."""
-        return int(self._power()[:-1].argmax())
+        return int((self._energy + self._span())[:-1].argmax())
 
-    def _power(self):
+    def _begin_span(self):
+        # Sum and sum of squares of each channel, and last of the mix.
+        self._sums, self._count = np.zeros((2, len(self._energy))), 0
+
+    def _end_span(self):
+        energy = self._span()
+        self._energy += energy
+        channels = len(energy) - 1
+        self._spans.append((energy[:-1].sum() / channels**2, energy[-1]))
+        self._begin_span()
+
+    def _span(self):
+        """Energy in the span, of each channel and of the mix."""
         mean = self._sums / max(self._count, 1)
         # Below what float32 resolves beside an offset there is nothing.
         floor = 1e-9 * mean[1] + 1e-12
         power = mean[1] - mean[0] ** 2
-        return np.where(power > floor, power, 0.0)
+        return np.where(power > floor, power, 0.0) * self._count

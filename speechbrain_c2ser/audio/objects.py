@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import torch
 
+from speechbrain_c2ser.audio.data_urls import DATA, content_of
 from speechbrain_c2ser.audio.errors import AudioError
 from speechbrain_c2ser.audio.formats import recognise
 from speechbrain_c2ser.audio.object_keys import (
@@ -29,6 +30,7 @@ from speechbrain_c2ser.audio.reading import (
     read_audio,
     told_seconds,
 )
+from speechbrain_c2ser.audio.resampling import LOWEST
 from speechbrain_c2ser.audio.streaming import AudioStream
 from speechbrain_c2ser.audio.waveform import as_waveform
 
@@ -112,7 +114,7 @@ def open_recording(audio: object, name: str = "The audio") -> Recording:
     if isinstance(audio, Mapping):
         return _from_mapping(audio, name)
     if isinstance(audio, (str, os.PathLike)):
-        return _from_file(os.fsdecode(audio))
+        return _from_file(os.fsdecode(audio), name)
     if isinstance(audio, (bytes, bytearray, memoryview)):
         return _from_bytes(bytes(audio), name)
     if hasattr(audio, "get_all_samples"):  # torchcodec's AudioDecoder
@@ -134,6 +136,9 @@ def open_recording(audio: object, name: str = "The audio") -> Recording:
         audio = audio[:2]
     if isinstance(audio, (tuple, list)) and len(audio) == 2:
         first, second = audio
+        if _is_path(first) and _is_rate(second):
+            told = "is a path beside a rate: give the path alone"
+            raise AudioError(f"{name} {told}.")
         if _is_rate(second) and not _is_rate(first):
             return _from_samples(first, second, name)
         if _is_rate(first) and not _is_rate(second):  # Gradio, scipy
@@ -195,8 +200,14 @@ def as_list(audios: object) -> list:
     one = isinstance(
         audios, (str, bytes, bytearray, memoryview, os.PathLike, Mapping)
     )
-    pair = isinstance(audios, (tuple, list)) and len(audios) == 2
-    if one or pair and any(map(_is_rate, audios)) or _is_item(audios):
+    if isinstance(audios, Mapping):
+        column = plain_keys(audios).get("audio")  # of Hugging Face's batch
+        if isinstance(column, list) and {*map(type, column)} == {dict}:
+            return column
+    listed = isinstance(audios, (tuple, list)) and len(audios) > 0
+    pair = listed and len(audios) == 2 and any(map(_is_rate, audios))
+    numbers_alone = listed and isinstance(audios[0], numbers.Real)
+    if one or pair or numbers_alone or _is_item(audios):
         return [audios]
     decoders = ("read", "get_all_samples", "get_array_of_samples", "readframes")
     if any(hasattr(audios, name) for name in decoders):
@@ -232,11 +243,16 @@ def name_of(audio: object, number: int) -> str:
     if hasattr(audio, "read"):
         audio = getattr(audio, "name", None)
     if isinstance(audio, (str, os.PathLike)):
-        return os.fsdecode(audio)
+        path = os.fsdecode(audio)
+        if len(path) <= LONGEST and not DATA.match(path):
+            return path
     return f"recording {number}"
 
 
-def _from_file(path, channel=None):
+def _from_file(path, name, channel=None):
+    content = content_of(path, name)
+    if content is not None:
+        return _from_open_file(io.BytesIO(content), name, channel)
     if len(path) <= LONGEST and not os.path.lexists(path):
         path = _as_typed(path)
     if ADDRESS.match(path) and not os.path.lexists(path):
@@ -305,7 +321,7 @@ def _from_bytes(content, name, channel=None):
     if len(content) < 4096 and recognise(content) is None:
         # A name, as os.fsencode gives it?
         if b"\0" not in content and os.path.exists(content):
-            return _from_file(os.fsdecode(content), channel)
+            return _from_file(os.fsdecode(content), name, channel)
     return _from_open_file(io.BytesIO(content), name, channel)
 
 
@@ -344,7 +360,7 @@ def _from_mapping(row, name):
             return _from_bytes(bytes(row[key]), name, channel)
     for key in PATHS:
         if isinstance(row.get(key), (str, os.PathLike)):
-            whole = _from_file(os.fsdecode(row[key]), channel)
+            whole = _from_file(os.fsdecode(row[key]), name, channel)
             return _stretch(whole, row)
     raise AudioError(
         f"{name} is a dictionary without audio (it has: "
@@ -427,5 +443,8 @@ def _is_samples(value):
 
 def _is_rate(value):
     if hasattr(value, "__array__") and hasattr(value, "item"):
-        return value.ndim == 0  # a tensor or an array of one number
+        # A tensor or an array of one number; of a DataLoader, [16000].
+        one = value.item() if math.prod(value.shape) == 1 else None
+        is_one = isinstance(one, numbers.Real) and one >= LOWEST
+        return value.ndim == 0 or is_one
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -15,6 +15,8 @@ CHUNKS = 256
 PIECES = 1 << 16  # chunks after the first samples
 SEARCHED = 1 << 16  # bytes in which the next chunk is looked for
 WANTED = (b"fmt ", b"data")
+MP3_CODE = 0x55
+EXTENSIBLE = 0xFFFE  # the code is that of its sub-format
 
 
 def as_plain_wav(file: BinaryIO, size: int) -> Joined | None:
@@ -117,6 +119,35 @@ def format_and_data(
             form = form if len(form) >= 16 else None
         place = _next_chunk(file, place + 8, length, size, SEARCHED)
     return None, None
+
+
+def mp3_of_wav(file: BinaryIO, size: int) -> Part | None:
+    """The MP3 in a WAV: libsndfile believes what the header says of frames.
+
+    Arguments
+    ---------
+    file : BinaryIO
+        The file; not changed.
+    size : int
+        Of the file in bytes.
+
+    Returns
+    -------
+    Part | None
+        None where it is no WAV, or holds no MP3.
+
+    Example
+    -------
+    >>> mp3_of_wav(io.BytesIO(b"RIFF"), 4)
+    """
+    form, place = format_and_data(file, size)
+    if form is None or place is None:
+        return None
+    codes = struct.unpack("<H22xH", form[:26].ljust(26, b"\0"))
+    if codes[codes[0] == EXTENSIBLE] != MP3_CODE:
+        return None
+    length = int.from_bytes(_read(file, place + 4, 4), "little")
+    return Part(file, place + 8, min(place + 8 + length, size))
 
 
 def _stretches(file, form, place, size):

@@ -109,8 +109,8 @@ def size_patches(
     file.seek(0)
     head = file.read(12)
     try:
-        if head[:4] == b".snd":
-            return _au(file, size, name)
+        if head[:4] in (b".snd", b"dns."):
+            return _au(file, size, ">" if head[:1] == b"." else "<", name)
         if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
             patches = _chunks(file, size, head[:4], name)
             if head[:4] == b"BW64":  # the same under another name
@@ -129,13 +129,14 @@ def size_patches(
     return {}
 
 
-def _au(file, size, name):
+def _au(file, size, order, name):
     file.seek(4)
-    start, length = struct.unpack(">2I", file.read(8))
+    start, length = struct.unpack(f"{order}2I", file.read(8))
     rest = size - start
     tell_cut(length, rest, name)
-    if rest > 0 and (length == 0 or _goes_on(file, start + length, size)):
-        return {8: struct.pack(">I", min(rest, ODD[1]))}
+    unknown = length == 0 or length > rest
+    if rest > 0 and (unknown or _goes_on(file, start + length, size)):
+        return {8: struct.pack(f"{order}I", min(rest, ODD[1]))}
     return {}
 
 
@@ -148,7 +149,10 @@ def _caf(file, size, name):
             rest = size - place - 12
             tell_cut(length, rest, name)
             # Its first four bytes count edits.
-            if (length <= 4 or length > rest) and rest > 4:
+            unknown = length <= 4 or length > rest
+            if not unknown:
+                unknown = _is_left(file, place + 12 + length, size, ">4sq")
+            if unknown and rest > 4:
                 return {place + 4: struct.pack(">q", rest)}
             return {}
         place += 12 + max(length, 0)
@@ -192,14 +196,13 @@ def _chunks(file, size, kind, called):
         at, form, most = place + 4, "I", ODD[1] - 1
     tell_cut(length, rest, called)
     unknown = length <= extra or length > rest
-    if not unknown and kind != b"FORM":
-        # A recorder that was killed had written the size of before.
+    if unknown:
+        empty = rest <= extra or _is_chunk(file, start, rest, f"{order}4sI")
+        unknown = not empty
+    else:
         end = start + length + length % 2
-        unknown = _goes_on(file, end, size)
-        unknown = unknown and not _is_chunk(file, end, size - end, order)
-        if unknown:
-            return {at: struct.pack(f"{order}{form}", min(rest, most))}
-    if not unknown or rest <= extra or _is_chunk(file, start, rest, order):
+        unknown = _is_left(file, end, size, f"{order}4sI")
+    if not unknown:
         return {}
     return {at: struct.pack(f"{order}{form}", min(rest, most))}
 
@@ -232,11 +235,18 @@ def _goes_on(file, end, size):
     return not head.startswith(TAGS) and any(head)
 
 
-def _is_chunk(file, place, rest, order):
-    """Whether another chunk follows: there really are no samples."""
+def _is_left(file, end, size, layout):
+    """Whether a recorder that was killed had written the size of before."""
+    is_next = _is_chunk(file, end, size - end, layout)
+    return not is_next and _goes_on(file, end, size)
+
+
+def _is_chunk(file, place, rest, layout):
+    """Whether another chunk follows, and no samples."""
     file.seek(place)
-    head = file.read(8)
-    if len(head) < 8:
+    head = file.read(struct.calcsize(layout))
+    if len(head) < struct.calcsize(layout):
         return False
-    name, length = struct.unpack(f"{order}4sI", head)
-    return name.isascii() and name.decode().isprintable() and length <= rest - 8
+    name, length = struct.unpack(layout, head)
+    fits = length <= rest - len(head)
+    return name.isascii() and name.decode().isprintable() and fits

@@ -1,15 +1,19 @@
 """Which recordings the words of a command line mean."""
 
 import os
+import re
 import sys
+from collections import Counter
 from pathlib import Path
+
+from speechbrain_c2ser.cli.terminal import tell
 
 LISTS = (
     ".scp .list .lst .flist .filelist .txt .m3u .m3u8 .csv .tsv .tab .json "
     ".jsonl .ndjson .parquet"
 ).split()
-# How recordings begin that somebody pipes in.
-SOUND = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b".snd")
+NO_TEXT = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")
+LOOKED_AT = 4096  # bytes of what somebody pipes in
 
 
 def find_recordings(words: list[str]) -> list:
@@ -18,9 +22,10 @@ def find_recordings(words: list[str]) -> list:
     Arguments
     ---------
     words : list of str
-        A file; a folder, in which every audio file below counts, sorted; a
-        list (wav.scp, paths in a .txt, a table or a manifest); or ``-``:
-        paths from standard input, one a line or each before a zero byte.
+        A file; a folder, in which every file below counts that has a
+        recording's suffix, sorted; a list (wav.scp, paths in a .txt, a table
+        or a manifest); or ``-``: paths from standard input, one a line or
+        each before a zero byte.
 
     Returns
     -------
@@ -31,7 +36,7 @@ def find_recordings(words: list[str]) -> list:
     ------
     ValueError
         For a folder without recordings, a list that cannot be read, or sound
-        in place of paths.
+        or other bytes in place of paths.
 
     Example
     -------
@@ -52,11 +57,17 @@ def find_recordings(words: list[str]) -> list:
 
 
 def _from_stdin():
+    # Not at the top: help must not wait for it.
+    from speechbrain_c2ser.audio.formats import HEAD, recognise
+
     content = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
-    if content.startswith(SOUND) and b"\0" in content[:64]:
+    if NO_TEXT.search(content[:LOOKED_AT]):
+        form = recognise(content[:HEAD])
+        is_sound = form is not None and form.demuxer is not None
         raise ValueError(
-            "Standard input holds a recording, and paths are read there, one "
-            "a line: save it to a file and name that."
+            f"Standard input holds {'a recording' if is_sound else 'no text'}, "
+            "and paths are read there, one a line: save it to a file and name "
+            "that."
         )
     # A zero byte ends a path of `find -print0`.
     lines = content.split(b"\0") if b"\0" in content else content.splitlines()
@@ -68,17 +79,48 @@ def _from_stdin():
 
 def _from_folder(folder):
     # Not at the top: help must not wait for it.
-    from speechbrain_c2ser.audio.formats import SOUNDS
+    from speechbrain_c2ser.audio.formats import HEADERLESS, SOUNDS, VIDEOS
 
-    paths = sorted(
-        os.path.join(place, name)
-        for place, _, names in os.walk(folder)
-        for name in names
-        if Path(name).suffix.lower() in SOUNDS and not name.startswith(".")
-    )
+    heard = {*SOUNDS, *VIDEOS, *HEADERLESS} - {".bin"}
+    paths, others = [], Counter()
+    for place, names in _walk(folder, set()):
+        for name in names:
+            suffix = Path(name).suffix.lower()
+            if suffix in heard:
+                paths.append(os.path.join(place, name))
+            else:
+                others[suffix or "without a suffix"] += 1
+    told = ", ".join(f"{n} {suffix}" for suffix, n in others.most_common())
     if not paths:
-        raise ValueError(f"The folder {folder} holds no recordings.")
-    return paths
+        told = f" ({told})" if told else ""
+        raise ValueError(f"The folder {folder} holds no recordings{told}.")
+    if others:
+        tell(
+            f"The folder {folder} also holds files whose names are no "
+            f"recordings' ({told}): they are left out; name one to have it "
+            "read."
+        )
+    return sorted(paths)
+
+
+def _walk(folder, seen):
+    """(place, names of files) below a folder and what links in it lead to.
+
+    No place is seen twice, and no link leads to what holds the folder.
+    """
+    links = []
+    for place, folders, names in os.walk(folder):
+        true = os.path.realpath(place)
+        if true in seen:
+            folders.clear()
+            continue
+        seen.add(true)
+        links += [os.path.join(place, name) for name in folders]
+        yield place, [name for name in names if not name.startswith(".")]
+    for link in filter(os.path.islink, sorted(links)):
+        above = os.path.join(os.path.realpath(link), "")
+        if not any(place.startswith(above) for place in seen):
+            yield from _walk(link, seen)
 
 
 def _from_list(path):

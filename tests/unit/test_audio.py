@@ -1,6 +1,7 @@
 """Reading audio: one form out of many, and errors that name the file."""
 
 import array
+import base64
 import struct
 import wave
 
@@ -10,8 +11,9 @@ import soundfile
 import torch
 
 from speechbrain_c2ser.audio import AudioError, as_waveform, read_audio
+from speechbrain_c2ser.audio.decoder import reason
 from speechbrain_c2ser.audio.formats import recognise, remedy
-from speechbrain_c2ser.audio.objects import load_audio
+from speechbrain_c2ser.audio.objects import as_list, load_audio, name_of
 
 
 def tone(rate, seconds=0.5, hertz=440.0):
@@ -177,7 +179,10 @@ def test_a_segment_of_pydub():
     [
         ("https://example.org/a.wav", "is an address.*download it"),
         ("s3://bucket/a.wav", "is an address"),
-        ("data:audio/wav;base64,AAAA", "is an address"),
+        ("data:audio/wav;base64,AAAA", "first bytes are of no audio"),
+        ("data:audio/wav;base64,AAA", "data URL that is not whole"),
+        (("a.wav", 16000), "path beside a rate: give the path alone"),
+        (WAVE.tolist(), "samples without their rate"),
         ("A" * 9999, "text of 9999 characters .* is no path"),
         ({"array": WAVE, "sampling_rate": "16000"}, "'16000' for a sample"),
     ],
@@ -186,6 +191,30 @@ def test_objects_that_are_refused(audio, message):
     with pytest.raises(AudioError, match=message) as caught:
         load_audio(audio)
     assert len(str(caught.value)) < 400
+
+
+def test_a_data_url_is_its_file_and_no_name(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(16000), 16000)
+    content = base64.b64encode(path.read_bytes()).decode()
+    url = f"data:audio/wav;codecs=1;base64,{content}"
+    torch.testing.assert_close(load_audio(url), read_audio(path))
+    for text in (url, url[:99], content):
+        assert name_of(text, 3) == "recording 3"
+
+
+def test_a_rate_of_a_batch_of_one():
+    wave, rate = torch.rand(1, 1, 8000), torch.tensor([16000])
+    for pair in ([wave, rate], (wave, rate), (rate.numpy(), wave.numpy())):
+        assert len(as_list(pair)) == 1
+        torch.testing.assert_close(load_audio(as_list(pair)[0]), wave[0, 0])
+    assert len(as_list([torch.rand(9), torch.rand(1)])) == 2
+
+
+def test_a_column_of_a_batch_and_plain_numbers():
+    items = [{"array": WAVE, "sampling_rate": 16000}] * 2
+    assert as_list({"audio": items, "label": ["a", "b"]}) == items
+    assert as_list(WAVE.tolist()) == [WAVE.tolist()]
 
 
 def test_nan_in_the_channel_that_is_not_heard(tmp_path):
@@ -199,6 +228,45 @@ def test_nan_in_the_channel_that_is_not_heard(tmp_path):
         read_audio(path, channel=1)
 
 
+SPEECH = tone(16000, 4.0) * np.sin(np.arange(64000) / 5000)
+NOISE = np.random.default_rng(0).standard_normal((64000, 2))
+ANTIPHASE = {
+    "noise of the room": SPEECH[:, None] * [1, -1] + 0.08 * NOISE,
+    "a beep before": np.concatenate(
+        [
+            np.full((3200, 2), 0.9) * tone(16000, 0.2)[:, None],
+            0.1 * SPEECH[:, None] * [1, -1],
+        ]
+    ),
+    "a quieter channel": SPEECH[:, None] * [1, -0.7],
+}
+
+
+@pytest.mark.parametrize("kind", ANTIPHASE)
+def test_antiphase_speech_is_not_lost(tmp_path, kind):
+    samples = ANTIPHASE[kind].astype("f4")
+    path = tmp_path / "a.wav"
+    soundfile.write(path, samples, 16000, "FLOAT")
+    for found in (read_audio(path), as_waveform(samples, 16000)):
+        assert any(np.array_equal(found, side) for side in samples.T)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        NOISE,
+        SPEECH[:, None] + 0.2 * NOISE,
+        np.concatenate(
+            [SPEECH[:, None] * [1, 1], SPEECH[:9000, None] * [1, -1]]
+        ),
+    ],
+)
+def test_what_does_not_cancel_is_averaged(samples):
+    samples = samples.astype("f4")
+    expected = torch.from_numpy(samples.mean(1))
+    torch.testing.assert_close(as_waveform(samples, 16000), expected)
+
+
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32"])
 def test_a_file_that_the_standard_library_opened(tmp_path, subtype):
     path = tmp_path / "a.wav"
@@ -208,15 +276,29 @@ def test_a_file_that_the_standard_library_opened(tmp_path, subtype):
         torch.testing.assert_close(load_audio(file), read_audio(path))
 
 
-@pytest.mark.parametrize("form, place", [("WAV", 40), ("RF64", 28), ("AU", 8)])
-def test_a_header_that_tells_less_than_there_is(tmp_path, form, place):
+PLACES = {"WAV": "<I", "RF64": "<Q", "AU": ">I", "AIFF": ">I", "CAF": ">q"}
+
+
+@pytest.mark.parametrize("form", PLACES)
+def test_a_header_that_tells_less_than_there_is(tmp_path, form):
     # The recorder wrote the sizes once a second, and was killed.
     path = tmp_path / "a"
-    soundfile.write(path, tone(16000), 16000, format=form)
+    soundfile.write(path, tone(8000, 1.1), 8000, format=form)
     whole, content = read_audio(path), bytearray(path.read_bytes())
-    sign = {"WAV": "<I", "RF64": "<Q", "AU": ">I"}[form]
-    assert struct.unpack_from(sign, content, place) == (16000,)
-    struct.pack_into(sign, content, place, 8000)
+    sign, more = PLACES[form], {"AIFF": 8, "CAF": 4}.get(form, 0)
+    place = content.index(struct.pack(sign, 17600 + more))
+    struct.pack_into(sign, content, place, 8800 + more)
+    path.write_bytes(content)
+    torch.testing.assert_close(read_audio(path), whole)
+
+
+@pytest.mark.parametrize("endian", ["BIG", "LITTLE"])
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_an_au_without_its_size(tmp_path, endian, size):
+    path = tmp_path / "a.au"
+    soundfile.write(path, tone(16000), 16000, "PCM_16", endian)
+    whole, content = read_audio(path), bytearray(path.read_bytes())
+    content[8:12] = size.to_bytes(4, endian.lower())
     path.write_bytes(content)
     torch.testing.assert_close(read_audio(path), whole)
 
@@ -264,3 +346,8 @@ def test_what_a_file_is(head, name):
 )
 def test_a_remedy_that_ffmpeg_takes(name, options):
     assert f"ffmpeg -f {options} " in remedy(name, None, "")
+
+
+@pytest.mark.parametrize("words", ["bad map offset", "bad data length"])
+def test_what_is_taken_for_a_resource_fork_is_of_no_known_format(words):
+    assert "not recognised" in reason(RuntimeError(f"Error : {words}."))

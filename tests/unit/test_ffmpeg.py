@@ -55,6 +55,20 @@ def test_joined_files_of_one_clock_are_read_one_by_one(tmp_path):
 
 
 @needs_ffmpeg
+@pytest.mark.parametrize("form", ["ac3", "adts", "mpegts"])
+def test_channels_that_change_midway_add_no_silence(tmp_path, form):
+    coder = ["-c:a", "aac" if form == "adts" else "ac3", "-f", form]
+    parts = [
+        made(tmp_path, f"{channels}", "-ac", str(channels), *coder)
+        for channels in (1, 2)
+    ]
+    content = b"".join(part.read_bytes() for part in parts)
+    path = write(tmp_path, content, "a.bin")
+    assert audio_seconds(path) == pytest.approx(6.0, abs=0.3)
+    assert read_audio(path, 3.5, 4.0).abs().max() > 0.1
+
+
+@needs_ffmpeg
 def test_what_cannot_be_decoded_is_told(tmp_path, caplog):
     path = made(tmp_path, "a.m4a", "-movflags", "faststart")
     assert audio_seconds(path) == pytest.approx(3.0, abs=0.1)

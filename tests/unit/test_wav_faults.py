@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from test_audio_formats import RATE, check_whole, encoded, sweep, write
 
-from speechbrain_c2ser.audio import AudioError, decoding, load_audio, read_audio
+from speechbrain_c2ser.audio import (
+    AudioError,
+    audio_seconds,
+    decoding,
+    load_audio,
+    read_audio,
+)
 
 PIECES = {
     "two": lambda a, b: a + b,
@@ -140,3 +146,23 @@ def test_a_voc_is_given_to_ffmpeg(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "find_ffmpeg", lambda: None)
     with pytest.raises(AudioError, match="is Creative Voice .* convert it"):
         read_audio(write(tmp_path, content))
+
+
+@pytest.mark.parametrize("extensible", [True, False])
+@pytest.mark.parametrize("size", [None, 0, 0xFFFFFFFF])
+def test_an_mp3_of_variable_bit_rate_in_a_wav(tmp_path, extensible, size):
+    noise = 0.3 * np.random.default_rng(0).standard_normal(RATE)
+    wave = np.concatenate([noise.astype("f4"), 0.01 * sweep(2.0)])
+    options = {"bitrate_mode": "VARIABLE", "compression_level": 0.5}
+    frames = bytes(encoded(wave, format="MP3", **options))
+    frames = frames[frames.find(b"\xff\xf3", 4) :]  # without its index
+    code = 0xFFFE if extensible else 0x55
+    form = struct.pack("<2H2I3H", code, 1, RATE, 4000, 1, 0, 12)
+    form += bytes(6) + struct.pack("<H", 0x55) + bytes(14)
+    data = bytearray(chunk(b"data", frames))
+    if size is not None:
+        data[4:8] = struct.pack("<I", size)
+    content = b"WAVE" + chunk(b"fmt ", form) + data
+    path = write(tmp_path, chunk(b"RIFF", content))
+    assert audio_seconds(path) == pytest.approx(3.0, abs=0.2)
+    assert len(read_audio(path)) == pytest.approx(3 * RATE, abs=0.2 * RATE)
