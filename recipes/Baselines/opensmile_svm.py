@@ -13,7 +13,6 @@ predictions and computed once.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from tqdm import tqdm
 
 from speechbrain_c2ser.data.atomic import written_beside
 from speechbrain_c2ser.data.dataset import read_item
+from speechbrain_c2ser.data.importers import fold_files
 from speechbrain_c2ser.evaluation.predictions import (
     prediction_of,
     some,
@@ -108,9 +108,8 @@ def leave_one_speaker_out(items):
 
 def read_folds(path, items):
     """(fold, train ids, test ids) of every fold of a file."""
-    folds = json.loads(Path(path).read_text(encoding="utf-8"))
     tested = set()
-    for number, fold in enumerate(folds):
+    for number, fold in enumerate(fold_files.read_folds(path, items)):
         where = f"Fold {number} of {path}"
         for part in ("train", "test"):
             if not fold.get(part):

@@ -77,7 +77,8 @@ def read_options(words, prepare):
     Raises
     ------
     ValueError
-        For a word of another form, or an unknown option.
+        For a word of another form, an unknown option, or a value that is no
+        YAML.
     """
     known = list(inspect.signature(prepare).parameters)[2:]
     options = {}
@@ -88,7 +89,16 @@ def read_options(words, prepare):
                 f"{word!r} is no option of this corpus (options: "
                 f"{', '.join(f'--{each}=...' for each in known)})."
             )
-        options[name] = value if "folder" in name else yaml.safe_load(value)
+        if "folder" in name or name == "pattern":
+            options[name] = value
+            continue
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(
+                f"--{name}={value} is no YAML: close brackets and quotes, and "
+                "put what holds signs in quotes."
+            ) from error
     if options.get("label_space") is not None:
         options["label_space"] = LabelSpace.from_name(options["label_space"])
     return options

@@ -1,9 +1,9 @@
 """Folds of a corpus: read, checked, and written as manifests."""
 
-import json
 from pathlib import Path
 
 from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.importers.fold_files import read_folds
 from speechbrain_c2ser.data.manifest import (
     check_leakage,
     read_manifest,
@@ -27,17 +27,9 @@ def folds_of_file(path, items, seed=1):
         For keys that are not known, ids that are not listed, or a part that
         is missing or empty.
     """
-    try:
-        folds = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"{path} is no fold file: {error}.") from error
-    if not isinstance(folds, list) or not folds:
-        raise ManifestError(f"{path} holds no list of folds.")
     made = []
-    for number, fold in enumerate(folds, 1):
+    for number, fold in enumerate(read_folds(path, items), 1):
         where = f"Fold {number} of {path}"
-        if not isinstance(fold, dict):
-            raise ManifestError(f"{where} is no JSON object.")
         unknown = sorted(set(fold) - {*PARTS, *NOTES})
         if unknown:
             raise ManifestError(
@@ -49,13 +41,14 @@ def folds_of_file(path, items, seed=1):
                 raise ManifestError(f"{where} has no {part} part.")
         splits = {}
         for part in PARTS:
-            lost = [key for key in fold.get(part, ()) if key not in items]
+            listed = fold.get(part) or ()
+            lost = [key for key in listed if key not in items]
             if lost:
                 raise ManifestError(
                     f"{where}: {lost[0]!r} of its {part} part is not listed "
                     f"in the corpus ({len(lost)} such)."
                 )
-            splits[part] = {key: items[key] for key in fold.get(part, ())}
+            splits[part] = {key: items[key] for key in listed}
         if not splits["valid"]:
             splits["train"], splits["valid"] = random_split(
                 splits["train"], 0.2, seed

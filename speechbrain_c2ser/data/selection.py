@@ -37,7 +37,7 @@ def long_enough(items: dict, least: float) -> dict:
     Raises
     ------
     ManifestError
-        If nothing is left.
+        If nothing is left, or an item has no duration.
 
     Example
     -------
@@ -45,6 +45,11 @@ def long_enough(items: dict, least: float) -> dict:
     >>> list(long_enough(items, 0.1))
     ['a']
     """
+    unknown = next((k for k, i in items.items() if "duration" not in i), None)
+    if unknown is not None:
+        raise ManifestError(
+            f"Item {unknown!r} has no 'duration': give its seconds as a number."
+        )
     left_out = {
         key: _shorter(least)
         for key, item in items.items()

@@ -421,7 +421,8 @@ def test_opensmile(recipe, corpus, tmp_path, capsys):
         assert cache["vectors"].shape == (6, 88)
     folds = tmp_path / "folds.json"
     ids = [f"u{n}" for n in range(6)]
-    folds.write_text(json.dumps([{"train": ids[:4], "test": ids[4:]}]))
+    text = json.dumps([{"training": ids[:4], "eval": ids[4:]}])
+    folds.write_text(text, encoding="utf-16")
     script.main([*argv, "--folds", str(folds)])
     out = capsys.readouterr().out
     assert "4 utterances are tested in no fold" in out and "0 of 2" in out

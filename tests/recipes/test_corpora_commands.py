@@ -74,6 +74,12 @@ def test_prepare(prepare, corpus, tmp_path, capsys):
     )
     with pytest.raises(SystemExit, match="--sed=2' is no option.*--seed=..."):
         prepare.main(["generic", str(corpus), str(out), "--sed=2"])
+    with pytest.raises(SystemExit, match="^prepare.py: --labels=.* no YAML"):
+        prepare.main(["generic", str(corpus), str(out), '--labels={x: "y'])
+    with pytest.raises(SystemExit, match="pattern .* fits none"):
+        # signs that mean something in YAML, and a space that is not one's end
+        pattern = r"--pattern=[OYX]AF_\w+ (?P<emotion>[a-z]+): "
+        prepare.main(["generic", str(corpus), str(out), pattern])
     with pytest.raises(SystemExit, match="no label space 'twelve'"):
         prepare.main(["generic", str(corpus), str(out), "--label_space=twelve"])
     with pytest.raises(SystemExit, match="looked for .* in .*nothing"):

@@ -586,7 +586,7 @@ def test_valid_speaker_is_the_next_one(recipe, corpus):
 @pytest.mark.parametrize(
     "fold, message",
     [
-        ({"train": 1, "test": 2, "dev": 3}, "key 'dev'"),
+        ({"train": 1, "test": 2, "kept": 3}, "key 'kept'"),
         ({"train": 1}, "no test part"),
         ({"train": 1, "test": ["nobody"]}, "'nobody' .* not listed"),
         ({"train": 12, "valid": 3, "test": 2}, "in both train and test"),
@@ -613,6 +613,22 @@ def test_bad_fold_files_are_named(fold, message, recipe, corpus, tmp_path):
     )
     with pytest.raises(ManifestError, match=message):
         recipe("folds").make_folds(items, wanted)
+
+
+def test_a_fold_file_by_other_names_of_the_splits(recipe, tmp_path):
+    items = {str(n): {"wav": f"{n}.wav", "duration": 1.0} for n in range(3)}
+    path = tmp_path / "folds.json"
+    text = json.dumps([{"train": [0], "dev": [1.0], "test": ["2"]}])
+    path.write_text(text, encoding="utf-16")
+    (fold,) = recipe("folds").folds_of_file(path, items)
+    assert {part: list(rows) for part, rows in fold.items()} == {
+        "train": ["0"],
+        "valid": ["1"],
+        "test": ["2"],
+    }
+    path.write_text(json.dumps([{"train": [0], "dev": [1], "valid": [2]}]))
+    with pytest.raises(ManifestError, match="Fold 1 of .* two parts 'valid'"):
+        recipe("folds").folds_of_file(path, items)
 
 
 def test_fold_folder_of_a_preparer(recipe, corpus, tmp_path):

@@ -121,3 +121,157 @@ def test_corpora_as_archives_are_unpacked(tmp_path, name, how):
     notes = json.loads((tmp_path / "out/corpus.json").read_text())["notes"]
     told = any("Read from corpus" in note for note in notes)
     assert told == (how == "one folder deeper")
+
+
+def prepare(name, folder):
+    """Items of a corpus, and the notes and counts of its description."""
+    module = import_module(f"speechbrain_c2ser.data.corpora.{name}")
+    out = folder.parent / "out"
+    items = read_all(module.prepare(folder, out))
+    return items, json.loads((out / "corpus.json").read_text())
+
+
+def miniature(name, folder):
+    folder.mkdir()
+    MINIATURES[name](folder, lambda path: write_wav(folder / path))
+    return folder
+
+
+def rewrite(path, change):
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+@pytest.mark.parametrize("inner", ["wav", ""])
+def test_emodb_as_its_archive_lies(tmp_path, inner):
+    folder = miniature("emodb", tmp_path / "emodb")
+    before, _ = prepare("emodb", folder)
+    for wav in sorted(folder.rglob("*.wav")):
+        label = folder / "lablaut" / f"{wav.stem}.lablaut"
+        label.parent.mkdir(exist_ok=True)
+        label.touch()
+    items, _ = prepare("emodb", folder / inner)
+    assert items == before
+
+
+def test_iemocap_with_ratings_that_are_no_numbers(tmp_path):
+    folder = miniature("iemocap", tmp_path / "iemocap")
+    before, _ = prepare("iemocap", folder)
+    path = sorted(folder.rglob("EmoEvaluation/*.txt"))[0]
+    lines = path.read_text().splitlines()
+    heads = [i for i, line in enumerate(lines) if line.startswith("[")]
+    first, last = heads[0], heads[-1]
+    key = lines[first].split("\t")[1]
+    lines[first] = lines[first].rpartition("[")[0] + "[nan, 2.5, 2.5]"
+    lines[last] = lines[last].replace("\t", "  ")
+    path.write_text("\n".join(lines))
+    items, about = prepare("iemocap", folder)
+    assert items[key]["vad"] == [None, 2.5, 2.5]
+    assert about["skipped"]["evaluation line not understood"] == 1
+
+
+@pytest.mark.parametrize("turn", ["0.0", ""])
+def test_meld_as_pandas_saves_it(tmp_path, turn):
+    folder = miniature("meld", tmp_path / "meld")
+    before, _ = prepare("meld", folder)
+    for path in folder.rglob("*_sent_emo.csv"):
+        head, *rows = path.read_text().splitlines()
+        columns = head.split(",")
+        place = columns.index("Utterance_ID") - len(columns)
+        cells = [row.split(",") for row in rows]
+        for row in cells:
+            row[place] = f"{row[place]}.0" if turn else ""
+        lines = [head.upper(), *map(",".join, cells)]
+        path.write_text("\n".join(lines))
+    if turn:
+        assert prepare("meld", folder)[0] == before
+        return
+    with pytest.raises(ManifestError, match="1 of train_.*Utterance_ID '' is"):
+        prepare("meld", folder)
+
+
+@pytest.mark.parametrize(
+    "emotion, problem",
+    [
+        (None, "'a' of zed: .* missing .*KeyError"),
+        (3, "'a' of zed"),
+        ([{"emo": "sad", "start": None, "end": 1}], "'a' of zed"),
+        ([{"emo": "sad", "start": "soon", "end": 1}], "'a' of zed.*soon"),
+        ([{"emo": "odd", "start": 0, "end": 1}], "'a' of zed.*odd"),
+        ("list", "ZED.json is no JSON object"),
+    ],
+)
+def test_descriptions_of_another_kind_are_named(tmp_path, emotion, problem):
+    folder = tmp_path / "zed"
+    write_wav(folder / "a.wav")
+    rows = {"a": {"wav": "datafolder/a.wav", "emotion": emotion}}
+    if emotion is None:
+        del rows["a"]["emotion"]
+    rows = [rows] if emotion == "list" else rows
+    (folder / "ZED.json").write_text(json.dumps(rows))
+    with pytest.raises(ManifestError, match=problem):
+        prepare("zed", folder)
+
+
+@pytest.mark.parametrize(
+    "name, path, old",
+    [
+        ("m3ed", "annotation.json", "final_main_emo"),
+        ("m3ed", "annotation.json", "SpeakerInfo"),
+        ("thai_ser", "emotion_label.json", "majority_emo"),
+        ("thai_ser", "actor_demography.json", "Actor's ID"),
+    ],
+)
+def test_indexes_without_a_field_are_named(tmp_path, name, path, old):
+    folder = miniature(name, tmp_path / "data")
+    rewrite(folder / path, lambda text: text.replace(old, "x"))
+    with pytest.raises(ManifestError, match=f"Item .*missing.*{old}"):
+        prepare(name, folder)
+
+
+@pytest.mark.parametrize("age", ["20-30", None])
+def test_cremad_without_ages(tmp_path, age):
+    folder = miniature("cremad", tmp_path / "cremad")
+    before, _ = prepare("cremad", folder)
+    table = folder / "VideoDemographics.csv"
+    head, *rows = table.read_text().splitlines()
+    place = head.split(",").index("Age")
+    cells = [row.split(",") for row in rows]
+    cells[0][place] = str(age)
+    table.write_text("\n".join([head.lower(), *map(",".join, cells)]))
+    if age is None:
+        table.unlink()
+    items, about = prepare("cremad", folder)
+    assert items.keys() == before.keys()
+    said = "no VideoDemographics.csv" if age is None else "No age of 1001"
+    assert any(said in note for note in about["notes"])
+    assert any("age" in item for item in items.values()) == (age is not None)
+
+
+@pytest.mark.parametrize("turn", ["x", ""])
+def test_cped_with_an_id_that_is_none(tmp_path, turn):
+    folder = miniature("cped", tmp_path / "cped")
+    table = sorted(folder.rglob("train_split.csv"))[0]
+    head, first, *rows = table.read_text(encoding="utf-8").splitlines()
+    cells = first.split(",")
+    place = head.split(",").index("Utterance_ID")
+    cells[place] = turn and cells[place].rpartition("_")[0] + "_x"
+    table.write_text("\n".join([head, ",".join(cells), *rows]), "utf-8")
+    problem = "_x': the turn 'x' is" if turn else "'1 of train_.*turn '' is no"
+    with pytest.raises(ManifestError, match=problem):
+        prepare("cped", folder)
+
+
+def test_esd_in_small_letters_beside_a_read_me(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    miniature("esd", folder / "esd")
+    before, _ = prepare("esd", folder)
+    (folder / "ReadMe.txt").touch()
+    (folder / "esd.zip").touch()
+    for emotion in sorted(folder.glob("esd/*/*/")):
+        emotion.rename(emotion.with_name(f"{emotion.name}_"))
+        emotion.with_name(f"{emotion.name}_").rename(
+            emotion.with_name(emotion.name.lower())
+        )
+    items, _ = prepare("esd", folder)
+    assert items.keys() == before.keys()

@@ -288,7 +288,8 @@ def test_a_split_out_of_the_names_of_folders(tmp_path):
             (tmp_path / split / emotion).mkdir(parents=True)
             for n in range(4):
                 wav = tmp_path / split / emotion / f"{n}.wav"
-                soundfile.write(wav, np.zeros(1600 + n), 16000)
+                wave = np.full(1600 + n, 0.1 * (split == "test"))
+                soundfile.write(wav, wave, 16000)
     with pytest.raises(ManifestError, match="or give a pattern"):
         prepare(tmp_path, tmp_path / "no")
     pattern = "(?P<split>[a-z]+)/(?P<emotion>[a-z]+)/.*"
@@ -328,3 +329,91 @@ def test_a_data_folder_by_its_relative_name(tmp_path, monkeypatch):
     splits, _ = run(Path("data"), tmp_path / "out")
     wavs = [row["wav"] for row in splits["train"].values()]
     assert wavs and all(Path(wav).is_absolute() for wav in wavs)
+
+
+def write_twice(folder, emotions=("happy", "sad")):
+    """Recordings in folders of their emotion, and the same a level deeper."""
+    for top in (folder, folder / folder.name):
+        for number, emotion in enumerate(emotions):
+            (top / emotion).mkdir(parents=True)
+            for take in range(10):
+                wave = np.full(1600, (10 * number + take) / 100)
+                soundfile.write(top / emotion / f"{take}.wav", wave, 16000)
+
+
+def test_a_recording_in_two_folders_is_taken_once(tmp_path):
+    folder = tmp_path / "set"
+    write_twice(folder)
+    options = {"pattern": "(?:.*/)?(?P<emotion>[a-z]+)/[^/]+"}
+    splits, about = run(folder, tmp_path / "out", **options)
+    assert sum(map(len, splits.values())) == 20
+    assert any("20 recordings that are there twice" in n
+               for n in about["notes"])  # fmt: skip
+    # Of one name and size, and other bytes: two recordings.
+    soundfile.write(folder / "set/sad/3.wav", np.full(1600, 0.7), 16000)
+    splits, _ = run(folder, tmp_path / "more", **options)
+    assert sum(map(len, splits.values())) == 21
+
+
+def test_a_recording_in_two_folders_and_two_splits_is_refused(tmp_path):
+    folder = tmp_path / "set"
+    write_twice(folder)
+    rows = ["wav,emotion,split"]
+    for top, split in (("", "train"), ("set/", "test")):
+        for emotion in ("happy", "sad"):
+            rows += [f"{top}{emotion}/{t}.wav,{emotion},{split}"
+                     for t in range(10)]  # fmt: skip
+    (folder / "list.csv").write_text("\n".join(rows))
+    with pytest.raises(ManifestError, match="Leakage: the recording .*take"):
+        prepare(folder, tmp_path / "out")
+
+
+@pytest.mark.parametrize("code", [0, "01", 2.0])
+def test_classes_by_number_that_the_user_names(tmp_path, code):
+    rows = make_rows(tmp_path)
+    for row in rows:
+        row["emotion"] = code if row["emotion"] == "sad" else 7
+    write_rows(tmp_path, rows)
+    with pytest.raises(ManifestError, match="no name .*--labels="):
+        prepare(tmp_path, tmp_path / "no")
+    labels = {code: "sad", 7: "happy"}
+    splits, about = run(tmp_path, tmp_path / "out", labels=labels)
+    assert about["labels"] == ["happy", "sad"]
+    assert splits["train"]
+    for wrong, problem in ((["sad"], "as {theirs"), ({7: 1}, "is no name")):
+        with pytest.raises(ManifestError, match=problem):
+            prepare(tmp_path, tmp_path / "no", labels=wrong)
+
+
+@pytest.mark.parametrize(
+    "number, words",
+    [("label", "label_text"), ("emotion", "emotion_name"),
+     ("label", "emotion_label"), ("emotion", "label")],
+)  # fmt: skip
+def test_the_words_beside_classes_by_number_count(tmp_path, number, words):
+    rows = make_rows(tmp_path)
+    for row in rows:
+        word = row.pop("emotion")
+        row |= {number: int(word == "sad"), words: word}
+    write_rows(tmp_path, rows)
+    _, about = run(tmp_path, tmp_path / "out")
+    assert about["labels"] == ["happy", "sad"]
+    assert not any(words in note for note in about["notes"])
+
+
+def test_names_of_splits_in_a_column_and_in_folds(tmp_path):
+    rows = make_rows(tmp_path)
+    values = ["train", "train", "devel", "test"] * 6
+    write_table(tmp_path, "list.csv", rows, "split", values)
+    splits, _ = run(tmp_path, tmp_path / "out")
+    assert len(splits["valid"]) == 6
+    values[4] = ""
+    write_table(tmp_path, "list.csv", rows, "split", values)
+    with pytest.raises(ManifestError, match="holds '' .first at the item '5'"):
+        prepare(tmp_path, tmp_path / "no")
+    folds = [{"Train": list(range(1, 17)), "dev": [17, 18], "eval": ["19"]}]
+    text = json.dumps(folds)
+    (tmp_path / "folds.json").write_text(text, encoding="utf-16")
+    splits, _ = run(tmp_path, tmp_path / "folded")
+    assert set(splits["valid"]) == {"17", "18"} and set(splits["test"]) == {
+        "19"}  # fmt: skip

@@ -143,3 +143,50 @@ def test_read_table(tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(ManifestError, match="is empty"):
         read_table(tmp_path / "empty.jsonl")
+
+
+def test_an_id_that_is_there_twice(tmp_path):
+    path = tmp_path / "train.json"
+    row = '{"wav": "a.wav", "duration": 1, "transcript": "\\"wav\\""}'
+    path.write_text(f'{{"a": {row}, "b": {row}}}')
+    assert list(read_manifest(path)) == ["a", "b"]
+    path.write_text(f'{{"a": {row}, "a": {row}}}')
+    with pytest.raises(ManifestError, match="'a' is there twice"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    "blank", ["NaN", "null", '"nan"', '"N/A"', '"None"', '"-"', '" "', '""']
+)
+def test_what_says_that_there_is_no_value(tmp_path, blank):
+    path = tmp_path / "train.json"
+    path.write_text(
+        f'{{"a": {{"wav": "a.wav", "duration": "0.25", "emotion": {blank}, '
+        f'"speaker": {blank}}}}}'
+    )
+    items = read_manifest(path)
+    assert set(items["a"]) == {"wav", "duration"}
+    assert items["a"]["duration"] == 0.25
+    with pytest.raises(ManifestError, match="'a' has no 'emotion' .it has: w"):
+        check_manifest(items, check_audio=False)
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"start": 0.1, "end": 0.2}, "'b' of .* a stop under .* .end.: call"),
+        ({"start_ms": 100, "end_ms": 200}, "'b'.*start and a stop under"),
+        ({"begin_sample": 1, "end_sample": 9}, "'b'.*look like a segment"),
+        ({"duration": "long"}, "'b': the duration 'long' is no number"),
+        ({"start": 0.1, "stop": 0.2, "end": 0.3, "duration": "1"}, None),
+    ],
+)
+def test_bounds_that_are_not_read(tmp_path, fields, message):
+    path = tmp_path / "train.json"
+    first = {"wav": "a.wav", "duration": 1.0}
+    path.write_text(json.dumps({"a": first, "b": {**first, **fields}}))
+    if message is None:
+        assert read_manifest(path)["b"]["duration"] == 1.0
+        return
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(path)

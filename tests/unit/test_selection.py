@@ -82,3 +82,9 @@ def test_missing_classes_and_languages_are_said(caplog):
     }
     assert "no item for happy" in caplog.text
     assert "1 items are in 'de'" in caplog.text
+
+
+def test_an_item_without_duration_is_named():
+    items = items_of(a=1.0) | {"b": {"emotion": "sad"}}
+    with pytest.raises(ManifestError, match="'b' has no 'duration': give"):
+        long_enough(items, 0.1)

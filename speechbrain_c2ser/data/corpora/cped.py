@@ -7,8 +7,10 @@ features of the audio are published: who holds the plays cuts the clips. The
 official split, by play. Source: arXiv 2205.14727.
 """
 
+from speechbrain_c2ser.data.columns import as_id
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.splits import by_field
+from speechbrain_c2ser.data.tables import number_of
 
 LAYOUT = (
     "train_split.csv (valid, test) and audio/32_000_000.wav, named after "
@@ -81,8 +83,9 @@ def prepare(data_folder, save_folder, label_space=None):
         rows = corpus.read_table(
             table, f"data/CPED/{table}", need=(*COLUMNS, *TRAITS)
         )
-        for row in rows:
-            key, play = str(row["Utterance_ID"]), str(row["TV_ID"])
+        for number, row in enumerate(rows, 1):
+            key, play = (as_id(row[c]) or "" for c in ("Utterance_ID", "TV_ID"))
+            turn = key.rpartition("_")[2]
             corpus.add(
                 key,
                 _clip(corpus.folder / "audio", play, key),
@@ -92,7 +95,9 @@ def prepare(data_folder, save_folder, label_space=None):
                 age_group=_known(row, "Age"),
                 transcript=row["Utterance"],
                 dialogue=row["Dialogue_ID"],
-                turn=int(key.rpartition("_")[2]),
+                turn=int(
+                    number_of(turn, key or f"{number} of {table}", "turn")
+                ),
                 knowledge=traits_in_words(row),
                 scene=row["Scene"],
                 intent=row.get("DA"),

@@ -1,12 +1,13 @@
 """CREMA-D: acted English, 91 actors, six emotions (Cao et al., 2014).
 
 Layout: ``AudioWAV/1001_DFA_ANG_XX.wav``: actor, sentence, emotion, level; and
-``VideoDemographics.csv`` with ActorID, Age and Sex.
+perhaps ``VideoDemographics.csv`` with ActorID, Age and Sex.
 """
 
+from speechbrain_c2ser.data.columns import as_id, as_number
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
-from speechbrain_c2ser.data.tables import number_of
 
+ACTORS = "VideoDemographics.csv"
 LAYOUT = "AudioWAV/1001_DFA_ANG_XX.wav and VideoDemographics.csv"
 EMOTIONS = {
     "ANG": "angry",
@@ -38,26 +39,31 @@ def prepare(data_folder, save_folder, folds=5, seed=1, label_space=None):
     corpus = CorpusBuilder(
         "crema-d", data_folder, EMOTIONS, LAYOUT, "en", label_space
     )
-    actors = {
-        row["ActorID"]: row
-        for row in corpus.read_table(
-            "VideoDemographics.csv", need=("ActorID", "Age", "Sex")
-        )
-    }
+    actors = {}
+    if corpus.has(ACTORS):
+        rows = corpus.read_table(ACTORS, need=("ActorID", "Age", "Sex"))
+        actors = {as_id(row["ActorID"]): row for row in rows}
+    else:
+        corpus.note(f"No age and gender of the actors: there is no {ACTORS}.")
+    without_age = set()
     for wav, name in corpus.match(
         "AudioWAV/*.wav",
         r"(?P<who>\d{4})_(?P<text>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>\w+)",
     ):
         actor = actors.get(name["who"], {})
+        age = as_number(actor.get("Age"))
+        if age is None and actor:
+            without_age.add(name["who"])
         corpus.add(
             wav.stem,
             wav,
             name["emotion"],
             speaker=name["who"],
             gender=actor.get("Sex"),
-            age=actor.get("Age")
-            and int(number_of(actor["Age"], wav.stem, "age")),
+            age=None if age is None else int(age),
             transcript=SENTENCES.get(name["text"]),
             intensity=LEVELS.get(name["level"]),
         )
+    if without_age:
+        corpus.note(f"No age of {', '.join(sorted(without_age))}.")
     return corpus.write_folds(save_folder, folds, seed, "actors")

@@ -1,7 +1,7 @@
 """EMO-DB: acted German, ten speakers, seven emotions (Burkhardt et al., 2005).
 
 Layout: ``wav/03a01Fa.wav``: speaker, sentence, emotion, take. Any audio format
-and folder name will do.
+and folder name will do; ``lablaut`` and the like beside it are not read.
 """
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
@@ -46,7 +46,7 @@ def prepare(data_folder, save_folder, folds=10, seed=1, label_space=None):
         "emodb", data_folder, EMOTIONS, LAYOUT, "de", label_space
     )
     for wav, name in corpus.match(
-        "*/*.*", r"(?P<who>\d\d)(?P<text>[ab]\d\d)(?P<emotion>[A-Z])[a-z]?"
+        "**/*.*", r"(?P<who>\d\d)(?P<text>[ab]\d\d)(?P<emotion>[A-Z])[a-z]?"
     ):
         corpus.add(
             wav.stem,

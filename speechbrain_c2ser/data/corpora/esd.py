@@ -62,7 +62,7 @@ def prepare(
         corpus.add(
             wav.stem,
             wav,
-            wav.relative_to(corpus.folder).parts[1],
+            wav.relative_to(corpus.folder).parts[1].capitalize(),
             speaker=speaker,
             language=spoken,
             transcript=texts[speaker].get(wav.stem),

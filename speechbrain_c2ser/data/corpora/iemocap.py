@@ -9,6 +9,7 @@ Layout: ``Session1/dialog/EmoEvaluation/Ses01F_impro01.txt``,
 import re
 from collections import Counter
 
+from speechbrain_c2ser.data.columns import as_number
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.splits import folds_by
@@ -38,8 +39,9 @@ RATED = {
 }
 HEAD = re.compile(
     r"\[[\d.]+ - [\d.]+\]\t(?P<key>\w+)\t(?P<emotion>\w+)\t"
-    r"\[(?P<vad>[\d., ]+)\]"
+    r"\[(?P<vad>[^\]]*)\]"
 )
+LIKE_HEAD = re.compile(r"^\[\d", re.MULTILINE)
 RATING = re.compile(r"C-(?P<rater>\w+):\t(?P<words>[^\t(]*)")
 SPOKEN = re.compile(r"(?P<key>Ses\w+) \[[\d.]+-[\d.]+\]: (?P<text>.*)")
 
@@ -94,6 +96,9 @@ def prepare(
         texts = _texts(session / "dialog/transcriptions" / path.name)
         content = read_text(path)
         for turn, utterance in enumerate(_utterances(content)):
+            if utterance is None:
+                corpus.skip("evaluation line not understood", path.name)
+                continue
             key = utterance.pop("key")
             gender = key.rsplit("_", 1)[1][0]
             corpus.add(
@@ -114,11 +119,19 @@ def prepare(
 
 
 def _utterances(content):
-    """What an evaluation file says of every utterance, in its order."""
+    """What an evaluation file says of every utterance, in its order.
+
+    None where a line begins as an utterance's and goes on otherwise.
+    """
     for block in re.split(r"\n\s*\n", content):
         head = HEAD.search(block)
         if head is None:
+            if LIKE_HEAD.search(block):
+                yield None
             continue
+        vad = [as_number(value) for value in head["vad"].split(",")]
+        if len(vad) != 3 or vad == [None] * 3:
+            vad = None
         ratings = [
             {
                 "rater": rating["rater"],
@@ -140,8 +153,8 @@ def _utterances(content):
         yield {
             "key": head["key"],
             "emotion": head["emotion"],
-            "vad": [float(value) for value in head["vad"].split(",")],
-            "vad_scale": VAD_SCALE,
+            "vad": vad,
+            "vad_scale": VAD_SCALE if vad else None,
             "votes": dict(votes) or None,
             "ratings": ratings or None,
         }

@@ -47,19 +47,21 @@ def prepare(data_folder, save_folder, label_space=None):
         if series not in split_of:
             corpus.skip("of a series in no split", series)
             continue
-        for dialogue, content in dialogues.items():
-            turns = content["Dialog"].items()
-            for turn, (key, utterance) in enumerate(turns):
-                _add(
-                    corpus,
-                    key,
-                    utterance,
-                    content["SpeakerInfo"],
-                    dialogue=dialogue,
-                    turn=turn,
-                    split=split_of[series],
-                    series=series,
-                )
+        with corpus.reading(series):
+            for dialogue, content in dialogues.items():
+                turns = content["Dialog"].items()
+                for turn, (key, utterance) in enumerate(turns):
+                    with corpus.reading(key):
+                        _add(
+                            corpus,
+                            key,
+                            utterance,
+                            content["SpeakerInfo"],
+                            dialogue=dialogue,
+                            turn=turn,
+                            split=split_of[series],
+                            series=series,
+                        )
     return corpus.write(
         save_folder, by_field(corpus.items()), "official, by series"
     )

@@ -13,6 +13,7 @@ The official split, in which the main cast is in all parts.
 
 from speechbrain_c2ser.data.importers.builder import CorpusBuilder
 from speechbrain_c2ser.data.splits import by_field
+from speechbrain_c2ser.data.tables import number_of
 
 LAYOUT = (
     "train_sent_emo.csv and train_splits/dia0_utt0.wav, and the same of dev "
@@ -60,8 +61,11 @@ def prepare(data_folder, save_folder, label_space=None):
         if folder is None:
             raise corpus.wrong_layout(f"the folder {clips}")
         rows = corpus.read_table(table, f"{name}/{table}", need=COLUMNS)
-        for row in rows:
-            dialogue, turn = row["Dialogue_ID"], row["Utterance_ID"]
+        for number, row in enumerate(rows, 1):
+            dialogue, turn = (
+                int(number_of(row[column], f"{number} of {table}", column))
+                for column in ("Dialogue_ID", "Utterance_ID")
+            )
             clip = f"dia{dialogue}_utt{turn}"
             corpus.add(
                 f"{name}_{clip}",
@@ -70,7 +74,7 @@ def prepare(data_folder, save_folder, label_space=None):
                 speaker=row["Speaker"],
                 transcript=row["Utterance"],
                 dialogue=f"{name}_{dialogue}",
-                turn=int(turn),
+                turn=turn,
                 sentiment=row["Sentiment"],
                 split=split,
             )

@@ -65,10 +65,11 @@ def prepare(
         label_space,
         disagreed=[NO_MAJORITY] if keep_disagreed else [],
     )
-    actors = {
-        str(actor["Actor's ID"]).zfill(3): actor
-        for actor in corpus.read_json("actor_demography.json")["data"]
-    }
+    with corpus.reading("actor_demography.json"):
+        actors = {
+            str(actor["Actor's ID"]).zfill(3): actor
+            for actor in corpus.read_json("actor_demography.json")["data"]
+        }
     audio = {}
     for path, name in corpus.match(
         "**/*.[fw]*", r"(?P<recording>[sz]\d+)_(?P<mic>[a-z]+)_(?P<rest>.+)"
@@ -76,31 +77,32 @@ def prepare(
         taken = audio.setdefault((name["recording"], name["rest"]), {})
         taken[name["mic"]] = path
     for file, rated in corpus.read_json("emotion_label.json").items():
-        stem = file.rsplit(".", 1)[0]
-        recording, _, rest = stem.split("_", 2)
-        taken = audio.get((recording, rest), {})
-        rating = rated[0] if isinstance(rated, list) else rated
-        emotion = rating["majority_emo"]
-        if rating.get("agreement", 1.0) < min_agreement:
-            if not keep_disagreed:
-                corpus.skip("raters disagree", stem)
-                continue
-            emotion = NO_MAJORITY
-        wav = taken.get(microphone) or next(iter(taken.values()), None)
-        actor = rest.split("_")[0].removeprefix("actor")
-        about = actors.get(actor, {})
-        corpus.add(
-            f"{recording}_{rest}",
-            wav or corpus.folder / file,
-            emotion,
-            speaker=actor,
-            gender=about.get("Sex"),
-            age=about.get("Age"),
-            votes=_votes(rating.get("annotated", [])) or None,
-            emotion_assigned=rating.get("assigned_emo"),
-            agreement=rating.get("agreement"),
-            recording=recording,
-        )
+        with corpus.reading(file):
+            stem = file.rsplit(".", 1)[0]
+            recording, _, rest = stem.split("_", 2)
+            taken = audio.get((recording, rest), {})
+            rating = rated[0] if isinstance(rated, list) else rated
+            emotion = rating["majority_emo"]
+            if rating.get("agreement", 1.0) < min_agreement:
+                if not keep_disagreed:
+                    corpus.skip("raters disagree", stem)
+                    continue
+                emotion = NO_MAJORITY
+            wav = taken.get(microphone) or next(iter(taken.values()), None)
+            actor = rest.split("_")[0].removeprefix("actor")
+            about = actors.get(actor, {})
+            corpus.add(
+                f"{recording}_{rest}",
+                wav or corpus.folder / file,
+                emotion,
+                speaker=actor,
+                gender=about.get("Sex"),
+                age=about.get("Age"),
+                votes=_votes(rating.get("annotated", [])) or None,
+                emotion_assigned=rating.get("assigned_emo"),
+                agreement=rating.get("agreement"),
+                recording=recording,
+            )
     return corpus.write(
         save_folder, _folds(corpus.items()), "official folds, actors apart"
     )

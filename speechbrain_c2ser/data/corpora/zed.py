@@ -27,20 +27,28 @@ def prepare(data_folder, save_folder):
     """
     corpus = CorpusBuilder("zed", data_folder, EMOTIONS, LAYOUT, "en")
     for key, row in corpus.read_json("ZED.json").items():
-        marked = row["emotion"]
-        longest = max(
-            marked,
-            key=lambda part: part["end"] - part["start"],
-            default={"emo": "neutral"},
-        )
-        wav = row["wav"].replace("datafolder", str(corpus.folder.absolute()))
-        corpus.add(
-            key,
-            corpus.folder / wav,
-            longest["emo"],
-            transcript=row.get("transcription"),
-            segments=marked,
-        )
+        with corpus.reading(key):
+            marked = [
+                {
+                    "start": float(part["start"]),
+                    "end": float(part["end"]),
+                    "emo": EMOTIONS[part["emo"]],
+                }
+                for part in row["emotion"]
+            ]
+            longest = max(
+                marked,
+                key=lambda part: part["end"] - part["start"],
+                default={"emo": "neutral"},
+            )
+            folder = str(corpus.folder.absolute())
+            corpus.add(
+                key,
+                corpus.folder / row["wav"].replace("datafolder", folder),
+                longest["emo"],
+                transcript=row.get("transcription"),
+                segments=marked,
+            )
     items = corpus.items()
     for item in items.values():
         item["segments"] = _segments(item["segments"], item["duration"])
@@ -50,10 +58,10 @@ def prepare(data_folder, save_folder):
 def _segments(marked, duration):
     segments, last = [], 0.0
     for part in sorted(marked, key=lambda part: part["start"]):
-        start, end = float(part["start"]), min(float(part["end"]), duration)
+        start, end = part["start"], min(part["end"], duration)
         if start > last:
             segments.append([last, start, "neutral"])
-        segments.append([start, end, EMOTIONS[part["emo"]]])
+        segments.append([start, end, part["emo"]])
         last = end
     if last < duration:
         segments.append([last, duration, "neutral"])

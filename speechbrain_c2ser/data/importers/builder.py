@@ -9,10 +9,14 @@ import filecmp
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
+from speechbrain_c2ser.audio.formats import SOUNDS
+from speechbrain_c2ser.data.columns import plain_name
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.writing import write_corpus
 from speechbrain_c2ser.data.manifest import (
@@ -124,6 +128,10 @@ class CorpusBuilder:
                     return folder / name
         raise self.wrong_layout(" or ".join(names))
 
+    def has(self, name: str) -> bool:
+        """Whether a file is where :meth:`file` looks for it."""
+        return any((folder / name).is_file() for folder in self._folders())
+
     def _folders(self):
         """The folder; below it those that an archive's unpacking adds."""
         folder = self.folder
@@ -133,8 +141,9 @@ class CorpusBuilder:
                 path
                 for path in folder.iterdir()
                 if path.name not in JUNK and not path.name.startswith(".")
+                if path.is_dir()  # a read-me, or its archive, may lie beside
             ]
-            if len(inner) != 1 or not inner[0].is_dir():
+            if len(inner) != 1:
                 return
             folder = inner[0]
 
@@ -144,12 +153,37 @@ class CorpusBuilder:
             self.folder = folder
 
     def read_json(self, *names):
-        """The content of the first of some JSON files that is there."""
+        """The object in the first of some JSON files that is there."""
         path = self.file(*names)
         try:
-            return json.loads(read_text(path))
+            content = json.loads(read_text(path))
         except ValueError as error:
             raise ManifestError(f"{path} is not JSON: {error}.") from error
+        if not isinstance(content, dict):
+            raise ManifestError(
+                f"{path} is no JSON object; expected layout: {self.layout}."
+            )
+        return content
+
+    @contextmanager
+    def reading(self, key: str) -> Iterator[None]:
+        """Name the item whose description lacks what is read of it.
+
+        Arguments
+        ---------
+        key : str
+            The item's, or what else stands in a JSON file.
+        """
+        try:
+            yield
+        except ManifestError:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise ManifestError(
+                f"Item {key!r} of {self.name}: a field is missing or of "
+                f"another kind than published ({error!r}): mend it, or take "
+                "the item out."
+            ) from error
 
     def read_table(self, *names, need=()):
         """Rows of the first of some tables that is there.
@@ -159,12 +193,18 @@ class CorpusBuilder:
         names : str
             Paths below the data folder.
         need : sequence of str
-            Columns without which it is another table.
+            Columns without which it is another table; capitals and signs in
+            their names do not count.
         """
         path = self.file(*names)
         # A corpus's own reader tells blanks from words, not from None.
+        names = {plain_name(name): name for name in need}
         rows = [
-            {name: "" if v is None else v for name, v in row.items()}
+            {
+                names.get(plain_name(n), n): "" if v is None else v
+                for n, v in row.items()
+                if n in need or names.get(plain_name(n)) not in row
+            }
             for row in read_table(path)
         ]
         missing = [column for column in need if column not in rows[0]]
@@ -181,7 +221,7 @@ class CorpusBuilder:
         Arguments
         ---------
         glob : str
-            Below the data folder.
+            Below the data folder; the suffix ``.*`` is that of any sound.
         pattern : str
             Regular expression of the whole name without its extension; named
             groups.
@@ -390,6 +430,8 @@ def _glob(folder, glob):
     before, dot, suffix = glob.rpartition(".")
     globs = {glob, f"{before}{dot}{suffix.upper()}"}
     paths = {path for each in globs for path in folder.glob(each)}
+    if suffix == "*":
+        paths = {path for path in paths if path.suffix.lower() in SOUNDS}
     return sorted(p for p in paths if not p.name.startswith("."))
 
 

@@ -11,7 +11,6 @@ to split, speakers are kept apart if they are known. A folder of Hugging Face
 ``datasets`` is read by ``datasets_folder.py``.
 """
 
-import json
 import os
 import unicodedata
 from collections import Counter
@@ -20,7 +19,13 @@ from pathlib import Path
 
 from speechbrain_c2ser.data.columns import as_id, plain_name
 from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.importers.copies import drop_copies
 from speechbrain_c2ser.data.importers.file_names import rows_of_names
+from speechbrain_c2ser.data.importers.fold_files import (
+    SPLIT_NAMES,
+    SPLIT_OF,
+    read_folds,
+)
 from speechbrain_c2ser.data.importers.rows import import_notes, import_rows
 from speechbrain_c2ser.data.importers.writing import write_corpus
 from speechbrain_c2ser.data.manifest import (
@@ -30,16 +35,8 @@ from speechbrain_c2ser.data.manifest import (
 )
 from speechbrain_c2ser.data.splits import by_field, complete
 from speechbrain_c2ser.data.tables import read_table
-from speechbrain_c2ser.data.text_files import read_text
 from speechbrain_c2ser.labels.emotion_words import refuse_several, same_meaning
 
-# Spellings of the splits in names of files and in a column "split".
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "valid": ("valid", "validation", "dev", "val"),
-    "test": ("test", "evaluation", "eval"),
-}
-SPLIT_OF = {n: split for split, names in SPLIT_NAMES.items() for n in names}
 SPLIT_COLUMNS = ("split", "partition", "subset", "set")
 TABLES = (".jsonl", ".csv", ".tsv")
 AS_GIVEN = "as the folder gives it"
@@ -114,11 +111,13 @@ def prepare(
         raise ManifestError(
             f"The data folder {folder} is missing or no folder."
         )
+    labels = _by_text(labels)
     options = {
         "check_audio": check_audio,
         "vad_scale": vad_scale,
         "columns": columns,
         "keep_disagreed": keep_disagreed,
+        "labels": labels,
     }
     if pattern is not None:
         splits, how, notes = _from_names(folder, pattern, options)
@@ -127,6 +126,7 @@ def prepare(
     check_labels(labels, splits)
     for items in splits.values():
         notes += map_emotions(items, label_space, labels)
+    notes += drop_copies(splits)
     shares = {"test": test_fraction, "valid": valid_fraction}
     splits = complete(splits, shares, seed)
     name = folder.resolve().name
@@ -205,10 +205,11 @@ def _by_column(items):
             continue
         unknown = sorted(set(spelt.values()) - SPLIT_OF.keys())
         if unknown:
+            first = next(key for key in spelt if spelt[key] == unknown[0])
             raise ManifestError(
                 f"The column {column!r} holds {', '.join(map(repr, unknown))} "
-                "beside a training set: rename that to train, valid or test, "
-                "or take the rows (or the column) out."
+                f"(first at the item {first!r}) beside a training set: make it "
+                "train, valid or test, or take the rows (or the column) out."
             )
         for key, item in items.items():
             item[column] = SPLIT_OF[spelt[key]]
@@ -261,6 +262,22 @@ def _one_table(folder):
         "*.csv, *.tsv or *.json that would list its recordings: write one, "
         "or give a pattern, where names of files or folders tell the emotion."
     )
+
+
+def _by_text(labels):
+    """Labels as rows have them: a class by number is its digits."""
+    if labels is None:
+        return {}
+    if not isinstance(labels, dict):
+        raise ManifestError(
+            f"labels are {labels!r}: give them as {{theirs: ours, ...}}."
+        )
+    for raw, ours in labels.items():
+        if ours is not None and not isinstance(ours, str):
+            raise ManifestError(
+                f"labels call {raw!r} {ours!r}, which is no name: give a word."
+            )
+    return {k if isinstance(k, str) else as_id(k): v for k, v in labels.items()}
 
 
 def check_labels(labels, splits):
@@ -359,17 +376,14 @@ def map_emotions(items, label_space, labels=None):
 
 
 def _read_fold(path, items, fold):
-    try:
-        folds = json.loads(read_text(path))
-    except ValueError as error:
-        raise ManifestError(f"{path} is not JSON.") from error
-    if not isinstance(folds, list) or not 0 <= fold < len(folds):
+    folds = read_folds(path, items)
+    if not 0 <= fold < len(folds):
         raise ManifestError(f"{path} holds no fold {fold} (they count from 0).")
     splits = {}
     for split in SPLITS:
-        if split not in folds[fold]:
+        if not folds[fold].get(split):
             continue
-        keys = [as_id(key) for key in folds[fold][split]]
+        keys = folds[fold][split]
         missing = [key for key in keys if key not in items]
         if missing:
             raise ManifestError(
