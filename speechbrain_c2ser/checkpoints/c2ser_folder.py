@@ -14,13 +14,15 @@ from speechbrain_c2ser.checkpoints.folder import (
     read_model,
     with_configs,
     write_model,
-    written_beside,
 )
 from speechbrain_c2ser.checkpoints.licences import (
     carry_licence,
     licence_of,
     parts_of,
 )
+from speechbrain_c2ser.checkpoints.replacing import written_beside
+from speechbrain_c2ser.checkpoints.signatures import describe_folder
+from speechbrain_c2ser.lobes.pretrained_files import told_if_damaged
 
 WEIGHTS = "model.safetensors"
 SMALL_LLM = 200_000_000  # parameters; a smaller one is copied along
@@ -161,10 +163,13 @@ def load_weights(model, folder: str | Path) -> None:
     weights = Path(folder) / WEIGHTS
     if not weights.is_file():
         raise FileNotFoundError(
-            f"{folder} is no complete model folder: it has no {WEIGHTS}."
+            f"{folder} is no complete model folder (it has no {WEIGHTS}): "
+            f"{describe_folder(folder)}."
         )
     _require_same_base(model.language_model, Path(folder) / "llm")
-    load_strict(model, load_file(weights), weights, elsewhere=_is_base)
+    with told_if_damaged(weights):
+        tensors = load_file(weights)
+    load_strict(model, tensors, weights, elsewhere=_is_base)
     carry_licence(model, licence_of(folder), *parts_of(folder))
 
 

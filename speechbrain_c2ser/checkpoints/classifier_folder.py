@@ -7,8 +7,8 @@ from speechbrain_c2ser.checkpoints.folder import (
     read_model,
     with_configs,
     write_model,
-    written_beside,
 )
+from speechbrain_c2ser.checkpoints.replacing import written_beside
 
 
 def save_classifier(

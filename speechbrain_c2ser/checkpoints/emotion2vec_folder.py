@@ -6,8 +6,8 @@ from speechbrain_c2ser.checkpoints.folder import (
     fingerprint,
     read_model,
     write_model,
-    written_beside,
 )
+from speechbrain_c2ser.checkpoints.replacing import written_beside
 
 
 def save_emotion2vec(

@@ -9,14 +9,11 @@ configuration. Nothing in it is pickled.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from speechbrain_c2ser.checkpoints.description import (
@@ -32,6 +29,11 @@ from speechbrain_c2ser.checkpoints.licences import (
 )
 from speechbrain_c2ser.checkpoints.old_blocks import modernize
 from speechbrain_c2ser.checkpoints.safe_yaml import build_yaml, parse_yaml
+from speechbrain_c2ser.checkpoints.signatures import (
+    SETTINGS,
+    WEIGHTS,
+    describe_folder,
+)
 from speechbrain_c2ser.checkpoints.size_limit import count_weights
 from speechbrain_c2ser.checkpoints.user_modules import (
     FOLDER,
@@ -39,11 +41,10 @@ from speechbrain_c2ser.checkpoints.user_modules import (
     loaded_modules,
     write_user_modules,
 )
+from speechbrain_c2ser.lobes.pretrained_files import told_if_damaged
 from speechbrain_c2ser.versions import versions_of
 
 FORMAT = 1
-SETTINGS = "hyperparams.yaml"
-WEIGHTS = "model.safetensors"
 LARGEST = 300_000  # bytes of the settings
 PACKAGES = ("speechbrain", "speechbrain_c2ser", "torch", "transformers", "peft")
 # Constructor arguments that do not change what a module computes.
@@ -71,6 +72,10 @@ def find_folder(source: str | Path, savedir: str | Path | None = None) -> Path:
     """
     if Path(source).is_dir():
         return Path(source)
+    if Path(source).is_file():
+        raise FileNotFoundError(
+            f"{source} is no model folder: {describe_folder(source)}."
+        )
     problem = f"There is no folder {source}, nor a model of this name"
     if str(source).count("/") != 1 or str(source)[:1] in "./~":
         raise FileNotFoundError(f"{problem}: check the path.")
@@ -203,30 +208,6 @@ def fingerprint(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def written_beside(folder):
-    """A temporary folder that takes the place of ``folder`` when complete."""
-    folder = Path(folder)
-    if folder.exists() and not (folder / SETTINGS).is_file():
-        if not folder.is_dir() or any(folder.iterdir()):
-            raise ValueError(
-                f"{folder} exists and is no model folder; choose another name."
-            )
-    beside = folder.with_name(folder.name + ".part")
-    old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        yield beside
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        beside.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
 def write_model(folder, settings, model, adapt=None, elsewhere=None) -> None:
     """Write settings, weights and their licence into a folder."""
     licence, parts = licence_to_save(model, settings.get(FIELD))
@@ -262,7 +243,8 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
     for name in (SETTINGS, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} is no complete model folder: it has no {name}."
+                f"{folder} is no complete model folder (it has no {name}): "
+                f"{describe_folder(folder)}."
             )
     text = read_settings(folder)
     overrides = {"folder": str(folder.resolve()), **(overrides or {})}
@@ -279,12 +261,8 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
         )
     if not isinstance(settings.get("model"), torch.nn.Module):
         raise ValueError(f"{folder / SETTINGS} describes no model.")
-    try:
+    with told_if_damaged(folder / WEIGHTS):
         tensors = rename(load_file(folder / WEIGHTS))
-    except SafetensorError as error:
-        raise ValueError(
-            f"{folder / WEIGHTS} is damaged and cannot be read: {error}."
-        ) from error
     load_strict(settings["model"], tensors, folder / WEIGHTS, elsewhere)
     settings["model"].eval()
     carry_licence(

@@ -5,7 +5,6 @@ It stands in ``hyperparams.yaml`` and in the metadata of
 so does what is built around the module and saved again.
 """
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +15,8 @@ from ruamel.yaml.error import YAMLError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.atomic import write_atomic, written_beside
+from speechbrain_c2ser.lobes.pretrained_files import told_if_damaged
 
 # As the Hugging Face hub calls them; "other" is any that is not here.
 LICENCES = tuple(
@@ -149,7 +149,8 @@ def licence_of(folder: str | Path) -> str | None:
     folder = Path(folder)
     said = plain_settings(folder).get(FIELD)
     said = None if said in (None, "", "null", "~") else said
-    with safe_open(folder / "model.safetensors", "pt") as weights:
+    path = folder / "model.safetensors"
+    with told_if_damaged(path), safe_open(path, "pt") as weights:
         of_weights = (weights.metadata() or {}).get(FIELD)
     if said and of_weights and said != of_weights:
         raise ValueError(
@@ -191,10 +192,9 @@ def set_licence(folder: str | Path, licence: str) -> str:
     with safe_open(weights, "pt") as saved:
         metadata = dict(saved.metadata() or {})
     if metadata.get(FIELD) != licence:
-        beside = weights.with_name(weights.name + ".part")
         tensors = load_file(weights)
-        save_file(tensors, beside, metadata={**metadata, FIELD: licence})
-        os.replace(beside, weights)
+        with written_beside(weights) as part:
+            save_file(tensors, part, metadata={**metadata, FIELD: licence})
     settings = folder / "hyperparams.yaml"
     text = settings.read_text(encoding="utf-8")
     line = f"{FIELD}: {licence}"

@@ -20,6 +20,7 @@ from speechbrain_c2ser.chain_of_thought import slots
 from speechbrain_c2ser.checkpoints.old_blocks import OLD
 from speechbrain_c2ser.checkpoints.size_limit import no_larger_than
 from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.lobes.pretrained_files import check_weights
 
 PLAIN = {
     f"tag:yaml.org,2002:{kind}"
@@ -322,6 +323,8 @@ class _Builder:
             )
         loads = options.get("source") and options.get("pretrained", True)
         try:
+            if loads:
+                check_weights(options["source"])
             with no_larger_than(None if loads else self.weights):
                 if isinstance(arguments, dict):
                     return kind(**arguments)

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from speechbrain_c2ser.lobes.pretrained_files import told_if_damaged
 
 # Beside the weights: what is built and thrown away (a decoder, norms twice).
 TIMES, MORE = 4, 1_000_000
@@ -28,13 +30,8 @@ def count_weights(path: str | Path) -> int:
     >>> count_weights(path)
     6
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            shapes = [file.get_slice(key).get_shape() for key in file.keys()]
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path} is damaged and cannot be read: {error}."
-        ) from error
+    with told_if_damaged(path), safe_open(path, framework="pt") as file:
+        shapes = [file.get_slice(key).get_shape() for key in file.keys()]
     return sum(torch.Size(shape).numel() for shape in shapes)
 
 

@@ -24,6 +24,7 @@ from speechbrain_c2ser.cli.terminal import (
     tell,
 )
 from speechbrain_c2ser.cli.training import add_train
+from speechbrain_c2ser.cli.writing import FULL
 from speechbrain_c2ser.training.memory import keep_freed_memory
 
 
@@ -65,7 +66,7 @@ def main(argv=None):
     except (OSError, ValueError, RuntimeError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
         if getattr(error, "errno", None) == errno.ENOSPC:
-            message += ": free some space, or write elsewhere"
+            message += FULL
         tell(message)
         return 2
     except KeyboardInterrupt:
@@ -145,7 +146,10 @@ def _load_user_modules(paths):
 
 def _convert_c2ser(options):
     from speechbrain_c2ser.checkpoints.converters.c2ser import convert_c2ser
+    from speechbrain_c2ser.checkpoints.replacing import check_replaceable
 
+    # Before hours of work; a folder with the checkpoint in it is refused.
+    check_replaceable(options.output)
     folder = convert_c2ser(
         options.c2ser_checkpoint,
         options.llm,
@@ -159,7 +163,9 @@ def _convert_c2ser(options):
 
 def _convert_emotion2vec(options):
     from speechbrain_c2ser.checkpoints.converters.emotion2vec import convert
+    from speechbrain_c2ser.checkpoints.replacing import check_replaceable
 
+    check_replaceable(options.output)
     folder = convert(
         options.checkpoint, options.output, licence=options.licence
     )

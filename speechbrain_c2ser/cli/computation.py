@@ -2,6 +2,8 @@
 
 import argparse
 
+MOST = 1_000_000  # recordings in a batch
+
 
 def add_computation(command: argparse.ArgumentParser) -> None:
     """Add ``--device`` and ``--precision``.

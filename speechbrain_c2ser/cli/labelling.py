@@ -141,6 +141,7 @@ def _add_work(label):
 
 def _check(options):
     """Refuse what cannot be before anything is loaded."""
+    from speechbrain_c2ser.cli.computation import MOST
     from speechbrain_c2ser.inference.options import check_number
     from speechbrain_c2ser.inference.pretrained import (
         check_precision,
@@ -168,7 +169,7 @@ def _check(options):
                 "--model, --llm, --style and --computation."
             )
         return
-    check_number("--batch-size", options.batch_size, 1, whole=True)
+    check_number("--batch-size", options.batch_size, 1, MOST, whole=True)
     check_number("--least", options.least, 0, 1)
     device = find_device(options.device)
     check_precision(options.computation, device, quick=True)

@@ -10,15 +10,19 @@ from speechbrain_c2ser.cli.channels import (
     with_errors,
 )
 from speechbrain_c2ser.cli.computation import (
+    MOST,
     add_computation,
     check_computation,
     run_opts_of,
 )
 from speechbrain_c2ser.cli.inputs import find_recordings
+from speechbrain_c2ser.cli.overwriting import (
+    check_not_input,
+    check_not_model,
+)
 from speechbrain_c2ser.cli.resuming import opened_journal
 from speechbrain_c2ser.cli.terminal import one_line, tell
 from speechbrain_c2ser.cli.writing import (
-    check_not_input,
     check_output,
     in_words,
     write_results,
@@ -168,7 +172,7 @@ def _check(options):
     from speechbrain_c2ser.inference.options import check_language, check_number
     from speechbrain_c2ser.inference.recordings import check_windows
 
-    check_number("--batch-size", options.batch_size, 1, whole=True)
+    check_number("--batch-size", options.batch_size, 1, MOST, whole=True)
     check_computation(options)
     if hasattr(options, "window"):
         window = WHOLE if options.window is None else options.window
@@ -197,8 +201,9 @@ def _find(options):
     recordings, errors = find_recordings(options.files), {}
     if options.channel is not None:
         recordings, errors = as_channels(recordings, options.channel)
-    check_output(options.format, options.output, recordings)
+    check_output(options.format, options.output, recordings, options.resume)
     check_not_input(options.output, options.files, recordings)
+    check_not_model(options.output, options.model)
     if options.resume and options.output is None:
         raise ValueError("--resume goes on from a file: give -o PATH.")
     return recordings, errors
@@ -259,7 +264,8 @@ def _write(
     def as_record(row, recording):
         return record_of(row, options.model, labels, calibrated, recording)
 
-    with opened_journal(options) as journal:
+    folder = getattr(model.hparams, "folder", None)
+    with opened_journal(options, folder) as journal:
         rows = function(
             [row for n, row in enumerate(recordings) if n not in errors],
             options.batch_size,

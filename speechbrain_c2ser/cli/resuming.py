@@ -14,7 +14,7 @@ SETTINGS = (
 
 
 @contextmanager
-def opened_journal(options) -> Iterator:
+def opened_journal(options, folder: str | None = None) -> Iterator:
     """The journal of a command that writes to a file, beside that file.
 
     After an interruption or a kill it stays for ``--resume``, and so it does
@@ -24,6 +24,8 @@ def opened_journal(options) -> Iterator:
     ---------
     options : argparse.Namespace
         With ``run``, ``output``, ``resume`` and what the answers depend on.
+    folder : str | None
+        Of the model: one that was trained anew answers otherwise.
 
     Yields
     ------
@@ -33,13 +35,23 @@ def opened_journal(options) -> Iterator:
     if options.output is None or is_device(options.output):
         yield None
         return
+    from speechbrain_c2ser.checkpoints.replacing import files_of
+    from speechbrain_c2ser.checkpoints.user_modules import hashes
     from speechbrain_c2ser.inference.journal import Journal
+
+    folder = folder or options.model
 
     settings = {
         "command": options.run.__name__.strip("_"),
         **{n: getattr(options, n) for n in SETTINGS if hasattr(options, n)},
     }
     settings["model"] = os.path.abspath(options.model)
+    settings["the model's folder"] = [
+        [str(path.relative_to(folder)), state.st_size, state.st_mtime_ns]
+        for path in files_of(folder)
+        for state in [path.stat()]
+    ]
+    settings["user modules"] = hashes()
     path = str(part_of(options.output.rstrip(os.sep), ".resume"))
     with Journal(path, settings, options.resume) as journal:
         try:

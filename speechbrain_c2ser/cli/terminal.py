@@ -1,5 +1,6 @@
 """What is printed, on any terminal and into any pipe."""
 
+import codecs
 import json
 import logging
 import os
@@ -92,7 +93,31 @@ def one_line(text: str) -> str:
     return CONTROL.sub(_escaped, text)
 
 
-def to_json(value: object, indent: int | None = None) -> str:
+def is_utf8(stream: object) -> bool:
+    """Whether a stream writes UTF-8, as JSON is read.
+
+    Arguments
+    ---------
+    stream : text file
+        One without an encoding, such as a notebook's, takes any character.
+
+    Returns
+    -------
+    bool
+
+    Example
+    -------
+    >>> with open(os.devnull, "w", encoding="cp1252") as file:
+    ...     is_utf8(file)
+    False
+    """
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return codecs.lookup(encoding).name == "utf-8"
+
+
+def to_json(
+    value: object, indent: int | None = None, ascii_only: bool = False
+) -> str:
     """JSON that any reader takes: valid UTF-8, no NaN.
 
     Bytes of a file name that are no UTF-8 become the escapes of lone
@@ -105,6 +130,8 @@ def to_json(value: object, indent: int | None = None) -> str:
         Of dictionaries, lists, texts and numbers.
     indent : int | None
         Of nested lines; None = one line.
+    ascii_only : bool
+        Whether to escape all else, for a stream that is no UTF-8.
 
     Returns
     -------
@@ -117,7 +144,9 @@ def to_json(value: object, indent: int | None = None) -> str:
     >>> os.fsencode(json.loads(to_json("caf\\udce9.wav")))
     b'caf\\xe9.wav'
     """
-    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    text = json.dumps(
+        value, ensure_ascii=ascii_only, indent=indent, allow_nan=False
+    )
     return SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

@@ -1,6 +1,7 @@
 """Results as text, JSON, JSON lines, CSV, RTTM, or a document of each."""
 
 import csv
+import errno
 import io
 import os
 import sys
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from speechbrain_c2ser.cli.channels import groups_of
-from speechbrain_c2ser.cli.terminal import tell, to_json
+from speechbrain_c2ser.cli.terminal import is_utf8, tell, to_json
 from speechbrain_c2ser.data.atomic import is_device, part_of, shortened
 from speechbrain_c2ser.timelines.documents import (
     DOCUMENTS,
@@ -20,6 +21,7 @@ from speechbrain_c2ser.timelines.documents import (
     rttm_name,
 )
 
+FULL = ": free some space, or write elsewhere"
 MANY = 10  # recordings whose failures are worth a count
 
 
@@ -44,7 +46,7 @@ def opened_output(path: str | None) -> Iterator:
         with open(path, "w", newline="", **options) as file:
             yield file
         return
-    part = part_of(path)
+    part = part_of(path, f".{os.getpid()}.part")
     with open(part, "w", newline="", **options) as file:
         try:
             yield file
@@ -54,7 +56,9 @@ def opened_output(path: str | None) -> Iterator:
             os.replace(part, path)
 
 
-def check_output(form: str, output: str | None, recordings: list) -> None:
+def check_output(
+    form: str, output: str | None, recordings: list, resume: bool = False
+) -> None:
     """Refuse a format or place that cannot be, before anything is loaded.
 
     Arguments
@@ -65,6 +69,8 @@ def check_output(form: str, output: str | None, recordings: list) -> None:
         File or folder; None = standard output.
     recordings : list
         Of :func:`~speechbrain_c2ser.cli.inputs.find_recordings`.
+    resume : bool
+        Whether documents that are there are those of a run that goes on.
 
     Raises
     ------
@@ -86,43 +92,25 @@ def check_output(form: str, output: str | None, recordings: list) -> None:
                 f"{output} is a file, and {count} recordings in {form} need a "
                 "folder: give -o FOLDER."
             )
-    elif output is not None and form not in DOCUMENTS and os.path.isdir(output):
+    if form in DOCUMENTS and _in_folder(output, count) and not resume:
+        # Beside recordings lie transcripts, of the same names.
+        homes = {
+            _home(str(each["wav"] if isinstance(each, dict) else each))
+            for each in recordings
+        }
+        for name in document_paths(recordings, form):
+            path = os.path.join(output, name)
+            if os.path.lexists(path) and _home(path) in homes:
+                raise ValueError(
+                    f"{path} exists and would be overwritten: give another -o."
+                )
+    if output is not None and form not in DOCUMENTS and os.path.isdir(output):
         raise ValueError(
             f"{output} is a folder, and {form} is one file: give -o FILE."
         )
     folder = os.path.dirname(output or "")
     if folder and form not in DOCUMENTS and not os.path.isdir(folder):
         raise ValueError(f"There is no folder {folder} for {output}.")
-
-
-def check_not_input(
-    output: str | None, words: list[str], recordings: list
-) -> None:
-    """Refuse results in place of what they are made of.
-
-    Arguments
-    ---------
-    output : str | None
-        File or folder; None = standard output.
-    words : list of str
-        Files and lists of the command line.
-    recordings : list
-        Of :func:`~speechbrain_c2ser.cli.inputs.find_recordings`.
-
-    Raises
-    ------
-    ValueError
-        If the output is one of them, under whatever name.
-    """
-    if output is None or not os.path.isfile(output):
-        return
-    for each in [*words, *recordings]:
-        path = each["wav"] if isinstance(each, dict) else each
-        if os.path.isfile(path) and os.path.samefile(path, output):
-            raise ValueError(
-                f"{output} is an input and would be overwritten: give another "
-                "-o."
-            )
 
 
 def write_results(
@@ -174,6 +162,8 @@ def write_results(
                 if not documents:
                     raise
                 error = f"{row.path}: its document: {problem}"
+                if problem.errno == errno.ENOSPC:
+                    error += FULL
             if error is None:
                 done += 1
             else:
@@ -183,6 +173,17 @@ def write_results(
     if failed and total >= MANY:
         tell(f"{done} of {total} done, {failed} failed")
     return int(failed > 0)
+
+
+def _home(path):
+    return os.path.realpath(os.path.dirname(path))
+
+
+def _in_folder(output, count):
+    """Whether documents are files in a folder, not one file."""
+    return output is not None and (
+        count > 1 or os.path.isdir(output) or output.endswith(os.sep)
+    )
 
 
 def document_paths(recordings: list, form: str) -> list[str]:
@@ -246,9 +247,7 @@ class _Documents:
         self._last = {group[-1] for group in groups}
         self._held: list[dict] = []
         self._number = 0
-        self._folder = output is not None and (
-            len(groups) > 1 or os.path.isdir(output) or output.endswith(os.sep)
-        )
+        self._folder = _in_folder(output, len(groups))
 
     def __enter__(self):
         if self._folder:
@@ -304,9 +303,10 @@ class _Joined:
         if self._form == "text":
             self._line(self._as_text(record))
         elif self._form == "jsonl":
-            self._line(to_json(record))
+            self._line(self._json(record))
         elif self._form == "json":
-            self._line(("[\n" if self._first else ",\n") + to_json(record))
+            comma = "[\n" if self._first else ",\n"
+            self._line(comma + self._json(record))
         elif self._form == "rttm":
             for line in rttm_lines(record, self._name(record)):
                 self._line(line)
@@ -314,6 +314,9 @@ class _Joined:
             for row in self._rows(record):
                 self._cells(row)
         self._first = False
+
+    def _json(self, record):
+        return to_json(record, ascii_only=not is_utf8(self._file))
 
     def _name(self, record):
         """One for all sides of a recording, and no other recording's."""

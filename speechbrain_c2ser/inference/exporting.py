@@ -86,6 +86,8 @@ def export_onnx(
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder: name the file to write.")
+    if path.suffix.lower() != ".onnx":
+        raise ValueError(f"{path} is written as ONNX: name it OUT.onnx.")
     model, outputs, function, facts = _open(find_folder(source, savedir))
     least, most = _check_parts(model)
     facts |= {"least_samples": least, "most_samples": most}

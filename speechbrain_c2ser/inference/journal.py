@@ -5,6 +5,11 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from speechbrain_c2ser.audio.objects import PATHS
 
 
@@ -23,7 +28,8 @@ class Journal:
     Raises
     ------
     ValueError
-        When it is of a run with other settings; names them.
+        When it is of a run with other settings, which are named; when it is
+        no journal; or when another process writes it now.
 
     Example
     -------
@@ -39,13 +45,16 @@ class Journal:
     def __init__(self, path: str | Path, settings: dict, resume: bool = False):
         self.path = Path(path)
         self._answers: dict[tuple, object] = {}
-        size = 0
-        if resume and self.path.is_file():
-            size = self._read(json.loads(json.dumps(settings)))
-        self._file = open(self.path, "r+b" if size else "wb")
+        # At the end of it, which is cut off below: not before it is ours.
+        self._file = open(self.path, "ab")
+        try:
+            self._lock()
+            size = self._read(json.loads(json.dumps(settings))) if resume else 0
+        except ValueError:
+            self._file.close()
+            raise
         # What a killed run wrote by half goes.
         self._file.truncate(size)
-        self._file.seek(size)
         if not size:
             self._write({"settings": settings})
 
@@ -96,6 +105,19 @@ class Journal:
         self._file.close()
         self.path.unlink(missing_ok=True)
 
+    def _lock(self):
+        """Until the file is closed, or the process ends in whatever way."""
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"Another c2ser writes {self.path}: wait, or give another -o."
+            ) from None
+        except OSError:
+            pass  # a disk without locks
+
     def _write(self, value):
         self._file.write(json.dumps(value).encode("ascii") + b"\n")
         self._file.flush()
@@ -113,15 +135,17 @@ class Journal:
             if number == 0:
                 self._compare(value, settings)
             else:
-                key, start, stop, answer = value
-                self._answers[(key, start, stop)] = answer
+                if not _is_answer(value):
+                    raise self._foreign()
+                *place, answer = value
+                self._answers[tuple(place)] = answer
             size += len(line)
         return size
 
     def _compare(self, head, settings):
         before = head.get("settings") if isinstance(head, dict) else None
         if not isinstance(before, dict):
-            raise ValueError(f"{self.path} is no journal of a run: remove it.")
+            raise self._foreign()
         changes = changed_settings(before, settings)
         if changes:
             raise ValueError(
@@ -129,6 +153,18 @@ class Journal:
                 f"({', '.join(changes)}): "
                 "give those, or leave out --resume to begin anew."
             )
+
+    def _foreign(self):
+        return ValueError(f"{self.path} is no journal of a run: remove it.")
+
+
+def _is_answer(value):
+    if not isinstance(value, list) or len(value) != 4:
+        return False
+    key, *seconds, _ = value
+    return isinstance(key, str) and all(
+        isinstance(each, int | float) for each in seconds
+    )
 
 
 def changed_settings(before: dict, settings: dict) -> list[str]:
@@ -147,9 +183,13 @@ def changed_settings(before: dict, settings: dict) -> list[str]:
     -------
     >>> changed_settings({"hop": 1, "model": "a"}, {"hop": 2, "model": "a"})
     ['hop was 1, is 2']
+    >>> changed_settings({"files": ["a"]}, {"files": ["b"]})
+    ['files changed']
     """
     return [
-        f"{name} was {before.get(name)}, is {settings.get(name)}"
+        f"{name} changed"
+        if isinstance(settings.get(name), list | dict)
+        else f"{name} was {before.get(name)}, is {settings.get(name)}"
         for name in sorted({*before, *settings})
         if before.get(name) != settings.get(name)
     ]

@@ -193,7 +193,7 @@ def find_device(name: str | torch.device | None = None) -> torch.device:
     if name is None:
         return torch.device(best_device())
     try:
-        device = torch.device(name)
+        device = torch.device(str(name).lower())
     except RuntimeError:
         raise ValueError(
             f"There is no kind of device {str(name)!r}: leave it out, or give "
@@ -203,10 +203,18 @@ def find_device(name: str | torch.device | None = None) -> torch.device:
         "cuda": torch.cuda.device_count,
         "mps": lambda: int(torch.backends.mps.is_available()),
     }
-    count = has.get(device.type, lambda: 1)()
+    count = has.get(device.type, lambda: int(_computes(device)))()
     if (device.index or 0) >= count:
         raise ValueError(
             f"This machine has no device {str(name)!r} that PyTorch can use: "
             f"leave it out for {best_device()}."
         )
     return device
+
+
+def _computes(device):
+    """Whether numbers come back from a device; from "meta" there are none."""
+    try:
+        return torch.ones(1, device=device).item() == 1
+    except Exception:  # each kind that PyTorch was built without has its own
+        return False

@@ -1,12 +1,15 @@
 """Files of a Hugging Face model folder, checked before they are loaded."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 LFS = b"version https://git-lfs"
+MAPPINGS = ("config.json", "tokenizer_config.json")
 LARGEST = 300_000_000  # bytes of a JSON file; large vocabularies have 40 MB
 
 
@@ -21,6 +24,8 @@ def check_pretrained(source: str | Path) -> None:
 
     Raises
     ------
+    FileNotFoundError
+        When a place on this machine is not there, or has no config.json.
     ValueError
         Names the file that cannot be read, or the shard that is missing;
         and refuses what would take code or weights from elsewhere.
@@ -36,11 +41,18 @@ def check_pretrained(source: str | Path) -> None:
     """
     folder = Path(source)
     if not folder.is_dir():
+        # What a model folder refers to is told by where it is.
+        if folder.is_absolute():
+            raise FileNotFoundError(
+                f"There is no folder {folder}: download or copy it again."
+            )
         return
     for path in sorted(folder.glob("*.json")):
         if path.exists() and not path.is_file():
             raise ValueError(f"{path} is no regular file.")
         content = _json(path)
+        if path.name in MAPPINGS and not isinstance(content, dict):
+            raise ValueError(_damaged(path, "it is no mapping"))
         if path.name.endswith(".index.json"):
             _check_shards(content, path)
         if path.name == "adapter_config.json":
@@ -53,12 +65,81 @@ def check_pretrained(source: str | Path) -> None:
             _check_kernels(content, path)
             if version("transformers").startswith("4."):
                 _check_positions(content, path)
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(
+            f"{folder} is no complete model folder: it has no config.json: "
+            "download or copy it again."
+        )
     for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise ValueError(_damaged(path, error)) from error
+        with told_if_damaged(path), safe_open(path, framework="pt"):
+            pass
+
+
+@contextmanager
+def told_if_damaged(path: str | Path) -> Iterator[None]:
+    """A safetensors file that cannot be read is one sentence.
+
+    Arguments
+    ---------
+    path : str | Path
+        The file that is read inside.
+
+    Raises
+    ------
+    ValueError
+        Says what the file is, and what to do.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "model.safetensors"
+    >>> _ = path.write_bytes(LFS)
+    >>> with told_if_damaged(path), safe_open(path, framework="pt"):
+    ...     pass
+    Traceback (most recent call last):
+    ...
+    ValueError: ...model.safetensors is a Git LFS pointer and not the file: get
+    it by `git lfs pull`.
+    """
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise ValueError(_damaged(path, error)) from error
+
+
+def check_weights(source: str | Path) -> None:
+    """Refuse a model folder whose weights are not there.
+
+    Arguments
+    ---------
+    source : str | Path
+        As of :func:`check_pretrained`; what has no config.json passes.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there are none, or a link to none.
+
+    Example
+    -------
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> _ = (folder / "config.json").write_text("{}")
+    >>> check_weights(folder)
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: ... holds no weights (model.safetensors): download or
+    copy them again.
+    """
+    folder = Path(source)
+    if not (folder / "config.json").is_file():
+        return
+    if not any(
+        path.suffix in (".safetensors", ".bin") and path.is_file()
+        for path in folder.iterdir()
+    ):
+        raise FileNotFoundError(
+            f"{folder} holds no weights (model.safetensors): download or copy "
+            "them again."
+        )
 
 
 def describe_unreachable(source: str | Path, what: str) -> str:
@@ -207,6 +288,11 @@ def _is_built_in(value):
 
 
 def _damaged(path, error):
+    if not Path(path).is_file():
+        return (
+            f"{path} is no file, or a link to one that is not there: download "
+            "or copy it again."
+        )
     with open(path, "rb") as file:
         if file.read(len(LFS)) == LFS:
             return (

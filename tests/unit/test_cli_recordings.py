@@ -72,13 +72,16 @@ def paths_of(lines):
 def test_folders_and_lists_in_their_order(classify, tmp_path):
     for name in ("b/2.wav", "b/1.WAV", "b/c/3.wav", "a.wav", "in list.wav"):
         write(tmp_path / name)
-    (tmp_path / "b/notes.doc").write_text("no audio")
+    for name in ("notes.doc", "more.doc", "README", ".DS_Store"):
+        (tmp_path / "b" / name).write_text("no audio")
     (tmp_path / "l.txt").write_bytes(
         "\ufeff# comment\r\n\r\nin list.wav\r\na.wav\r\n".encode()
     )
     (tmp_path / "k.scp").write_text("one a.wav\ntwo in list.wav\n")
     code, lines, err = classify("l.txt", "b", "k.scp", "a.wav")
-    assert code == 0 and not err
+    assert code == 0 and err.count("\n") == 1
+    assert "folder b also holds" in err
+    assert "(2 .doc, 1 without a suffix): they are left out" in err
     assert [os.path.relpath(p) for p in paths_of(lines)] == [
         "in list.wav", "a.wav", "b/1.WAV", "b/2.wav", "b/c/3.wav", "a.wav",
         "in list.wav", "a.wav",
@@ -119,15 +122,53 @@ def test_standard_input(classify, tmp_path, monkeypatch):
     assert "nowhere.wav is missing" in err
 
 
-@pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG"])
+@LINUX
+def test_links_to_folders_are_followed_once(classify, tmp_path):
+    for name in ("a/1.wav", "a/c/2.wav", "other/3.wav"):
+        write(tmp_path / name)
+    for link, target in (
+        ("a/b", "a/c"), ("a/loop", "a"), ("a/up", "."), ("a/out", "other"),
+        ("other/back", "a"), ("other/again", "other"),
+    ):  # fmt: skip
+        (tmp_path / link).symlink_to(tmp_path / target)
+    code, lines, err = classify("a")
+    assert code == 0 and not err
+    assert paths_of(lines) == ["a/1.wav", "a/c/2.wav", "a/out/3.wav"]
+
+
+@pytest.mark.parametrize("suffix", [".3gp", ".MOV", ".spx", ".gsm", ".ulaw"])
+def test_what_phones_and_exchanges_write_is_no_left_out_file(
+    classify, tmp_path, suffix
+):
+    write(tmp_path / "a/1.wav")
+    (tmp_path / f"a/2{suffix}").write_bytes(b"\x55\x66" * 999)
+    code, lines, err = classify("a")
+    assert code == 1 and paths_of(lines) == ["a/1.wav"]
+    assert err.count("\n") == 1 and f"2{suffix}" in err
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG", "MP3", "M4A", "AMR"])
 def test_sound_on_standard_input_is_told(classify, monkeypatch, form):
-    sound = io.BytesIO()
-    soundfile.write(sound, np.zeros(16000), 16000, format=form)
+    heads = {
+        "M4A": b"\0\0\0\x1cftypM4A \0\0\2\0\nM4A ",
+        "AMR": b"#!AMR\n\x3c\x08\n\x11",
+    }
+    sound = io.BytesIO(heads.get(form, b""))
+    if form not in heads:
+        soundfile.write(sound, np.zeros(16000), 16000, format=form)
     stdin = io.TextIOWrapper(io.BytesIO(sound.getvalue()))
     monkeypatch.setattr(sys, "stdin", stdin)
     code, lines, err = classify("-")
     assert code == 2 and not lines and err.count("\n") == 1
-    assert "save it to a file" in err
+    assert "holds a recording" in err and "save it to a file" in err
+
+
+def test_other_bytes_on_standard_input_are_told(classify, monkeypatch):
+    stdin = io.TextIOWrapper(io.BytesIO(b"\x01\x02\n\x03\n" * 99))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    code, lines, err = classify("-")
+    assert code == 2 and not lines and err.count("\n") == 1
+    assert "holds no text" in err
 
 
 def test_no_command_is_helped(capsys):
@@ -307,6 +348,9 @@ def test_many_failures_are_counted(classify, tmp_path):
         (("--language", "Klingon"), "language 'Klingon': choose one of en, zh"),
         (("--device", "cuda:99"), "leave it out"),
         (("--device", "gpu"), "leave it out"),
+        (("--device", "meta"), "leave it out"),
+        (("--device", "hpu"), "leave it out"),
+        (("--batch-size", 10**20), "--batch-size must be a whole number from"),
     ],
 )
 def test_options_are_refused_before_a_model_is_loaded(

@@ -233,6 +233,7 @@ def test_no_folder_and_no_packages(tmp_path, monkeypatch, capsys):
     (tmp_path / "there").mkdir()
     assert main(["export", "x", str(tmp_path / "there")]) == 2
     assert "is a folder" in capsys.readouterr().err
+    refuse(capsys, "x", tmp_path / "model.safetensors", "name it OUT.onnx")
     monkeypatch.setattr(exporting, "find_spec", lambda name: None)
     refuse(capsys, tmp_path, tmp_path / "x.onnx", "speechbrain_c2ser[onnx]")
 

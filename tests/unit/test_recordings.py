@@ -346,12 +346,26 @@ def test_labels_in_the_forms_of_other_libraries():
         {"sad": 1, "happy": 0},
         '["happy", "sad"]',
         "happy; sad",
+        "happy,sad,",
+        "('happy', 'sad')",
+        "{'happy', 'sad'}",
+        '{"0": "happy", "1": "sad"}',
+        {"happy": np.int64(0), "sad": np.int64(1)},
         ["happy ", "sad"],
     ):
         assert read_labels(given).names == ["happy", "sad"]
     assert len(read_labels(" EMO-EMILIA ")) == len(read_labels(7)) == 7
     words = {"a": {"en": ["joyful"], "zh": "欢"}}
     assert read_labels(words) == {"a": ["joyful", "欢"]}
+    for odd, remedy in (
+        ("happy sad", "commas between them"),
+        ('{"happy": "joyful", "sad": "gloomy"}', "give the labels alone"),
+        ({"happy": 1.0}, "'happy' needs a word"),
+        ({"happy": True}, "'happy' needs a word"),
+        ({1: "happy", 2: "sad"}, "number labels from 0"),
+    ):
+        with pytest.raises(ValueError, match=remedy):
+            read_labels(odd)
     with pytest.raises(ValueError, match="'Joy' names both 'a' and 'b'"):
         read_labels({"a": ["joy"], "b": "Joy"})
 

@@ -172,6 +172,11 @@ def load_checkpoint(path: str | Path) -> object:
     """
     path = Path(path)
     if not path.is_file():
+        if path.is_dir():
+            raise FileNotFoundError(
+                f"The checkpoint {path} is a folder: give the file in it "
+                "(model.pt, checkpoint.pt ...)."
+            )
         raise FileNotFoundError(f"There is no checkpoint {path}.")
     if path.suffix == ".safetensors":
         try:
