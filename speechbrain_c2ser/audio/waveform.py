@@ -15,6 +15,8 @@ from speechbrain_c2ser.audio.resampling import HIGHEST, LOWEST, Resampler
 logger = logging.getLogger(__name__)
 SILENCE = 1e-4  # -80 dB of full scale, under which nothing is heard
 AROUND = 401  # samples: 25 ms at 16 kHz
+SECOND = 16000
+CLICKS = 4  # times 25 ms: a codec's edges beside silence; no syllable
 LOUDEST = 100.0  # of floats; more are integers' numbers
 
 
@@ -163,7 +165,8 @@ def _as_numbers(samples, name):
 def is_silent(wave: torch.Tensor) -> bool:
     """Whether there is nothing to hear: an offset is no sound.
 
-    Nor is one that drifts, as of an input that nothing is plugged into.
+    Nor is one that drifts, as of an input that nothing is plugged into, nor
+    what a codec makes of the edges of either.
 
     Arguments
     ---------
@@ -174,7 +177,8 @@ def is_silent(wave: torch.Tensor) -> bool:
     -------
     bool
         True where nothing is further than 1e-4 from the middle, or from
-        the mean of the 25 ms around it.
+        the mean of the 25 ms around it; of a second or more, where less than
+        100 ms are by their RMS.
 
     Example
     -------
@@ -184,12 +188,26 @@ def is_silent(wave: torch.Tensor) -> bool:
     low, high = torch.aminmax(wave)
     if (high - low) / 2 < SILENCE:
         return True
-    if len(wave) <= 2 * AROUND or wave.diff().abs().max() > SILENCE:
-        return False
+    if len(wave) < SECOND:
+        if len(wave) <= 2 * AROUND or wave.diff().abs().max() > SILENCE:
+            return False
+        return bool(_moved(wave).abs().max() < SILENCE)
+    loud = 0
+    for part in wave.split(SECOND):  # of speech, the first will do
+        if len(part) > 2 * AROUND:
+            moved = _moved(part)
+            frames = moved[: len(moved) // AROUND * AROUND].view(-1, AROUND)
+            loud += int((frames.square().mean(1).sqrt() > SILENCE).sum())
+        if loud >= CLICKS:
+            return False
+    return True
+
+
+def _moved(wave):
+    """Less the mean of what is around each sample."""
     sums = torch.nn.functional.pad(wave.double().cumsum(0), (1, 0))
     means = (sums[AROUND:] - sums[:-AROUND]) / AROUND
-    middle = wave[AROUND // 2 : len(wave) - AROUND // 2]
-    return bool((middle - means).abs().max() < SILENCE)
+    return wave[AROUND // 2 : len(wave) - AROUND // 2] - means
 
 
 def check_rate(rate: object, name: str) -> None:

@@ -1,5 +1,6 @@
 """Which recordings the words of a command line mean."""
 
+import codecs
 import os
 import re
 import sys
@@ -60,7 +61,10 @@ def _from_stdin():
     # Not at the top: help must not wait for it.
     from speechbrain_c2ser.audio.formats import HEAD, recognise
 
-    content = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
+    content = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        # what older PowerShells write
+        content = content.decode("utf-16", "replace").encode()
     if NO_TEXT.search(content[:LOOKED_AT]):
         form = recognise(content[:HEAD])
         is_sound = form is not None and form.demuxer is not None

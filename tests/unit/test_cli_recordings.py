@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import unicodedata
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import torch
 from tqdm import tqdm
 
 from speechbrain_c2ser.cli import main, recordings, terminal
+from speechbrain_c2ser.cli.inputs import find_recordings
 from speechbrain_c2ser.cli.terminal import one_line, to_json
 from speechbrain_c2ser.cli.writing import document_paths
 from speechbrain_c2ser.inference import progress
@@ -145,6 +147,14 @@ def test_what_phones_and_exchanges_write_is_no_left_out_file(
     code, lines, err = classify("a")
     assert code == 1 and paths_of(lines) == ["a/1.wav"]
     assert err.count("\n") == 1 and f"2{suffix}" in err
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_paths_on_standard_input_as_power_shell_writes(encoding, monkeypatch):
+    content = "a.wav\r\nsäd b.wav\r\n".encode(encoding)
+    stdin = SimpleNamespace(buffer=io.BytesIO(content))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert find_recordings(["-"]) == ["a.wav", "säd b.wav"]
 
 
 @pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG", "MP3", "M4A", "AMR"])

@@ -225,6 +225,23 @@ def test_an_offset_that_drifts_is_silence():
     assert not is_silent(drift + 5e-4 * torch.sin(600 * times))
 
 
+@pytest.mark.parametrize("edge", [0.0, 0.3])
+def test_the_edges_that_a_codec_makes_are_silence(edge):
+    wave = torch.full((48000,), edge)
+    wave[:600] += 0.01 * torch.sin(torch.arange(600) / 3.0)
+    wave[-600:] -= 0.01 * torch.sin(torch.arange(600) / 3.0)
+    assert is_silent(wave)
+    assert not is_silent(wave[:15000])  # nothing beside them tells of it
+    wave[20000:21600] += 0.01 * torch.sin(torch.arange(1600) / 3.0)
+    assert not is_silent(wave)
+
+
+def test_quiet_speech_is_no_silence():
+    wave = torch.zeros(64000)
+    wave[60000:] = 2e-4 * torch.sin(torch.arange(4000) / 3.0)
+    assert not is_silent(wave)
+
+
 def constant(rate=16000, value=0.4, noise=0.0):
     rng = np.random.default_rng(0)
     return np.full(rate, value) + noise * rng.standard_normal(rate)
