@@ -14,7 +14,6 @@ from speechbrain_c2ser.checkpoints.folder import (
 )
 from speechbrain_c2ser.checkpoints.user_modules import FOLDER
 from speechbrain_c2ser.data.atomic import shortened
-from speechbrain_c2ser.evaluation.report.card import MARK
 
 CARD = "README.md"
 FORMAT_LINE = re.compile(r"^format: ", re.MULTILINE)
@@ -105,6 +104,9 @@ def check_replaceable(folder: str | Path) -> None:
         raise ValueError(
             f"{folder} exists and is no model folder; choose another name."
         )
+    # Not at the top: who opens a model must not wait for it.
+    from speechbrain_c2ser.evaluation.report.card import MARK
+
     own = entries_of(folder)
     card = folder / CARD
     # One of ours tells of the older model, and goes with it.

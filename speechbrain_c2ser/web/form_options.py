@@ -3,8 +3,8 @@
 from urllib.parse import urlencode
 
 from fastapi import Request
+from fastapi.datastructures import QueryParams
 from fastapi.routing import APIRoute
-from starlette.datastructures import QueryParams, UploadFile
 
 FILE = "file"
 OPTIONS = ("model", "window", "hop", "words", "language")
@@ -56,5 +56,5 @@ def _check(given):
             continue
         if name not in OPTIONS:
             raise ValueError(f"There is no option {name!r}: give {known}.")
-        if isinstance(value, UploadFile):
+        if not isinstance(value, str):
             raise ValueError(f"The option {name} is a file: send it as text.")

@@ -285,6 +285,7 @@ def test_what_labels_is_ready_at_once(monkeypatch):
 )
 def test_where_nothing_is_laid_out_in_fp32(options, amd, monkeypatch):
     monkeypatch.setattr(pretrained, "is_amd", lambda: amd)
+    monkeypatch.setattr(pretrained, "_computes", lambda _: True)  # "meta"
     model = PretrainedModel(nn.Linear(2, 2), {}, {"device": "cpu"} | options)
     model.lay_out()
     assert not packed_layers(model)

@@ -20,7 +20,7 @@ from speechbrain_c2ser import processor
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
 from speechbrain_c2ser.cli import main, recordings
-from speechbrain_c2ser.inference import int8
+from speechbrain_c2ser.inference import int8, pretrained
 from speechbrain_c2ser.inference.c2ser import C2SER
 from speechbrain_c2ser.inference.int8 import Int8Linear, to_int8
 from speechbrain_c2ser.inference.packed_layers import can_pack
@@ -200,6 +200,7 @@ def test_where_a_precision_is_refused(monkeypatch):
     check_precision("int8", cpu, quick=True)
     with pytest.raises(ValueError, match="give the device cpu"):
         check_precision("int8", torch.device("cuda"))
+    monkeypatch.setattr(pretrained, "_computes", lambda _: True)
     with pytest.raises(ValueError, match="give the device cpu"):
         PretrainedModel(nn.Linear(1, 1), {}, {**CPU, "device": "meta"})
     with pytest.raises(ValueError, match="int8, not 'int4'"):

@@ -33,7 +33,9 @@ def load_tokenizer(source):
 
     Example
     -------
-    >>> load_tokenizer(getfixture("tmpdir"))  # doctest: +ELLIPSIS
+    >>> folder = getfixture("tmp_path")
+    >>> _ = (folder / "config.json").write_text("{}")
+    >>> load_tokenizer(folder)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     ValueError: ... holds no tokenizer that can be read: put the language
