@@ -13,7 +13,12 @@ from pathlib import Path
 
 from speechbrain_c2ser.audio import AudioError, audio_seconds
 from speechbrain_c2ser.data.atomic import write_atomic
-from speechbrain_c2ser.data.columns import BOUNDS, fields_of, is_missing
+from speechbrain_c2ser.data.columns import (
+    BOUNDS,
+    DIMENSIONS,
+    fields_of,
+    is_missing,
+)
 from speechbrain_c2ser.data.data_root import DATA_ROOT, below_data_root
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.lists import check_unread_bounds
@@ -23,6 +28,8 @@ from speechbrain_c2ser.data.text_files import read_text
 
 SPLITS = ("train", "valid", "test")
 FIELDS = ("emotion", "language", "speaker", "gender", "transcript", "dataset")
+# Where "nan" or a blank is no value; a transcript may be empty, or that word.
+VALUES = {*FIELDS, *BOUNDS, *DIMENSIONS} - {"transcript"}
 
 
 def write_manifest(items: dict, path: str | Path) -> None:
@@ -107,30 +114,38 @@ def read_manifest(
     if not rows:
         raise ManifestError(f"The manifest {path} is empty.")
     root = os.path.abspath(data_root or path.parent)
-    bounds: dict[tuple, list] = {}  # fields of an item -> bounds among them
+    # Of a million rows: what is alike in many is looked at once.
+    looked: dict[tuple, list] = {}
+    bounds: dict[tuple, list] = {}
+    words = set()
     for key, item in rows.items():
         if not isinstance(item, dict) or not isinstance(item.get("wav"), str):
             raise ManifestError(
                 f"Item {key!r} of the manifest {path} names no wav."
             )
         item["wav"] = item["wav"].replace(DATA_ROOT, root)
-        # of a million rows: the words that mean "no value" are short
-        for field in [
-            field
-            for field, v in item.items()
-            if (
-                len(v) < 10 and is_missing(v)
-                if v.__class__ is str
-                else v is None or v != v
-            )
-        ]:
+        # pandas writes NaN, which is no JSON, where there is no value.
+        for field in [field for field, v in item.items() if v != v]:
             del item[field]
-        named = tuple(item)
-        if named not in bounds:
+        names = tuple(item)
+        if names not in looked:
+            looked[names] = [name for name in names if name in VALUES]
+        for field in looked[names]:
+            value = item[field]
+            if value.__class__ is not str and value is not None:
+                continue
+            if value not in words:
+                if is_missing(value):
+                    del item[field]
+                else:
+                    words.add(value)
+        if len(item) < len(names):
+            names = tuple(item)
+        if names not in bounds:
             _check_bounds(item, f"Item {key!r} of the manifest {path}")
-            bounds[named] = [field for field in BOUNDS if field in item]
-        for field in bounds[named]:
-            if isinstance(item[field], str):
+            bounds[names] = [field for field in BOUNDS if field in item]
+        for field in bounds[names]:
+            if item[field].__class__ is str:
                 item[field] = number_of(item[field], key, field)
     return rows
 

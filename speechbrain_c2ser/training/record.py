@@ -17,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_c2ser.checkpoints.user_modules import hashes
+from speechbrain_c2ser.data.manifest import read_manifest
 from speechbrain_c2ser.versions import version_of
 
 logger = get_logger(__name__)
@@ -82,7 +83,7 @@ def write_record(
         key: _contents(hparams[key]) for key in MANIFESTS if key in hparams
     }
     if any((folder / "save").glob("CKPT*")):
-        _check_same(folder, begun_with, settings)
+        _check_same(folder, begun_with, settings, hparams)
     record = {
         "script": os.path.basename(sys.argv[0]),
         "arguments": list(arguments),
@@ -98,7 +99,7 @@ def write_record(
     (folder / RECORD).write_text(json.dumps(record, indent=1), "utf-8")
 
 
-def _check_same(folder, begun_with, settings):
+def _check_same(folder, begun_with, settings, hparams):
     """Refuse another seed or other data; tell of other numbers."""
     try:
         before = json.loads((folder / RECORD).read_text("utf-8"))
@@ -113,7 +114,7 @@ def _check_same(folder, begun_with, settings):
         if key in MANIFESTS:
             raise ValueError(
                 f"The {key} is not the one that the run in {folder} was begun "
-                f"with: {remedy}."
+                f"with{_told_labels(folder, hparams[key])}: {remedy}."
             )
         raise ValueError(
             f"The run in {folder} was begun with the {key} {found}, this one "
@@ -132,6 +133,18 @@ def _check_same(folder, begun_with, settings):
             folder,
             ", ".join(changed),
         )
+
+
+def _told_labels(folder, manifest):
+    """The labels of the checkpoint and of a manifest, where they differ."""
+    for path in (folder / "save").glob("CKPT*/labels.ckpt"):
+        labels = set(json.loads(path.read_text("utf-8")))
+        rows = read_manifest(manifest).values()
+        now = {row["emotion"] for row in rows if row.get("emotion")}
+        if now - labels:
+            told = [", ".join(sorted(each)) for each in (labels, now)]
+            return " (its labels: {}; now: {})".format(*told)
+    return ""
 
 
 def _numbers(settings):

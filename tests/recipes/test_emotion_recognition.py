@@ -678,9 +678,11 @@ def test_checkpoint_of_other_labels_is_refused(recipe, corpus, tmp_path):
     train, output = recipe("train").train, tmp_path / "run"
     train(*load_experiment(short(corpus, output, **changes)))
     changes["train_manifest"] = tmp_path / "other.json"
-    again = load_experiment(
-        short(corpus, output, number_of_epochs=3, **changes)
-    )
+    again = short(corpus, output, number_of_epochs=3, **changes)
+    with pytest.raises(ValueError, match="bored.*another output_folder"):
+        load_experiment(again)
+    (output / "run.json").unlink()  # then the checkpoint tells
+    again = load_experiment(again)
     with pytest.raises(ValueError, match="bored.*another output_folder"):
         train(*again)
 

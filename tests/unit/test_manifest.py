@@ -162,13 +162,22 @@ def test_what_says_that_there_is_no_value(tmp_path, blank):
     path = tmp_path / "train.json"
     path.write_text(
         f'{{"a": {{"wav": "a.wav", "duration": "0.25", "emotion": {blank}, '
-        f'"speaker": {blank}}}}}'
+        f'"speaker": {blank}, "transcript": ""}}}}'
     )
     items = read_manifest(path)
-    assert set(items["a"]) == {"wav", "duration"}
+    assert set(items["a"]) == {"wav", "duration", "transcript"}
     assert items["a"]["duration"] == 0.25
     with pytest.raises(ManifestError, match="'a' has no 'emotion' .it has: w"):
         check_manifest(items, check_audio=False)
+
+
+def test_a_blank_in_one_item_is_none_of_the_next(tmp_path):
+    path = tmp_path / "train.json"
+    rows = [f'"{i}": {{"wav": "a.wav", "duration": {d}}}' for i, d in
+            enumerate(("null", '"0.25"', '""'))]  # fmt: skip
+    path.write_text(f"{{{', '.join(rows)}}}")
+    items = read_manifest(path).values()
+    assert [item.get("duration") for item in items] == [None, 0.25, None]
 
 
 @pytest.mark.parametrize(
