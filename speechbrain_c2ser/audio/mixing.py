@@ -4,7 +4,8 @@ import numpy as np
 
 CANCELS = 0.3  # of the power that channels without relation would give
 SPAN = 1 << 13  # frames that are judged together: 0.5 s at 16 kHz
-LOUD = 0.75  # share of the spans that one of full weight is louder than
+# Of the power of the loudest hundredth: below lie pauses and their noise.
+PAUSE = 0.01
 
 
 class Mixer:
@@ -68,10 +69,9 @@ class Mixer:
         spans = np.array([span for span in self._spans if span[0] > 0])
         if not len(spans):
             return False
-        unrelated, mixed = spans.T
-        weights = np.minimum(unrelated, np.quantile(unrelated, LOUD))
-        cancelled = mixed < CANCELS * unrelated
-        return bool(2 * weights[cancelled].sum() > weights.sum())
+        loudest = np.quantile(spans[:, 0], 0.99)
+        unrelated, mixed = spans[spans[:, 0] >= PAUSE * loudest].T
+        return bool((mixed < CANCELS * unrelated).mean() > 0.5)
 
     def loudest(self) -> int:
         """The channel of the greatest power, from 0."""

@@ -25,6 +25,7 @@ from ruamel.yaml.comments import CommentedMap, TaggedScalar
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 
+from speechbrain_c2ser.checkpoints.replacing import check_replaceable
 from speechbrain_c2ser.checkpoints.user_modules import (
     check_named,
     load_user_module,
@@ -36,6 +37,8 @@ from speechbrain_c2ser.training.record import write_record
 logger = get_logger(__name__)
 
 OVERLAY_ON = "# Overlay on:"
+# Model folders that recipes leave, where they are below the output folder.
+RESULTS = ("c2ser_folder", "classifier_folder", "encoder_folder")
 
 
 def load_experiment(argv: list[str] | None = None):
@@ -64,7 +67,8 @@ def load_experiment(argv: list[str] | None = None):
     ValueError
         If an overlay adds a key that nothing refers to, an override names one
         that the yaml does not have, a ``!PLACEHOLDER`` was not filled, or a
-        class is of a module that is not there.
+        class is of a module that is not there; or a file of yours lies in
+        the model folder that the run would replace.
 
     Example
     -------
@@ -102,6 +106,10 @@ def load_experiment(argv: list[str] | None = None):
     if _on_cpu(run_opts):
         keep_freed_memory()
     folder = hparams["output_folder"]
+    for key in RESULTS:  # now: not after hours of training
+        result = hparams.get(key)
+        if result and Path(result).is_relative_to(folder):
+            check_replaceable(result)
     sb.create_experiment_directory(experiment_directory=folder)
     run_on_main(
         write_record,

@@ -82,6 +82,7 @@ def write_record(
     begun_with = {"seed": hparams.get("seed")} | {
         key: _contents(hparams[key]) for key in MANIFESTS if key in hparams
     }
+    begun_with = json.loads(json.dumps(begun_with, default=str))
     if any((folder / "save").glob("CKPT*")):
         _check_same(folder, begun_with, settings, hparams)
     record = {
@@ -137,14 +138,17 @@ def _check_same(folder, begun_with, settings, hparams):
 
 def _told_labels(folder, manifest):
     """The labels of the checkpoint and of a manifest, where they differ."""
-    for path in (folder / "save").glob("CKPT*/labels.ckpt"):
-        labels = set(json.loads(path.read_text("utf-8")))
+    try:
+        (path, *_) = (folder / "save").glob("CKPT*/labels.ckpt")
+        labels = set(json.loads(path.read_text("utf-8"))["emotion"])
         rows = read_manifest(manifest).values()
         now = {row["emotion"] for row in rows if row.get("emotion")}
-        if now - labels:
-            told = [", ".join(sorted(each)) for each in (labels, now)]
-            return " (its labels: {}; now: {})".format(*told)
-    return ""
+        told = [", ".join(sorted(each)) for each in (labels, now)]
+    except (TypeError, KeyError, ValueError, OSError):
+        return ""  # no labels, or several manifests
+    if labels == now:
+        return ""
+    return f" (its labels: {told[0]}; now: {told[1]})"
 
 
 def _numbers(settings):
@@ -158,10 +162,20 @@ def _numbers(settings):
 
 
 def _contents(manifests):
-    """Digests of files, the same wherever they lie; names of what is none."""
+    """Digests of files, the same wherever they lie."""
     if isinstance(manifests, list | tuple):
         return [_contents(each) for each in manifests]
-    if not isinstance(manifests, str | Path) or not os.path.isfile(manifests):
+    if isinstance(manifests, dict):
+        return {
+            key: _contents(value) if key == "manifest" else value
+            for key, value in manifests.items()
+        }
+    if not isinstance(manifests, str | Path):
+        return manifests
+    if os.path.isdir(manifests):  # shards, of any size
+        shards = sorted(Path(manifests).glob("*.arrow"))
+        return [[path.name, path.stat().st_size] for path in shards]
+    if not os.path.isfile(manifests):
         return str(manifests)
     digest = hashlib.sha256()
     with open(manifests, "rb") as file:

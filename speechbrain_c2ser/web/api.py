@@ -30,7 +30,14 @@ def build_api(listener: Listener, **options) -> Any:
     fastapi.FastAPI
         Every error is ``{"error": "a sentence"}``.
     """
-    from fastapi import FastAPI, File, Query, Request, UploadFile
+    from fastapi import (
+        APIRouter,
+        FastAPI,
+        File,
+        Query,
+        Request,
+        UploadFile,
+    )
     from fastapi.exceptions import (
         RequestValidationError,
         StarletteHTTPException,
@@ -57,9 +64,9 @@ def build_api(listener: Listener, **options) -> Any:
         }.items()
     }
 
-    app.router.route_class = FormOptions
+    router = APIRouter(route_class=FormOptions)
 
-    @app.post("/v1/emotion", responses=refusals)
+    @router.post("/v1/emotion", responses=refusals)
     def emotion(
         file: UploadFile = File(description="one recording"),  # noqa: B008
         model: str | None = Query(None, description="name; the first"),
@@ -73,6 +80,8 @@ def build_api(listener: Listener, **options) -> Any:
         listener.check(*asked)
         name, wave = listener.read(file.file, file.filename)
         return listener.answer(wave, name, *asked)
+
+    app.include_router(router)
 
     @app.get("/v1/models")
     def models() -> list[dict]:

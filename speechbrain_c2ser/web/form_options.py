@@ -32,6 +32,7 @@ class FormOptions(APIRoute):
             if request.method == "POST":
                 form = (await request.form()).multi_items()
                 address = QueryParams(request.scope["query_string"])
+                form = [pair for pair in form if pair[1] != ""]  # left blank
                 given = [*address.multi_items(), *form]
                 _check(given)
                 options = [each for each in given if each[0] != FILE]

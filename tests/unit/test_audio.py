@@ -239,6 +239,9 @@ ANTIPHASE = {
         ]
     ),
     "a quieter channel": SPEECH[:, None] * [1, -0.7],
+    "mostly pauses with noise": np.concatenate(
+        [1e-4 * NOISE] * 5 + [SPEECH[:, None] * [1, -1]]
+    ),
 }
 
 
@@ -258,6 +261,11 @@ def test_antiphase_speech_is_not_lost(tmp_path, kind):
         SPEECH[:, None] + 0.2 * NOISE,
         np.concatenate(
             [SPEECH[:, None] * [1, 1], SPEECH[:9000, None] * [1, -1]]
+        ),
+        # Two sides of a call, and noise that cancels.
+        np.concatenate(
+            [SPEECH[:, None] * [1, 0], SPEECH[:, None] * [0, 1]]
+            + [1e-3 * SPEECH[:, None] * [1, -1]] * 5
         ),
     ],
 )

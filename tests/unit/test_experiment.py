@@ -150,6 +150,20 @@ def test_run_is_recorded(base, tmp_path):
     assert "lr: 0.1" in saved and "PLACEHOLDER" not in saved
 
 
+def test_a_file_in_the_place_of_the_model_is_told_first(base, tmp_path):
+    model = tmp_path / "out" / "c2ser"
+    argv = [str(base), f"--output_folder={tmp_path / 'out'}"]
+    base.write_text(BASE + "c2ser_folder: !ref <output_folder>/c2ser\n")
+    load_experiment(argv)
+    model.mkdir()
+    (model / "notes.txt").touch()
+    with pytest.raises(ValueError, match="c2ser exists and is no model folder"):
+        load_experiment(argv)
+    # what is read, not written, may hold anything
+    load_experiment([argv[0], f"--output_folder={tmp_path / 'other'}",
+                     f"--c2ser_folder={model}"])  # fmt: skip
+
+
 @pytest.mark.parametrize("has_bf16", [True, False])
 def test_bf16_only_where_the_processor_has_it(
     base, tmp_path, monkeypatch, has_bf16

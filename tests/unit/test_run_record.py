@@ -65,6 +65,48 @@ def test_the_same_data_may_lie_elsewhere(run):
     assert moved["seed"] == 1
 
 
+@pytest.mark.parametrize(
+    ("saved", "told"),
+    [
+        ('{"emotion": ["angry", "sad"]}', ""),
+        ('{"emotion": ["happy"]}', "its labels: happy; now: angry, sad"),
+        ('{"vad": []}', ""),
+    ],
+)
+def test_other_labels_are_told(run, saved, told):
+    row = '"{}": {{"wav": "{}.wav", "emotion": "{}"}}'
+    rows = ", ".join(
+        row.format(i, i, e) for i, e in enumerate(("sad", "angry"))
+    )
+    begin(run)
+    (run.folder / "save" / "CKPT+1" / "labels.ckpt").write_text(saved)
+    with pytest.raises(ValueError, match="train_manifest is not") as error:
+        run(train=f"{{{rows}}}")
+    assert (told or "begun with:") in str(error.value)
+
+
+@pytest.mark.parametrize("form", ["list", "mapping", "shards"])
+def test_several_manifests_are_compared_by_what_is_in_them(
+    form, run, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shards").mkdir()
+    file = tmp_path / ("shards/0.arrow" if form == "shards" else "a.json")
+    file.write_text("abc")
+
+    def given(place):
+        path = f"{place}{'shards' if form == 'shards' else 'a.json'}"
+        if form == "shards":
+            return path
+        return [path] if form == "list" else {"manifest": path, "share": 1}
+
+    begin(run, train_manifest=given(""))
+    run(train_manifest=given(f"{tmp_path}/"))  # the same by another spelling
+    file.write_text("abcd")
+    with pytest.raises(ValueError, match="train_manifest is not the one"):
+        run(train_manifest=given(""))
+
+
 def test_other_numbers_are_told(run, caplog):
     begin(run, lr=0.1, number_of_epochs=2, shuffle=True)
     with caplog.at_level(logging.WARNING):

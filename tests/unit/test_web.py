@@ -196,6 +196,7 @@ def test_options_may_stand_in_the_form(client):
     assert len(told["windows"]) == 4 and "he sounds" in str(told)
     fields = {"model": "two", "window": "0.5", "words": "true"}
     assert ask(fields) == ask(fields.items(), language="en") == told
+    assert ask({**fields, "language": ""}) == told  # left blank
     assert ask({"windw": "2"})["error"] == ask(windw=2)["error"]
     assert "no option 'windw': give model, window" in ask(windw=2)["error"]
     assert "window is given twice" in ask({"window": "2"}, window=2)["error"]
@@ -215,7 +216,11 @@ def test_a_form_of_two_files_is_refused(client, names, said):
 
 
 def test_other_places_tell_of_those_that_are_there(client):
-    for found in (client.get("/v1/emotion"), client.post("/v1/emotions")):
+    options = {"data": {"response_format": "json"}}
+    for found in (
+        client.get("/v1/emotion"),
+        client.post("/v1/audio/transcriptions", **options),
+    ):
         assert found.status_code == 404
         assert "POST /v1/emotion" in found.json()["error"]
 
