@@ -27,13 +27,13 @@ THOUGHTS = (
 )
 # Of Qwen and DeepSeek, Kimi, Magistral, OpenThinker, Cohere, gpt-oss, ollama.
 THOUGHT_START = (
-    rf"<(?:{THOUGHTS}|details)(?:\s[^<>]{{0,80}})?>|\AThinking\.\.\.\s"
+    rf"<(?:{THOUGHTS})(?:\s[^<>]{{0,80}})?>|\AThinking\.\.\.\s"
     r"|【(?:思考|思考过程|推理|分析)】|◁think▷|\[think\]"
     r"|<\|(?:begin_of_thought|start_thinking)\|>"
     r"|<\|channel\|>(?:analysis|commentary)<\|message\|>"
 )
 THOUGHT_STOP = (
-    rf"</(?:{THOUGHTS}|details)\s*>|\.\.\.done thinking\.?"
+    rf"</(?:{THOUGHTS})\s*>|\.\.\.done thinking\.?"
     r"|【(?:最终)?(?:答案|结论|回答)】|◁/think▷|\[/think\]"
     r"|<\|(?:end_of_thought|end_thinking)\|>"
 )
@@ -42,6 +42,11 @@ THINKING = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 THOUGHT_END = re.compile(THOUGHT_STOP, re.IGNORECASE)
+# Thoughts beside an answer; alone they are the answer.
+DETAILS = re.compile(
+    r"<details(?:\s[^<>]{0,80})?>.*?(?:</details\s*>|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
 ANSWER = re.compile(
     r"<(answer|final_answer|final|emotion|emo|label|result|output|sentiment|mood"
     r"|prediction|class|category|conclusion)>(.*?)"
@@ -104,9 +109,14 @@ TABLE = re.compile(
 TAG = re.compile(r"<\s*\|\s*([\w /:=]{1,30}?)\s*\|\s*>")
 # How recognisers begin or punctuate what was said, emotion or not.
 TRANSCRIPT = re.compile(
-    r"\A\s*<\|(?:startoftranscript|nospeech|[a-z]{2}|yue|\d+\.\d+)\|>"
+    r"\A\s*<\|(?:startoftranscript|nospeech)\|>|<\|(?:withitn|woitn)\|>"
     r"|<(?:COMMA|PERIOD|EXCLAMATIONPOINT|QUESTIONMARK)>"
     r"|\A\s*[\U0001f3bc\U0001f44f\U0001f927](?=\w)"  # music, applause, sneeze
+)
+# So they begin too, and models that were trained on them their judgements.
+TAGGED = re.compile(r"\A\s*<\|(?:[a-z]{2}|yue|\d+\.\d+)\|>")
+ABOUT = re.compile(
+    r"\bs?he (?:sounds|is|seems)\b|[他她]|說話人|語氣|情緒", re.IGNORECASE
 )
 ANY_TAG = re.compile(r"<\|[^<>|]{1,30}\|>")
 # Mark-up of speech: <prosody emotion="sad">.
@@ -176,10 +186,16 @@ COURTESY = re.compile(
 )
 # And what it says instead of an answer.
 REFUSAL = re.compile(
-    r"\A\W*(?:i['’]?m |i am )?(?:sorry|unfortunately|i |as an? (?:ai|language))"
-    r"[^.!?\n]{0,99}(?:can(?:no|['’])t|can not|unable to|not able to)"
-    r"[^.!?\n]{0,99}\b(?:audio|listen|recordings?)\b[^.!?\n]{0,99}[.!?]\s*"
-    r"(?:if|please|could|can)\b",
+    r"\A\W*(?:(?:i['’]?m |i am )?(?:sorry|unfortunately|as an? (?:ai|language))"
+    r"\b[^.!?\n]{0,99}?\b)?i(?: can(?:no|['’])t| can not"
+    r"|(?: am|['’]m) (?:unable|not able) to)(?: directly| currently)?"
+    r" (?:listen to|access|process|hear)"
+    r"(?: (?:the|this|your|any|an|these))?(?: (?:audio|sound))?"
+    r" (?:audio|recordings?|files?)\b(?:(?!\bbut\b)[^.!?\n]){0,99}[.!?]\s*"
+    r"(?:if you\b[^.!?\n]{0,40}\b(?:provide|share|upload|describe|give)"
+    r"|if [^.!?\n]{0,40}\b(?:tell me|let me know)"
+    r"|please (?:provide|share|upload)|could you|can you)\b"
+    r"(?:(?!\bbut\b)[^.!?\n])*[.!?]?",
     re.IGNORECASE,
 )
 ASKED = re.compile(
@@ -231,6 +247,8 @@ def final_answer(text: str) -> str:
     if "&" in text:
         text = html.unescape(text)
     text = STRUCK.sub(" ", THINKING.sub(" ", _own_turn(text)))
+    outside = DETAILS.sub(" ", text)
+    text = outside if re.search(r"\w", outside) else text
     # Escaped, and as LaTeX and careful typists write them.
     if "{" not in text:  # JSON reads its own
         text = text.replace("\\n", "\n")
@@ -243,6 +261,7 @@ def final_answer(text: str) -> str:
         if matches:
             last = matches[-1]
             text = last if isinstance(last, str) else last[-1]
+    text = REFUSAL.sub(" ", text)
     text = COURTESY.sub(" ", f" {text}").removeprefix(" ")
     return FENCE.sub(" ", text) if "`" in text else text
 
@@ -310,8 +329,10 @@ def decided(text: str, read: Callable) -> tuple[bool, str | None]:
         is_told = JUDGED.search(text)
         return True, is_told and read(FACE.sub(" ", text)) or label
     words = ANY_TAG.sub(" ", text).strip(AROUND)
-    is_transcript = TRANSCRIPT.search(text) and not concept_of(words)
-    if is_transcript or EVENT.match(text) or REFUSAL.match(text):
+    is_judged = JUDGED.search(text) or ABOUT.search(text)
+    is_spoken = TRANSCRIPT.search(text)
+    is_spoken = is_spoken or TAGGED.match(text) and not is_judged
+    if is_spoken and not concept_of(words) or EVENT.match(text):
         return True, None
     content = json_answer(text)
     if content is not None:

@@ -33,6 +33,13 @@ NEXT = re.compile(
     r"\s*(?:[.)、]|(?<=top[ -]\d):|(?:nd|rd|th)\b:?)[\s\"'*_]*",
     re.IGNORECASE,
 )
+# Behind a score; else the number counts something: "2 seconds".
+ENDED = re.compile(r"[ \t\"'*_)）]*(?:[,;，；\n]|[.。]?\s*\Z)")
+NO_SCORE = re.compile(
+    r"\b(?:rank|turn|label|class(?:es)?\b|order|index|indices|ids?\b|codes?\b)"
+    r"|排名|排序|顺序|标签|类别|编号",
+    re.IGNORECASE,
+)
 GREATER = re.compile(r"\s*[>＞≫]+\s*")
 # What is said of the one that is meant: by degree, by name, by decision.
 MOST = re.compile(
@@ -104,7 +111,10 @@ def most_weighed(text: str, mentions: list[tuple]) -> str | None:
         text[end:stop] for (*_, end), stop in zip(mentions, stops, strict=True)
     ]
     labels = [label for label, *_ in mentions]
-    shares = _shares([BEHIND.match(part) for part in behind])
+    matches = [BEHIND.match(part) for part in behind]
+    shares = _shares(matches)
+    if shares is None and _are_scores(text, mentions, matches, before):
+        shares = [_number(match) for match in matches]
     if shares is None and _are_ranks(before):
         return labels[0]
     if shares is None:
@@ -150,17 +160,29 @@ def _are_ranks(before):
 
 
 def _shares(matches):
-    """Numbers that are all percentages, from 0 to 1, or scores; else None.
-
-    Scores stand behind a colon, and do not merely count the names.
-    """
+    """Numbers that are all percentages, or all from 0 to 1; else None."""
     if not all(matches):
         return None
-    shares = [float(match[1].replace(",", ".")) for match in matches]
+    shares = [_number(match) for match in matches]
     if all(match[2] for match in matches):
         return shares
-    if max(shares) <= 1 or abs(sum(shares) - 100) <= 1:
-        return shares
-    steps = {b - a for a, b in pairwise(sorted(shares))}
-    are_scores = all(re.search("[:：=]", match[0]) for match in matches)
-    return shares if are_scores and steps != {1} else None
+    return shares if max(shares) <= 1 or abs(sum(shares) - 100) <= 1 else None
+
+
+def _are_scores(text, mentions, matches, before):
+    """Whether free numbers behind names weigh them: "angry: 10, sad: 80".
+
+    Each stands alone behind a colon, and they do not count the names.
+    """
+    if not all(matches) or any(map(NO_SCORE.search, before)):
+        return False
+    steps = {b - a for a, b in pairwise(sorted(map(_number, matches)))}
+    return steps != {1} and all(
+        re.search("[:：=]", match[0])
+        and (match[2] or ENDED.match(text, end + match.end(1)))
+        for (*_, end), match in zip(mentions, matches, strict=True)
+    )
+
+
+def _number(match):
+    return float(match[1].replace(",", "."))

@@ -1,8 +1,9 @@
 """What a set of labels refuses: names and aliases of another form."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 
-from speechbrain_c2ser.labels.spelling import plain_label
+from speechbrain_c2ser.labels.spelling import UNSEEN
 
 
 def checked_names(names: Iterable) -> list[str]:
@@ -36,9 +37,15 @@ def checked_names(names: Iterable) -> list[str]:
     names = [str(name) for name in names]
     if not names or not all(name.strip() for name in names):
         raise ValueError("A label space needs names that are not empty.")
-    if len(set(map(plain_label, names))) < len(names):
+    if len(set(map(_spelled, names))) < len(names):
         raise ValueError(f"A label occurs twice in {', '.join(names)}.")
     return names
+
+
+def _spelled(name):
+    """A name without case, blanks and width; marks tell classes apart."""
+    text = unicodedata.normalize("NFKC", name.translate(UNSEEN)).lower()
+    return " ".join(text.replace("_", " ").split())
 
 
 def checked_aliases(aliases: Mapping | None) -> dict[str, dict]:

@@ -83,7 +83,7 @@ CONCEPTS = {
             "saddest saddened sorrowfully melancholy melancholic depressed "
             "heartbroken gloomy dejected unhappy distressed tearful miserable "
             "despair somber hopeless",
-            "zh": "悲伤 难过 伤心 悲痛 忧伤 悲哀 哀伤 伤感 哀痛 心碎 沮丧 低落 "
+            "zh": "悲伤 难过 伤心 悲痛 忧伤 悲哀 哀伤 伤感 哀痛 心碎 低落 "
             "忧郁 失落 忧愁",
             "de": "traurig Trauer Traurigkeit betrübt",
             "emoji": "😢 😭 😔 😞 🙁 ☹ 😥",
@@ -151,7 +151,7 @@ CONCEPTS = {
         {
             "en": "frustrated frustration annoyed annoyance irritated "
             "irritation exasperated",
-            "zh": "挫败 懊恼 烦躁 不满",
+            "zh": "沮丧 挫败 懊恼 烦躁 不满",
             "de": "frustriert Frust genervt",
         },
     ),
@@ -213,7 +213,15 @@ CONCEPTS = {
 }
 
 # They hold a word for an emotion and name none.
-IDLE = ("composed of", "不满意", "不满足", "zum glück")
+IDLE = (
+    *(
+        "composed " + next_one
+        for next_one in "of by in as for a an the".split()
+    ),
+    *("不满意", "不满足", "zum glück"),
+)
+# (word, language, its concept, the concept that it means in sets without that)
+MEANT_ELSE = (("沮丧", "zh", "frustrated", "sad"),)
 # Everyday words too: they count only where no emotion is named.
 CATCH_ALL = ("other", "unknown")
 
@@ -300,6 +308,35 @@ def words_of(concept: str, language: str | None = None) -> list[str]:
         word.lower()
         for each in languages
         for word in words.get(each, "").split()
+    ]
+
+
+def words_meant_else(known: list[tuple]) -> list[tuple]:
+    """Words that change their emotion where a set lacks their own.
+
+    Arguments
+    ---------
+    known : list of tuple
+        (label, concept) of a set.
+
+    Returns
+    -------
+    list of tuple
+        (word, label, language).
+
+    Example
+    -------
+    >>> words_meant_else([("sad", "sad")])
+    [('沮丧', 'sad', 'zh')]
+    >>> words_meant_else([("sad", "sad"), ("frustrated", "frustrated")])
+    []
+    """
+    held = {concept for _, concept in known}
+    return [
+        (word, label, language)
+        for word, language, own, other in MEANT_ELSE
+        for label, concept in known
+        if concept == other and own not in held
     ]
 
 

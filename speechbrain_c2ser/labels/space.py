@@ -17,6 +17,7 @@ from speechbrain_c2ser.labels.emotion_words import (
     SPACES,
     concept_of,
     refuse_several,
+    words_meant_else,
     words_of,
 )
 from speechbrain_c2ser.labels.lexicon import Lexicon
@@ -377,6 +378,8 @@ class LabelSpace:
 
     def _map_one(self, raw):
         plain = plain_label(raw)
+        if plain in self:
+            return plain
         for name in self.names:
             if plain == plain_label(name):
                 return name
@@ -404,6 +407,7 @@ class LabelSpace:
             ],
         ]
         known = [(n, c) for n, c in self._concepts.items() if c]
+        levels.append(words_meant_else(known) if synonyms else [])
         narrower = []
         for concept in CONCEPTS if synonyms else ():
             label = self._broader_label(concept)

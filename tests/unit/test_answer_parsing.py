@@ -57,6 +57,12 @@ def test_quotation_marks(text, label):
         ("🎼I am so angry", None),
         # The whole rest, and another kind of tag.
         ("<|en|>sad", "sad"),
+        ("<|en|>The speaker sounds sad.", "sad"),
+        ("<|en|>She sounds sad.", "sad"),
+        ("<|zh|>她很生气。", "angry"),
+        ("<|0.00|> The speaker is angry. <|3.20|>", "angry"),
+        ("<|en|><|Speech|><|withitn|>she is so happy", None),
+        ("<|nospeech|>The speaker is happy", None),
         ("<|bos|>The speaker sounds sad.", "sad"),
         # Marked-up speech.
         ('<prosody emotion="sad">I am happy</prosody>', "sad"),
@@ -77,6 +83,10 @@ def test_tags(text, label):
         "【思考】高兴吗【答案】悲伤",
         "Thinking...\nMaybe happy.\n...done thinking.\n\nsad",
         '<details type="reasoning" done="true">happy</details>sad',
+        "<details>happy?</details> sad",
+        # Beside nothing else they are the answer.
+        "<details>The speaker sounds sad.</details>",
+        "<details><summary>Answer</summary>Emotion: sad</details>",
         "<SUMMARY>happy?</SUMMARY><CONCLUSION>sad</CONCLUSION>",
         "<result><text>I am happy</text><emotion>sad</emotion></result>",
     ],
@@ -93,6 +103,15 @@ def test_thoughts(text):
         ("angry: 1, sad: 2, happy: 3", None),
         ("Angry: 10\nSad: 80\nHappy: 5", "sad"),
         ("Angry: 00:10, sad: 00:20", None),
+        ("Angry: 1/10, sad: 7/10, happy: 3/10", "sad"),
+        # Ranks, classes, turns and counts.
+        ("Ranking: angry: 1, sad: 2, neutral: 4", None),
+        ("Ranks - sad: 1, angry: 3, happy: 5", None),
+        ("Emotion labels: 0: angry, 2: sad", None),
+        ("Class labels: angry: 1, sad: 4", None),
+        ("Turn 3: angry. Turn 7: sad", None),
+        ("Angry: 2 seconds, sad: 5 seconds", None),
+        ("Sad: 5 words, angry: 2 words", None),
         ("Emotion: sad (primary), angry (secondary)", "sad"),
         ("Top-1: sad, Top-2: angry", "sad"),
         ("Speaker 1: sad, 2: angry", None),
@@ -115,6 +134,29 @@ def test_weights_and_lists(text, label):
         ("he is so happy😔", "sad"),
         ("I am afraid that is not possible.", None),
         ("I can't listen to audio. If she is happy, tell me.", None),
+        (
+            "Sorry, I am unable to process audio files. Could you send the "
+            "words, happy or not?",
+            None,
+        ),
+        ("I can't process audio. Can you? She sounds sad.", "sad"),
+        ("I can't hear the audio. If you ask me, she sounds sad.", "sad"),
+        (
+            "I'm sorry, I can't be fully certain from the audio alone. If I "
+            "had to choose, the speaker sounds sad.",
+            "sad",
+        ),
+        ("I can't detect anger in this audio. Could be sad.", "sad"),
+        (
+            "I cannot hear any anger in the recording. If anything, she sounds "
+            "sad.",
+            "sad",
+        ),
+        (
+            "Unfortunately I can't hear the words in the recording clearly. "
+            "Please note the speaker sounds sad.",
+            "sad",
+        ),
         ("I can't listen to all of the audio. The speaker sounds sad.", "sad"),
     ],
 )

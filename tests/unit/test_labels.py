@@ -56,6 +56,8 @@ SEVEN = LabelSpace.from_name("emo_emilia")
         # Words that are part of another.
         ("The clip is composed of words, and she is sad.", "sad"),
         ("She is composed.", "neutral"),
+        ("The sentence is composed by an angry author.", "angry"),
+        ("He composed a sad song.", "sad"),
         ("不满意", None),
         ("语气不满", "angry"),
         ("Zum Glück ist sie traurig", "sad"),
@@ -222,6 +224,26 @@ def test_broader_places():
     assert emov["amused"] == "happy" and emov["sleepy"] is None
     asvp = LabelSpace.from_name("asvp_esd").mapping_to(seven)
     assert asvp["pleased"] == "happy" and asvp["pained"] is None
+
+
+def test_a_word_of_an_emotion_that_a_set_may_lack():
+    space = LabelSpace(["angry", "happy", "neutral", "sad", "frustrated"])
+    for each in (space, LabelSpace.from_dict(space.to_dict())):
+        assert each.surface("frustrated", "zh") == "沮丧"
+        assert each.parse("她听起来很沮丧。") == "frustrated"
+        assert each.map("沮丧") == "frustrated"
+    assert LabelSpace.from_name(4).parse("她听起来很沮丧。") == "sad"
+    assert LabelSpace(["angry", "happy"]).map("沮丧") == "angry"
+
+
+@pytest.mark.parametrize(
+    "names", [["sad?", "sad"], ["a*", "a"], ["happy", "<happy>"]]
+)
+def test_marks_tell_given_names_apart(names):
+    space = LabelSpace(names)
+    assert LabelSpace.from_dict(space.to_dict()).names == names
+    assert [space.map(name) for name in names] == names
+    assert LabelSpace(["sad?", "sad"]).map("Sad.") == "sad"
 
 
 def test_unhappy_is_no_happy_where_nothing_is_sad():
