@@ -159,7 +159,7 @@ def _with_ids(rows):
     index = [as_id(row.pop(INDEX, None)) for row in rows]
     if None in index or all(map(ROW_NUMBER.fullmatch, index)):
         return rows
-    if NAMING & {plain_name(name) for row in rows for name in row}:
+    if NAMING & set(map(plain_name, {name for row in rows for name in row})):
         return rows
     return [{"id": key, **row} for key, row in zip(index, rows, strict=True)]
 

@@ -33,7 +33,9 @@ from speechbrain_c2ser.evaluation.probability_forms import (
     gives_probabilities,
 )
 from speechbrain_c2ser.evaluation.references import (
+    DOUBTFUL,
     columns_of_emotions,
+    doubtful_truths,
     name_segments,
 )
 from speechbrain_c2ser.evaluation.setting_aside import repair_predictions
@@ -138,7 +140,7 @@ def read_predictions(
         file.
     """
     rows = read_table(path)
-    fields = _fields({column for row in rows for column in row})
+    fields = _fields(rows)
     _check_guess(rows, fields, path)
     named = []
     for row in rows:
@@ -154,12 +156,12 @@ def read_predictions(
         _unnest(row)
         named.append(row)
     recordings = [c for c in fields if fields[c] == "id" and _is_wav(c)]
-    if recordings:
+    if recordings and _tells_starts(rows):
         starts = [fields_of(row)[0].get("start") for row in rows]
         name_segments(named, starts)
-    named = gather_columns(named)
-    _find_transcripts(named, fields)
     notes = [] if faults is None else faults
+    named = gather_columns(named, notes)
+    _find_transcripts(named, fields)
     _guess_label(named, fields, path, notes)
     if faults is None:
         named = [take_probabilities(row) for row in named]
@@ -218,13 +220,16 @@ def check_predictions(rows, name):
         )
 
 
-def _fields(columns):
+def _fields(rows):
     """Column -> what it is, of a whole table of predictions."""
+    columns = {column for row in rows for column in row}
     plain = {plain_name(column): column for column in sorted(columns)}
-    fields = {}
+    fields, unmeant = {}, ()
     for field, names in PREDICTED.items():
+        if field == "emotion":
+            unmeant = _unmeant(rows, plain, fields)
         for name in map(plain_name, names.split()):
-            if name in plain:
+            if name in plain and name not in unmeant:
                 fields[field] = plain[name]
                 break
     label = plain.get("label")
@@ -238,8 +243,37 @@ def _fields(columns):
         if plain_name(fields["emotion"]) in GUESSED:
             fields["label"] = fields.pop("emotion")
     if "text" in fields and plain_name(fields.get("label", "")) == "sentiment":
-        del fields["label"]  # of the transcript, beside an answer
+        if plain_name(fields["text"]) != "text":
+            del fields["label"]  # of the transcript, beside an answer
+        elif "transcript" not in plain:
+            fields["transcript"] = fields.pop("text")
     return {column: field for field, column in fields.items()}
+
+
+def _unmeant(rows, plain, fields):
+    """Names of what is true that mean something else in this table."""
+    label = plain.get("label")
+    if label and fields["label"] != label:
+        return DOUBTFUL  # beside a prediction, the label is what is true
+    decided = {label, fields.get("label")} - {None}
+    # Only texts: a list or an object is in no set.
+    labels = {
+        row[column]
+        for row in rows
+        for column in decided
+        if isinstance(row.get(column), str)
+    }
+    return set(map(plain_name, doubtful_truths(rows, labels)))
+
+
+def _tells_starts(rows):
+    """Whether the name of any column may mean the start of a segment."""
+    return any(
+        "start" in fields_of(row)[0]
+        for column in {column for row in rows for column in row}
+        # By itself, as two times, or beside a stop.
+        for row in ({column: [0, 1]}, {"stop": 1, column: 0})
+    )
 
 
 def _is_wav(column):

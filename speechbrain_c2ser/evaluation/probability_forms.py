@@ -12,6 +12,7 @@ from speechbrain_c2ser.data.columns import (
     is_missing,
     plain_name,
 )
+from speechbrain_c2ser.evaluation.errors import some
 from speechbrain_c2ser.labels.emotion_words import concept_of
 
 # Columns of one label each: "prob_sad", "P(sad)", "scores.sad", "sad_prob".
@@ -29,9 +30,20 @@ WORD = re.compile(r"[^\s_.:()\[\]-]+")
 BETWEEN = re.compile(r"[/|_:()（）／]")
 # Words around labels that are those of what is true, not of a system.
 TRUE_WORDS = frozenset(
-    [*PREDICTED["emotion"].split(), "vote", "votes", "rater", "annotator"]
+    [*PREDICTED["emotion"].split(), "vote", "votes", "rater", "raters"]
+    + ["annotator", "annotators", "annotations", "human", "humans", "rating"]
 )
-SHARE_WORD = re.compile(rf"{SHARE}|probas?|softmax")
+NEUTRAL = frozenset(("y", "emotion", "emo"))  # of both: "y_proba_sad"
+SHARE_WORD = re.compile(rf"{SHARE}|probas?|softmax|logits?")
+# Words of a system's figures, which may be marks of 0 and 1, too.
+SYSTEM_WORD = re.compile(
+    r"conf|confs|confidences?|preds?|predicted|predictions?|emotions|[%％]"
+)
+# What is told beside logits, by no class's name.
+STATISTIC = re.compile(
+    r"(arg)?(max|min)(imum)?|mean|avg|average|std|var|scale|sum|total|"
+    r"top\d*|norm|entropy|margin|bias|temperature"
+)
 # A number as NumPy and PyTorch print it: "np.float32(0.7)".
 PRINTED = re.compile(r"[A-Za-z_][\w.]*\(\s*([-+\d.eE]+)\s*(?:,[^()]*)?\)")
 SCORED = {"label", "score"}
@@ -69,17 +81,21 @@ def label_name(name: str) -> str:
     return name
 
 
-def gather_columns(rows: list[dict]) -> list[dict]:
+def gather_columns(
+    rows: list[dict], notes: list[str] | None = None
+) -> list[dict]:
     """The rows of a table, a distribution of columns in ``probabilities``.
 
-    Each of its labels has a column, and what stands around the labels does
-    not count ("proba_angry", "angry (%)"): in each row they sum to 1 or to
-    100; or a word "logit" makes them ``logits``.
+    Each of its labels has a column, and around the labels stands a word of a
+    system's figures ("proba_angry", "angry (%)"), none of what is true: in
+    each row they sum to 1 or to 100; or a word "logit" makes them ``logits``.
 
     Arguments
     ---------
     rows : list of dict
         Of one table.
+    notes : list of str | None
+        Gets which columns were taken, where no word says that they are shares.
 
     Returns
     -------
@@ -103,19 +119,24 @@ def gather_columns(rows: list[dict]) -> list[dict]:
     for around, labels in groups.items():
         words = set(re.findall(r"[^\W_]+|[%％]", " ".join(around)))
         share = any(map(SHARE_WORD.fullmatch, words))
-        if not words or (words & TRUE_WORDS and not share) or len(labels) < 2:
+        if not _is_systems(words, share) or len(labels) < 2:
             continue
         every = _all_between(rows, columns, *around)
         if words & {"logit", "logits"}:
-            found.append((share, "logits", every, 1))
-        elif whole := _whole(rows, every):
+            found.append((share, "logits", _without_statistics(every), 1))
+        elif whole := _whole(rows, every, share):
             found.append((share, "probabilities", every, whole))
-        elif whole := _whole(rows, labels):
+        elif whole := _whole(rows, labels, share):
             found.append((share, "probabilities", labels, whole))
     named = [each for each in found if each[0]] or found
     if len(named) != 1:
         return rows
-    _, field, labels, whole = named[0]
+    share, field, labels, whole = named[0]
+    if notes is not None and not share:
+        notes.append(
+            f"The columns {some(labels)} are taken for the system's "
+            "probabilities: rename them, if they are not."
+        )
     gathered = []
     for row in rows:
         cells = {label: row.get(column) for column, label in labels.items()}
@@ -245,8 +266,31 @@ def sums_to_one(numbers: Collection[float]) -> bool:
     return abs(sum(numbers) - 1) <= max(0.01, 0.005 * len(numbers))
 
 
-def _whole(rows, columns):
-    """1 or 100, which the cells of each row sum to; else None."""
+def _is_systems(words, share):
+    """Whether the words around labels are those of a system's figures."""
+    plain = {word.rstrip("0123456789") for word in words}
+    if plain & (TRUE_WORDS - NEUTRAL if share else TRUE_WORDS):
+        return False
+    return share or any(map(SYSTEM_WORD.fullmatch, words))
+
+
+def _without_statistics(columns):
+    """Column -> label, without what is told of all logits together."""
+    return {
+        column: label
+        for column, label in columns.items()
+        if not any(
+            STATISTIC.fullmatch(word) or word in TRUE_WORDS
+            for word in re.findall(r"[^\W_]+", label.lower())
+        )
+    }
+
+
+def _whole(rows, columns, marks):
+    """1 or 100, which the cells of each row sum to; else None.
+
+    Also None where all are 0 or 1, as true labels are, without ``marks``.
+    """
     distributions = []
     for row in rows:
         cells = [row.get(column) for column in columns]
@@ -256,6 +300,8 @@ def _whole(rows, columns):
         if None in numbers or min(numbers) < 0:
             return None
         distributions.append(numbers)
+    if not marks and {n for each in distributions for n in each} <= {0, 1}:
+        return None
     for whole in (1, 100) if distributions else ():
         if all(
             sums_to_one([n / whole for n in each]) for each in distributions

@@ -12,7 +12,9 @@ from speechbrain_c2ser.data.columns import (
     as_id,
     as_seconds,
     fields_of,
+    is_missing,
     known_names,
+    plain_name,
 )
 from speechbrain_c2ser.data.corpora.emo_emilia import language_of
 from speechbrain_c2ser.data.data_root import from_data_root
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 # What is true, also by the names that tables of predictions give it.
 NAMES = {**FIELDS, "emotion": f"{FIELDS['emotion']} {PREDICTED['emotion']}"}
 OTHER_IDS = {"id": PREDICTED["id"]}
+# Of these names of what is true, each may be that of something else.
+DOUBTFUL = frozenset(("y", "annotation", "expected"))
 
 
 def read_references(paths):
@@ -90,6 +94,42 @@ def columns_of_emotions(
         column
         for column in columns
         if all(isinstance(c, str) and means_emotion(c) for c in cells[column])
+    )
+
+
+def doubtful_truths(
+    rows: Sequence[dict], labels: Collection[object] = ()
+) -> tuple[str, ...]:
+    """Columns by doubtful names of what is true, which do not hold it.
+
+    Arguments
+    ---------
+    rows : sequence of dict
+        Of one table.
+    labels : collection
+        What is a label, beside words for emotions.
+
+    Returns
+    -------
+    tuple of str
+
+    Example
+    -------
+    >>> doubtful_truths([{"id": "a", "y": "sad", "Annotation": "checked"}])
+    ('Annotation',)
+    """
+    columns = dict.fromkeys(str(column) for row in rows for column in row)
+    columns = [c for c in columns if plain_name(c) in DOUBTFUL]
+    cells = {c: [row.get(c) for row in rows] for c in columns}
+    return tuple(
+        column
+        for column in columns
+        if not all(
+            is_missing(cell)
+            or cell in labels
+            or (isinstance(cell, str) and means_emotion(cell))
+            for cell in cells[column]
+        )
     )
 
 
@@ -196,7 +236,8 @@ def _rows(path):
         rows = read_table(path)
     except ManifestError as error:
         raise PredictionError(str(error)) from error
-    named = [fields_of(row, NAMES) for row in rows]
+    doubtful = doubtful_truths(rows)
+    named = [fields_of(row, NAMES, doubtful) for row in rows]
     guessed = None
     if not any("emotion" in fields for fields, _ in named):
         columns = columns_of_emotions([rest for _, rest in named], ())

@@ -1,5 +1,6 @@
 """Every figure of a set of predictions, each way of reading them apart."""
 
+from itertools import chain, islice
 from pathlib import PurePath
 
 import numpy as np
@@ -206,9 +207,8 @@ def unparsed_answers(result, predictions):
 
 def _in_order(predictions, references, missing_as_unparsed):
     """A prediction of each reference, in their order."""
-    by_id = {
-        row["id"]: row for row in match_recordings(predictions, references)
-    }
+    matched = match_recordings(predictions, references)
+    by_id = {row["id"]: row for row in matched}
     unknown = [key for key in by_id if key not in references]
     if unknown:
         raise PredictionError(
@@ -252,15 +252,23 @@ def match_recordings(predictions, references):
     >>> match_recordings([{"id": "x/b.wav", "label": "sad"}], true)
     [{'id': 'one', 'label': 'sad'}]
     """
+    if all(
+        row["id"] in references
+        and not _is_other_recording(row, references[row["id"]])
+        for row in predictions
+    ):
+        return predictions
     owners = owners_of(references)
     names = [{"id": row["id"]} | _other_ids(row) for row in predictions]
-    for column in dict.fromkeys(c for each in names for c in each):
-        keys = [
-            find_owner(each.get(column), row, references, owners)
-            for each, row in zip(names, predictions, strict=True)
-        ]
-        pairs = list(zip(predictions, keys, strict=True))
-        if None not in keys and len(set(keys)) == len(keys):
+    columns = dict.fromkeys(c for each in names for c in each)
+    for column in columns:
+        pairs = []
+        for each, row in zip(names, predictions, strict=True):
+            key = find_owner(each.get(column), row, references, owners)
+            if key is None:
+                break
+            pairs.append((row, key))
+        if len({key for _, key in pairs}) == len(predictions):
             # Ids that fit may be numbers of rows, in another order.
             if column != "id" or not any(
                 _is_other_recording(row, references[key]) for row, key in pairs
@@ -270,7 +278,7 @@ def match_recordings(predictions, references):
 
 
 def find_owner(
-    name: str | None, row: dict, references: dict, owners: tuple
+    name: str | None, row: dict, references: dict, owners: dict
 ) -> str | None:
     """The one utterance that a name is of, or None.
 
@@ -282,7 +290,7 @@ def find_owner(
         Its prediction, perhaps with the ``start`` of its segment.
     references : dict
         Id -> fields.
-    owners : tuple of dict
+    owners : dict
         Of :func:`owners_of`.
 
     Returns
@@ -299,22 +307,28 @@ def find_owner(
         return name
     path = PurePath(name.replace("\\", "/"))
     names = (str(path), path.name, path.stem)
-    exact, folded = owners
-    places = [exact.get(n) for n in names]
-    places += [folded.get(n.casefold()) for n in names]
-    found = next(filter(None, places), set())
+    places = [("exact", n) for n in names]
+    places += [("folded", n.casefold()) for n in names]
+    places.insert(1, ("end", path.parts))
+    place = next((p for p in places if p in owners), ())
+    found = owners.get(place, set())
     start = as_seconds(row.get("start"))
     # The whole of a recording that was cut out before starts at 0.
     if start is not None and (start > 0 or len(found) > 1):
-        found = {k for k in found if _starts_at(references[k], start)}
+        tick = round(start, 2)
+        near = (None, tick, round(tick - 0.01, 2), round(tick + 0.01, 2))
+        starting = [owners.get((*place, each), ()) for each in near]
+        found = {
+            k for k in chain(*starting) if _starts_at(references[k], start)
+        }
     if len(found) > 1:
-        paths = {k: PurePath(references[k].get("wav") or k) for k in found}
-        last = slice(-len(path.parts), None)
-        found = {k for k in found if paths[k].parts[last] == path.parts}
-    return found.pop() if len(found) == 1 else None
+        ends = owners.get(("end", path.parts), set())
+        few, many = sorted((found, ends), key=len)
+        found = set(islice((k for k in few if k in many), 2))
+    return next(iter(found)) if len(found) == 1 else None
 
 
-def owners_of(references: dict) -> tuple[dict, dict]:
+def owners_of(references: dict) -> dict[tuple, set]:
     """Each name that an utterance may go by -> the ids that go by it.
 
     Arguments
@@ -324,26 +338,32 @@ def owners_of(references: dict) -> tuple[dict, dict]:
 
     Returns
     -------
-    exact, folded : dict
-        The names as they are, and without case.
+    dict
+        ("exact", name), ("folded", name without case) or ("end", last parts
+        of the path) -> ids; the same and the rounded start -> ids.
 
     Example
     -------
-    >>> exact, folded = owners_of({"data/B.wav": {"emotion": "sad"}})
-    >>> sorted(exact), folded["b"]
-    (['B', 'B.wav', 'data/B.wav'], {'data/B.wav'})
+    >>> owners = owners_of({"data/B.wav": {"emotion": "sad"}})
+    >>> owners["folded", "b"], owners["end", ("B.wav",), None]
+    ({'data/B.wav'}, {'data/B.wav'})
     """
-    exact: dict[str, set] = {}
-    folded: dict[str, set] = {}
+    owners: dict[tuple, set] = {}
     for key, item in references.items():
         names = {key, *_other_ids(item).values()}
         paths = [PurePath(name.replace("\\", "/")) for name in names]
         names |= {path.name for path in paths}
         names |= {p.stem for p in paths if p.suffix.lower() in ENDINGS}
-        for name in names:
-            exact.setdefault(name, set()).add(key)
-            folded.setdefault(name.casefold(), set()).add(key)
-    return exact, folded
+        parts = PurePath(item.get("wav") or key).parts
+        places = {("end", parts[i:]) for i in range(len(parts))}
+        places |= {("exact", name) for name in names}
+        places |= {("folded", name.casefold()) for name in names}
+        start = as_seconds(item.get("start"))
+        tick = None if start is None else round(start, 2)
+        for place in places:
+            owners.setdefault(place, set()).add(key)
+            owners.setdefault((*place, tick), set()).add(key)
+    return owners
 
 
 def _other_ids(row):
@@ -415,20 +435,13 @@ def _grouped(values_of, targets, labels, space, samples, seed):
         groups[group] = {}
         for value in sorted(set(values)):
             inside = [i for i, other in enumerate(values) if other == value]
-            groups[group][value] = score(
-                [targets[i] for i in inside],
-                [labels[i] for i in inside],
-                space.names,
-                samples,
-                seed,
-            )
+            true, said = ([x[i] for i in inside] for x in (targets, labels))
+            groups[group][value] = score(true, said, space.names, samples, seed)
     return groups
 
 
 def _calibration(probabilities, targets, space):
-    probabilities = np.array(
-        [[row[name] for name in space] for row in probabilities]
-    )
+    probabilities = np.array([[row[n] for n in space] for row in probabilities])
     indices = [space.index(name) for name in targets]
     return {
         "ece": expected_calibration_error(probabilities, indices),

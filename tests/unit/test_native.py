@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from speechbrain_c2ser.evaluation import scoring
 from speechbrain_c2ser.evaluation.errors import PredictionError
 from speechbrain_c2ser.evaluation.native import (
     match_ids,
@@ -206,3 +207,31 @@ def test_oruk_bench_reads_numbers_of_its_own_classes(tmp_path):
     bored = {"one": {"emotion": "bored"}}
     with pytest.raises(PredictionError, match="no class for bored"):
         write_oruk_bench(bored, ["sad"], tmp_path)
+
+
+@pytest.mark.parametrize("own", ["{0}", "x{0}"])
+@pytest.mark.parametrize("is_segment", [False, True])
+def test_a_row_is_matched_without_looking_at_all_others(
+    monkeypatch, own, is_segment
+):
+    place = "call.wav" if is_segment else "s{0}/audio.wav"
+    true, rows = {}, [{"id": "extra"}]
+    for i in range(60):
+        start = {"start": float(i)} if is_segment else {}
+        wav = place.format(i)
+        true[f"u{i}"] = {"wav": f"/d/{wav}", "emotion": "sad", **start}
+        rows.append({"id": own.format(f"u{i}"), "wav": wav, **start})
+    looked = []
+    for name in ("_starts_at", "PurePath"):
+        call = getattr(scoring, name)
+        monkeypatch.setattr(
+            scoring, name, lambda *a, c=call: looked.append(a) or c(*a)
+        )
+    assert scoring.match_recordings(rows, true) is rows
+    owners = scoring.owners_of(true)
+    found = [
+        scoring.find_owner(row["wav"], row, true, owners) for row in rows[1:]
+    ]
+    assert found == list(true) and len(looked) <= 15 * len(rows)
+    matched = scoring.match_recordings(rows[1:], true)
+    assert [row["id"] for row in matched] == list(true)

@@ -6,6 +6,7 @@ import pytest
 
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.evaluation import predictions
 from speechbrain_c2ser.evaluation.errors import PredictionError
 from speechbrain_c2ser.evaluation.predictions import read_predictions
 from speechbrain_c2ser.evaluation.references import find_space, read_references
@@ -217,6 +218,61 @@ def test_the_sentiment_of_a_text_is_no_label(tmp_path):
     path.write_text("id,emotion,output,sentiment\n0,sad,Sad.,negative\n")
     (row,) = read_predictions(path)
     assert row["text"] == "Sad." and "label" not in row
+
+
+@pytest.mark.parametrize(
+    "text, read",
+    [
+        # a sentiment beside the transcript is what was decided
+        ("text,sentiment\nI love it,happy\n",
+         {"transcript": "I love it", "label": "happy"}),
+        ("text,description\nShe is sad.,a woman\n",
+         {"text": "She is sad.", "description": "a woman"}),
+        # names that are of what is true only where they hold labels
+        ("label,annotation\nsad,checked\n",
+         {"label": "sad", "annotation": "checked"}),
+        ("label,Expected\nsad,3\n", {"label": "sad", "Expected": "3"}),
+        ("label,expected\nsad,joy\n", {"label": "sad", "emotion": "joy"}),
+        ("pred,y\nodd,odd\n", {"label": "odd", "emotion": "odd"}),
+        ("pred,label,y\nsad,joy,sad\n",
+         {"label": "sad", "emotion": "joy", "y": "sad"}),
+    ],
+)  # fmt: skip
+def test_what_columns_of_doubtful_names_are(tmp_path, text, read):
+    header, row = text.split("\n", 1)
+    (tmp_path / "t.csv").write_text(f"id,{header}\na,{row}")
+    assert read_predictions(tmp_path / "t.csv") == [{"id": "a", **read}]
+
+
+def test_references_by_doubtful_names_hold_emotions(tmp_path):
+    (tmp_path / "true.csv").write_text("id,y\na,3\n")
+    with pytest.raises(PredictionError, match="'a'.*has no emotion"):
+        read_references(tmp_path / "true.csv")
+
+
+@pytest.mark.parametrize(
+    "bounds", ["from,to", "offset,end", "t1,t2", "Startzeit,bis", "st,et"]
+)
+def test_starts_of_segments_by_other_names(tmp_path, bounds):
+    path = tmp_path / "t.csv"
+    path.write_text(f"file,{bounds},label\na.wav,0,1,sad\na.wav,2,3,sad\n")
+    ids = [row["id"] for row in read_predictions(path)]
+    assert ids == ["a.wav_0.0", "a.wav_2.0"]
+    rows = [{"file": "a.wav", "timestamp": [i, i + 1], "label": "sad"}
+            for i in (0, 2)]  # fmt: skip
+    path = write_lines(tmp_path / "t.jsonl", rows)
+    assert [row["id"] for row in read_predictions(path)] == ids
+
+
+def test_bounds_are_not_looked_for_in_every_row(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        predictions, "fields_of", lambda row: asked.append(row) or ({}, {})
+    )
+    lines = [f"u{i}.wav,sad,1\n" for i in range(50)]
+    (tmp_path / "t.csv").write_text("file,label,n\n" + "".join(lines))
+    read_predictions(tmp_path / "t.csv")
+    assert len(asked) < 10
 
 
 @pytest.mark.parametrize("listed", ["data/u{}.wav", "u{}.wav", "u{}"])

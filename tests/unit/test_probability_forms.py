@@ -90,7 +90,7 @@ def test_columns_of_two_languages(tmp_path, form, beside):
 @pytest.mark.parametrize(
     "form",
     "proba_{}|{}_proba|.pred_{}|prob {}|confidence_{}|softmax_{}|y_proba_{}|"
-    "pred_prob_{}|pred_{}|emotions.{}|{} (%)|{}_logit|Any word: {}".split("|"),
+    "pred_prob_{}|pred_{}|emotions.{}|{} (%)|{}_logit|Conf.: {}".split("|"),
 )
 def test_whatever_stands_around_the_labels_of_columns(tmp_path, form):
     whole = 100 if "%" in form else 1
@@ -130,6 +130,39 @@ def test_columns_that_are_no_systems_distribution(tmp_path, forms):
     assert score(write_lines(tmp_path / "t.jsonl", rows))[0]["calibration"] is (
         None
     )
+
+
+@pytest.mark.parametrize(
+    "form",
+    "is_{} label_{} human_{} rater1_{} annotators_{} f0_{} emotions.{} "
+    "pred_{} human_prob_{} soft_{}".split(),
+)
+@pytest.mark.parametrize("beside", [{}, {"prediction": "angry"}])
+def test_true_labels_in_columns_are_no_probabilities(tmp_path, form, beside):
+    share = 0.25 if form in ("human_prob_{}", "soft_{}") else 0
+    own = {form.format("angry"): share, form.format("sad"): 1 - share}
+    path = write_lines(tmp_path / "t.jsonl", [{"id": "a", **beside, **own}])
+    if beside:
+        assert read_predictions(path) == [{"id": "a", "label": "angry", **own}]
+    else:
+        with pytest.raises(PredictionError, match="neither text nor label"):
+            read_predictions(path)
+
+
+def test_columns_that_are_taken_for_probabilities_are_told(tmp_path, caplog):
+    row = {"id": "a", "pred_sad": 0.75, "pred_happy": 0.25}
+    path = write_lines(tmp_path / "t.jsonl", [row])
+    assert read_predictions(path)[0]["label"] == "sad"
+    assert "pred_sad, pred_happy are taken" in caplog.text
+
+
+@pytest.mark.parametrize("name", "max min mean scale sum target".split())
+@pytest.mark.parametrize("form", ["{}_logit", "logit_{}"])
+def test_statistics_of_logits_are_no_classes(tmp_path, name, form):
+    row = {form.format(k): 1.0 for k in ("sad", "happy", name)}
+    path = write_lines(tmp_path / "t.jsonl", [{"id": "a", **row}])
+    (read,) = read_predictions(path)
+    assert read["probabilities"] == {"sad": 0.5, "happy": 0.5}
 
 
 def test_logits_of_labels_that_mean_no_emotion_count(tmp_path):
