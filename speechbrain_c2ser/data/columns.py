@@ -60,9 +60,9 @@ PREDICTED = {
     "top_label top1 top_1 label class_label classification class category "
     "result sentiment "
     "预测 预测结果 预测标签 预测情感 预测情绪 vorhersage",
-    # The last is also what a transcript goes by.
+    # "text" is also what a transcript goes by, but no description of one.
     "text": "answer response output generated generated_text hypothesis "
-    "description prediction_text model_output completion text",
+    "prediction_text model_output text description completion",
     "probabilities": "probabilities probs probability posteriors distribution "
     "scores out_prob",
     "emotion": "emotion emo true true_label true_emotion gold gold_label "
@@ -85,6 +85,8 @@ SPANS = frozenset(
     "timespan timeinterval timerange".split()
 )
 SPAN = re.compile(r"[\[(](.+)[,;](.+)[\])]|([^\[(]+?)(?:-|\u2013|to)(.+)")
+# A scale, or a range of pages, has whole numbers alone.
+OF_TIME = re.compile(r"\d[.:]\d|\d\s*m?s(ec)?", re.IGNORECASE)
 # Before and behind words of texts that were copied from pages: no blanks.
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
 DIMENSIONS = ("valence", "arousal", "dominance")
@@ -337,14 +339,20 @@ def _add_pairs(columns, fields, taken, spans):
 def _spans(columns):
     """Columns that hold two times each -> start and perhaps stop."""
     spans = {}
+    has_id = any(
+        plain_name(name) in columns
+        for name in FIELDS["id"].split()
+        if name != "segment"
+    )
     for name, (_, value) in columns.items():
         unit = UNIT.fullmatch(name)
         if name not in SPANS and not (unit and unit[1] in SPANS):
             continue
         if isinstance(value, str) and (text := SPAN.fullmatch(value.strip())):
-            # "1-2" may be a segment's number.
-            is_id = name == "segment" and text[1] is None
-            value = [] if is_id else [end for end in text.groups() if end]
+            # "1-2" may be a segment's number, and any text its id.
+            is_id = name == "segment" and (text[1] is None or not has_id)
+            is_time = OF_TIME.search(value) or unit and unit[2]
+            value = [e for e in text.groups() if e and is_time and not is_id]
         if isinstance(value, list | tuple) and len(value) == 2:
             start, stop = (
                 as_seconds(_in_seconds(name, end, "start")) for end in value

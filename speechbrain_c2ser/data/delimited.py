@@ -150,25 +150,28 @@ def _table(lines, path, delimiter, **quotes):
     dialect = {"delimiter": delimiter, **quotes}
     table = list(_read(lines, **dialect))
     width = len(table[0][2]) if table else 0
-    swallows, spills, spans = None, None, None
+    swallows, spans = None, None
     for start, stop, cells in table:
         own = [line for line in lines[start:stop] if line.strip()]
         spans = cells if len(own) > 1 else None
-        if spans and any(delimiter in cell for cell in cells):
-            spills = spills or cells
-            if all(line.count(delimiter) == width - 1 for line in own):
-                swallows = swallows or cells
+        if (
+            spans
+            and any(delimiter in cell for cell in cells)
+            and all(line.count(delimiter) == width - 1 for line in own)
+            and (delimiter in NEVER_WRITTEN or not _is_closed(own, dialect))
+        ):
+            swallows = swallows or cells
     if delimiter in NEVER_WRITTEN and swallows:
         # A mark is a mark there: Common Voice quotes nothing.
         plain = _read(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
         table = list(plain)
         if all(len(cells) <= width for _, _, cells in table):
             return table
-    elif spills and not _is_well_formed(lines, dialect):
-        swallows = spills
-    elif spans and "".join(lines).count(quotes["quotechar"]) % 2:
+    elif (
+        not swallows and spans and "".join(lines).count(quotes["quotechar"]) % 2
+    ):
         swallows = spans
-    else:
+    elif not swallows:
         return table
     raise ManifestError(
         f"A quotation mark of {path} is never closed, in or before the row "
@@ -186,8 +189,11 @@ def _read(lines, **dialect):
         start = reader.line_num
 
 
-def _is_well_formed(lines, dialect):
-    """Whether quotation marks stand around whole cells alone."""
+def _is_closed(lines, dialect):
+    """Whether quotation marks stand around whole cells of a row alone."""
+    mark, end = dialect["quotechar"], re.escape(dialect["delimiter"])
+    # A blank behind a closing mark is none of a text.
+    lines = [re.sub(rf"{mark} +(?={end}|\s*$)", mark, line) for line in lines]
     try:
         return bool(list(csv.reader(lines, strict=True, **dialect)))
     except csv.Error:
@@ -256,8 +262,15 @@ def _printed_rows(lines, path):
     is_shifted = sizes == {len(header) + 1} and (
         quoted or indented and bool(names & KNOWN)
     )
-    is_named = sizes == {len(header)} and (
-        quoted and bool(names & KNOWN) or plain_name(header[0]) in NAMING
+    is_named = (
+        sizes == {len(header)}
+        and (
+            quoted
+            and bool(names & KNOWN)
+            or plain_name(header[0]) in NAMING
+            # An utterance of Kaldi's may be called "file".
+            and (len(header) > 2 or _plain(header[1:]) <= KNOWN)
+        )
     )
     if not (is_shifted or is_named):
         return None

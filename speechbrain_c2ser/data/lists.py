@@ -30,10 +30,8 @@ PLAYLISTS = (".m3u", ".m3u8")
 DIVIDERS = re.compile(r"[,;|\t]")
 OF_KALDI = re.compile(r"\S+\s+\S+\s+\d+(\.\d+)?\s+\d+(\.\d+)?")
 OF_AUDACITY = re.compile(r"\d+\.\d+[\s,;]+\d+\.\d+(?:\s.*)?")
-# A path, two numbers, and perhaps what is said there.
-WITH_BOUNDS = re.compile(
-    r"(.+?)[\s,;]+(\d+(?:\.\d+)?)[\s,;]+(\d+(?:\.\d+)?)([\s,;]+[^\W\d].*)?"
-)
+# A path and two times: whole numbers may be labels, and commas divide ratings.
+WITH_BOUNDS = re.compile(r"(.+?)\s+(\d+\.\d+)\s+(\d+\.\d+)")
 OF_FFMPEG = re.compile(r"file '(.+)'")
 OF_SAMPLES = re.compile("sample|frame", re.IGNORECASE)
 CLOCK = re.compile(r"[\d:.,;]*\d[:;]\d[\d:.,;]*")  # of any kind
@@ -48,8 +46,9 @@ def read_list(path: str | Path) -> dict[str, dict]:
     ---------
     path : str | Path
         ``ID PATH`` a line (.scp, .txt, .list, .lst, .flist, .m3u ... or no
-        suffix), or, but in a .scp, paths alone or with start and stop (s)
-        behind them; or what :func:`read_table` reads, with a column of paths.
+        suffix), or, but in a .scp, paths alone or, on all lines, with start
+        and stop (s, as 0.5) behind them; or what :func:`read_table` reads,
+        with a column of paths.
 
     Returns
     -------
@@ -193,16 +192,17 @@ def _channel(value, key):
 def _scp_rows(path):
     """Lines ``ID PATH``; a list that is no .scp may hold paths alone."""
     alone = path.suffix.lower() != ".scp"
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        if (
-            alone
-            and plain_name(line) in WAV_NAMES
-            and not _is_there(line, path)
-        ):
-            continue  # a header
+    lines = [
+        (number, line)
+        for number, line in enumerate(
+            map(str.strip, read_text(path).splitlines()), 1
+        )
+        if line
+        and not line.startswith("#")
+        and not (alone and _is_header(line, path))
+    ]
+    bounded = alone and all(_bounds(line, path) for _, line in lines)
+    for number, line in lines:
         if line.endswith("|"):
             raise ManifestError(
                 f"{path}:{number} is a command, which is never run: write "
@@ -221,18 +221,21 @@ def _scp_rows(path):
         parts = line.split(maxsplit=1)
         first, *others = map(str.strip, DIVIDERS.split(line))
         concat = OF_FFMPEG.fullmatch(line)
-        bounds = WITH_BOUNDS.fullmatch(line)
+        several = alone and _are_several(first, others, path)
         if alone and concat:
             yield {"wav": concat[1]}
         elif alone and _is_there(line, path):
             yield {"wav": line.strip("\"'")}
-        elif alone and _is_sound(first) and any(map(_is_sound, others)):
+        elif several and _is_id(first, others, line):
+            yield {"id": first, "wav": others[0]}
+        elif several:
             raise ManifestError(
                 f"{path}:{number} names several recordings ({line!r}): give "
                 "each a line of its own."
             )
-        elif alone and bounds and _is_recording(bounds[1], path):
-            yield _segment(*bounds.groups(), f"{path}:{number}")
+        elif bounded:
+            wav, start, stop = _bounds(line, path)
+            yield {"wav": wav, "start": start, "stop": stop}
         elif alone and first != line and _is_there(first, path):
             yield {"wav": first}  # and its label, its text ...
         elif alone and (len(parts) == 1 or path.suffix.lower() in PLAYLISTS):
@@ -253,16 +256,33 @@ def _is_sound(text):
     return Path(text).suffix.lower() in SOUNDS
 
 
-def _segment(wav, start, stop, text, line):
-    """Of a path and two numbers; a label behind them is not read."""
-    if text and "." not in start + stop:
-        return {"wav": wav}  # its label is numbers and a text
-    if text or float(start) >= float(stop):
-        raise ManifestError(
-            f"{line} has two numbers behind its path, which may be start and "
-            "stop: give a table with a header that names its columns."
-        )
-    return {"wav": wav, "start": start, "stop": stop}
+def _is_header(line, path):
+    return plain_name(line) in WAV_NAMES and not _is_there(line, path)
+
+
+def _bounds(line, path):
+    """A path, and the start and stop behind it; None for another line."""
+    found = WITH_BOUNDS.fullmatch(line)
+    is_segment = found and float(found[2]) < float(found[3])
+    if not is_segment or not (_is_sound(found[1]) or _is_there(found[1], path)):
+        return None
+    return found.groups()
+
+
+def _are_several(first, others, path):
+    """Whether a line is recordings alone, and more than one of them."""
+    if not others or not all(map(_is_sound, (first, *others))):
+        return False
+    here, *there = (found_path(wav, path.parent) for wav in (first, *others))
+    return os.path.exists(here) and any(
+        os.path.exists(wav) and not os.path.samefile(here, wav) for wav in there
+    )
+
+
+def _is_id(first, others, line):
+    """Whether a recording's name before a tab is the id of its path."""
+    names = {os.path.basename(wav) for wav in (first, *others)}
+    return "\t" in line and len(others) == len(names) == 1
 
 
 def _is_table(path):
@@ -282,10 +302,6 @@ def _is_table(path):
 
 def _is_there(wav, path):
     return os.path.exists(found_path(wav, path.parent))
-
-
-def _is_recording(wav, path):
-    return _is_sound(wav) or _is_there(wav, path)
 
 
 def found_path(wav: str, folder: Path, from_here: bool = True) -> str:

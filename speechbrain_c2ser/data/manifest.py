@@ -8,6 +8,7 @@ corpus can be moved.
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.columns import (
     BOUNDS,
     DIMENSIONS,
-    fields_of,
+    as_seconds,
     is_missing,
+    plain_name,
 )
 from speechbrain_c2ser.data.data_root import DATA_ROOT, below_data_root
 from speechbrain_c2ser.data.errors import ManifestError
-from speechbrain_c2ser.data.lists import check_unread_bounds
 from speechbrain_c2ser.data.sources import source_of
 from speechbrain_c2ser.data.tables import number_of, unique_keys
 from speechbrain_c2ser.data.text_files import read_text
@@ -30,6 +31,11 @@ SPLITS = ("train", "valid", "test")
 FIELDS = ("emotion", "language", "speaker", "gender", "transcript", "dataset")
 # Where "nan" or a blank is no value; a transcript may be empty, or that word.
 VALUES = {*FIELDS, *BOUNDS, *DIMENSIONS} - {"transcript"}
+# Names that are almost start and stop; others are of something else.
+NEARLY = re.compile(
+    r"(t|seg|segment|clip)?(start|begin|stop|end)(time)?(s|secs?|seconds?|ms)?"
+)
+ROUNDED = 0.1  # seconds
 
 
 def write_manifest(items: dict, path: str | Path) -> None:
@@ -88,7 +94,7 @@ def read_manifest(
     ------
     ManifestError
         If the file is missing, not JSON or empty, an id is there twice, or
-        an item has no wav, or bounds that are not read.
+        an item has no wav, or its bounds seem to be under other names.
     """
     path = Path(path)
     if path.suffix == ".arrow" or any(path.glob("*.arrow")):
@@ -99,7 +105,7 @@ def read_manifest(
         text = read_text(path)
         rows = json.loads(text)
         # Items have a wav each. Looking at every key takes half as long again.
-        if text.count('"wav"') > len(rows):
+        if isinstance(rows, dict) and text.count('"wav"') > len(rows):
             json.loads(text, object_pairs_hook=unique_keys)
     except FileNotFoundError as error:
         raise ManifestError(f"There is no manifest {path}.") from error
@@ -117,6 +123,7 @@ def read_manifest(
     # Of a million rows: what is alike in many is looked at once.
     looked: dict[tuple, list] = {}
     bounds: dict[tuple, list] = {}
+    others: dict[tuple, dict] = {}
     words = set()
     for key, item in rows.items():
         if not isinstance(item, dict) or not isinstance(item.get("wav"), str):
@@ -135,34 +142,64 @@ def read_manifest(
             if value.__class__ is not str and value is not None:
                 continue
             if value not in words:
-                if is_missing(value):
-                    del item[field]
-                else:
+                if not is_missing(value):
                     words.add(value)
+                # ISO 639-3 calls the language Min Nan "nan".
+                elif field != "language" or not (value and value.strip()):
+                    del item[field]
         if len(item) < len(names):
             names = tuple(item)
         if names not in bounds:
-            _check_bounds(item, f"Item {key!r} of the manifest {path}")
             bounds[names] = [field for field in BOUNDS if field in item]
+            others[names] = _other_bounds(item)
+        if others[names] and _are_elsewhere(
+            item, others[names], f"Item {key!r} of the manifest {path}"
+        ):
+            others[names] = {}
         for field in bounds[names]:
             if item[field].__class__ is str:
                 item[field] = number_of(item[field], key, field)
     return rows
 
 
-def _check_bounds(item, row):
-    """Refuse a segment under other names than "start" and "stop"."""
-    fields, rest = fields_of(item)
-    unread = {"start", "stop"} & fields.keys() - item.keys()
-    if unread:
-        columns = [
-            c for c in item if unread & fields_of({c: item[c]})[0].keys()
-        ]
-        raise ManifestError(
-            f"{row} has a {' and a '.join(sorted(unread))} under another name "
-            f"({', '.join(columns)}): call them start and stop, in seconds."
-        )
-    check_unread_bounds(fields, rest, row)
+def _other_bounds(item):
+    """Columns of a start and a stop, and their parts of a second."""
+    found = {bound: (bound, 1) for bound in ("start", "stop") if bound in item}
+    if len(found) == 2:
+        return {}
+    for column in item:
+        if words := NEARLY.fullmatch(plain_name(column)):
+            field = "start" if words[2] in ("start", "begin") else "stop"
+            parts = 1000 if words[4] == "ms" else 1
+            found.setdefault(field, (column, parts))
+    return found if len(found) == 2 else {}
+
+
+def _are_elsewhere(item, columns, row):
+    """Refuse a segment under other names; whether it is none of the file.
+
+    Times of the film that the file was cut out of are no bounds: they go
+    beyond its end, or are as long as it is.
+    """
+    ends = [columns["start"], columns["stop"]]
+    start, stop = (as_seconds(item[column]) for column, _ in ends)
+    if start is None or stop is None or start >= stop:
+        return False
+    start, stop = start / ends[0][1], stop / ends[1][1]
+    length = as_seconds(item.get("duration"))
+    if length is None and "start" not in item:
+        return False
+    if length is not None and not 0 <= start < stop <= length + 0.01:
+        return True
+    if length is not None and stop - start >= length - ROUNDED:
+        return False
+    unread = columns.keys() - item.keys()
+    foreign = [column for column, _ in ends if column not in columns]
+    raise ManifestError(
+        f"{row} has a {' and a '.join(sorted(unread))} under another name "
+        f"({', '.join(foreign)}): call them start and stop, in seconds, or, "
+        "if the file is that segment already, take them out."
+    )
 
 
 def audio_duration(path: str | Path, key: str = "wav") -> float:

@@ -18,6 +18,10 @@ MARKS = (
 COMMON = 0.8  # of the characters of a text, at least
 CHINESE = {"gb18030": (0xB0, 0xD7), "big5": (0xA4, 0xC6)}
 HAN = re.compile("[\u4e00-\u9fff]")
+EAST_ASIA = re.compile(
+    "[\t\r\n -~\u2010-\u2030\u3000-\u30ff\u4e00-\u9fff\uff00-\uffef]"
+)
+CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
 WITHIN = re.compile("[A-Za-z][\u4e00-\u9fff]")
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 MARK = re.compile("(?<![^\r\n])\ufeff+")  # where a line begins
@@ -100,16 +104,37 @@ def _decode(content):
     wide = "utf-16-le" if odd > even else "utf-16-be"
     if odd + even > ZEROS * len(content):
         return content.decode(wide)
+    # Cyrillic, Greek or Arabic: nearly every second byte is one of control.
+    if odd + even > 1 and not min(odd, even):
+        if len(CONTROL.findall(content)) > ZEROS * len(content):
+            return content.decode(wide)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         pass
+    # A zero byte strays into any text. Those of UTF-16 are on one side of the
+    # pairs, but for that of the Chinese "one".
+    if odd + even > 1:
+        text = _read_wide(content, wide)
+        if text and (not min(odd, even) or _is_of_east_asia(text)):
+            return text
     if _is_mostly_utf8(content):
         return "".join(map(_decode_line, content.splitlines(keepends=True)))
     # Long Chinese has few: at signs, digits and the end of each line.
     if odd + even > content.count(b"\n"):
         return content.decode(wide)
     return _decode_older(content)
+
+
+def _read_wide(content, encoding):
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_of_east_asia(text):
+    return len(EAST_ASIA.findall(text)) >= 0.95 * len(text)
 
 
 def _is_mostly_utf8(content):

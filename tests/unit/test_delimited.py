@@ -138,3 +138,33 @@ def test_json_lines_that_end_as_on_old_computers(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes("\r".join(map(json.dumps, rows)).encode())
     assert read_table(path) == rows
+
+
+@pytest.mark.parametrize(
+    "row, last",
+    [
+        ('a,"line one, more\nline two" ,sad\n', "x"),
+        ('a,"line one, more\nline two",sad\n', '"He said "no" to me"'),
+        ('a,"one, two, three\nfour, five" ,sad\n', "x"),
+        ('a,"one, two\nfour, five" ,sad\n', '"He said "no" to me"'),
+    ],
+)
+def test_a_cell_of_several_lines_is_closed(tmp_path, row, last):
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,text,label\n{row}b,{last},happy\n")
+    first, second = read_table(path)
+    assert first == {"id": "a", "text": row[3 : row.rindex('"')],
+                     "label": "sad"}  # fmt: skip
+    assert second["label"] == "happy"
+
+
+def test_an_utterance_of_kaldi_may_be_called_as_a_column(tmp_path):
+    (tmp_path / "utt2emo").write_text("file sad\nitem happy\n")
+    assert read_table(tmp_path / "utt2emo") == [
+        {"id": "file", "label": "sad"},
+        {"id": "item", "label": "happy"},
+    ]
+    (tmp_path / "utt2emo").write_text("file emotion\nu0 sad\n")
+    assert read_table(tmp_path / "utt2emo") == [
+        {"file": "u0", "emotion": "sad"}
+    ]

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.importers.fold_files import read_folds
 from speechbrain_c2ser.data.importers.generic import prepare
 from speechbrain_c2ser.data.manifest import (
     check_leakage,
@@ -417,3 +418,13 @@ def test_names_of_splits_in_a_column_and_in_folds(tmp_path):
     splits, _ = run(tmp_path, tmp_path / "folded")
     assert set(splits["valid"]) == {"17", "18"} and set(splits["test"]) == {
         "19"}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [["a"], {"a": 1}, None])
+def test_what_is_no_id_in_a_fold_is_told(tmp_path, key):
+    path = tmp_path / "folds.json"
+    path.write_text(json.dumps([{"train": ["a", 3.0]}, {"dev": ["b", key]}]))
+    with pytest.raises(
+        ManifestError, match="^Fold 2 of .* valid part is no id"
+    ):
+        read_folds(path, {"a", "b"})

@@ -272,3 +272,14 @@ def test_a_stop_beside_a_start_of_unknown_name(folder):
     write(folder, "file,begin_frame,end,emotion", "w/{i}.wav,100,0.5,{emotion}")
     with pytest.raises(ManifestError, match="'begin_frame' is not understood"):
         run(folder)
+
+
+@pytest.mark.parametrize("kind", ["speech", "3"])
+def test_a_column_called_label_may_be_of_something_else(folder, kind):
+    head = "id,wav,emotion,label,label_text"
+    write(folder, head, f"u{{i}},w/{{i}}.wav,0,{kind},{{emotion}}")
+    items, _ = run(folder)
+    assert items["u0"]["emotion"] == "sad"
+    items, _ = run(folder, labels={0: "angry"})
+    assert items["u0"]["emotion"] == "angry"
+    assert items["u0"]["label"] == kind

@@ -66,6 +66,8 @@ def test_failed_write_leaves_the_old_file(tmp_path, items, monkeypatch):
         (None, "no manifest"),
         ("{}", "is empty"),
         ("[]", "not a JSON object"),
+        ("null", "not a JSON object"),
+        ("5", "not a JSON object"),
         ('{"a": {', "cannot be read"),
         ('{"a": {"duration": 1}}', "'a'.*no wav"),
     ],
@@ -185,7 +187,8 @@ def test_a_blank_in_one_item_is_none_of_the_next(tmp_path):
     [
         ({"start": 0.1, "end": 0.2}, "'b' of .* a stop under .* .end.: call"),
         ({"start_ms": 100, "end_ms": 200}, "'b'.*start and a stop under"),
-        ({"begin_sample": 1, "end_sample": 9}, "'b'.*look like a segment"),
+        ({"seg_start": 0.1, "seg_end": "0.2 s"}, "'b'.*seg_start, seg_end.*or"),
+        ({"start": 0.1, "end": 0.2, "duration": None}, "under .* .end.: call"),
         ({"duration": "long"}, "'b': the duration 'long' is no number"),
         ({"start": 0.1, "stop": 0.2, "end": 0.3, "duration": "1"}, None),
     ],
@@ -199,3 +202,47 @@ def test_bounds_that_are_not_read(tmp_path, fields, message):
         return
     with pytest.raises(ManifestError, match=message):
         read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"start_time": 12.0, "end_time": 14.0},  # of a film
+        {"start_time": 0.0, "end_time": 2.0},  # its first sentence
+        {"start": 1.0, "end": 3.0},
+        {"turn_start": 0.5, "turn_end": 1.0},
+        {"timestamp": [10, 12]},
+        {"onset": 0.1, "offset": 0.3},
+        {"begin": "scene 2"},
+        {"begin": 0.5},
+        {"begin_sample": 1, "end_sample": 9},
+        {"start_date": "2020-01-01", "end_date": "2020-01-02"},
+        {"left": 0.5, "right": 1.0},
+        {"from": 0.5, "to": 1.0},
+    ],
+)
+def test_times_of_what_a_file_was_cut_from_are_kept(tmp_path, fields):
+    path = tmp_path / "train.json"
+    item = {"wav": "a.wav", "duration": 2.0, **fields}
+    path.write_text(json.dumps({"a": item}))
+    assert read_manifest(path) == {"a": item}
+
+
+def test_one_whole_file_hides_no_segments(tmp_path):
+    path = tmp_path / "train.json"
+    item = {"wav": "a.wav", "duration": 2.0, "start_time": 0.0}
+    ends = {"a": {"end_time": 2.0}, "b": {"end_time": 1.0}}
+    path.write_text(json.dumps({k: {**item, **e} for k, e in ends.items()}))
+    with pytest.raises(ManifestError, match="'b' .*start_time, end_time"):
+        read_manifest(path)
+
+
+def test_nan_is_a_language(tmp_path):
+    path = tmp_path / "train.json"
+    item = {"wav": "a.wav", "duration": 1.0, "language": "nan"}
+    blank = {**item, "language": " ", "emotion": "nan"}
+    path.write_text(json.dumps({"a": item, "b": blank}))
+    assert read_manifest(path) == {
+        "a": item,
+        "b": {"wav": "a.wav", "duration": 1.0},
+    }

@@ -34,6 +34,16 @@ from speechbrain_c2ser.data.text_files import decode
             ("u1," + 9 * "今天我很难过" + "\n").encode("utf-16-le"),
             "u1," + 9 * "今天我很难过" + "\n",
         ),
+        *(
+            (text.encode(f"utf-16-{end}"), text)
+            for text in (
+                "这个人听起来很生气\n他很高兴，说话很快\n悲伤的语气\n中性\n"
+                * 5,
+                "Он очень зол\nИ говорит громко\n" * 5,
+                "这个人一直很生气\n他很高兴，说话很快\n悲伤的语气\n" * 5,
+            )
+            for end in ("le", "be")
+        ),
         # `cat a.txt b.txt`, and a mark that was put before a mark.
         (
             "\ufeff\ufeffa\n\ufeffb\r\ufeffc\ufeff".encode(),

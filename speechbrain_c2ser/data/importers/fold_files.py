@@ -37,7 +37,8 @@ def read_folds(path: str | Path, known: Collection[str]) -> list[dict]:
     Raises
     ------
     ManifestError
-        If it is no list of objects, or a split is there twice or no list.
+        If it is no list of objects, or a split is there twice or no
+        list of ids.
 
     Example
     -------
@@ -68,6 +69,12 @@ def read_folds(path: str | Path, known: Collection[str]) -> list[dict]:
                     raise ManifestError(
                         f"{where}: its {split} part is no list of ids."
                     )
+                for key in value:
+                    if not isinstance(key, str | int | float):
+                        raise ManifestError(
+                            f"{where}: {str(key)[:60]} in its {split} part is "
+                            "no id: give a text or a number."
+                        )
                 named[split] = [
                     key if key in known else as_id(key) or key for key in value
                 ]

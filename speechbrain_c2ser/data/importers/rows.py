@@ -104,7 +104,7 @@ def import_rows(
     rows = list(rows)
     items, kept, owners = {}, {}, {}
     _check_columns(rows, columns or {}, name)
-    named = [_named_fields(row, columns or {}) for row in rows]
+    named = [_named_fields(row, columns or {}, labels) for row in rows]
     bounds = {
         f for fields, _ in named for f in ("start", "stop") if f in fields
     }
@@ -152,7 +152,11 @@ def import_rows(
             differed,
             name,
         )
-    return {key: item | as_json(kept[key]) for key, item in items.items()}
+    return {
+        key: item
+        | {f: v for f, v in as_json(kept[key]).items() if v is not None}
+        for key, item in items.items()
+    }
 
 
 def majority(votes: dict | None) -> str | None:
@@ -170,7 +174,7 @@ def majority(votes: dict | None) -> str | None:
     return None if others or not most else first
 
 
-def _named_fields(row, columns):
+def _named_fields(row, columns, labels=()):
     """Fields and rest, some columns by the names that the user gives."""
     given = {c: f for f, c in columns.items() if isinstance(c, str)}
     grouped = {
@@ -181,9 +185,13 @@ def _named_fields(row, columns):
     taken = {*given, *(c for each in grouped.values() for c in each)}
     others = {c: v for c, v in row.items() if c not in taken}
     fields, rest = fields_of(others)
-    if NUMBERED.fullmatch(str(fields.get("emotion"))):
+    number = fields.get("emotion")
+    if NUMBERED.fullmatch(str(number)) and as_id(number) not in labels:
+        # A column called "label" may be of anything.
         words = {
-            c: v for c, v in others.items() if not NUMBERED.fullmatch(str(v))
+            c: v
+            for c, v in others.items()
+            if isinstance(v, str) and (concept_of(v) or several_emotions(v))
         }
         named, unnamed = fields_of(words, IN_WORDS)
         fields |= named
