@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import secrets
 import shutil
 import struct
 import subprocess
@@ -22,17 +23,18 @@ GAP, LONGEST_GAP = 0.1, 600  # seconds
 # since what was before, 1: where that ended, 2: added since a clock that was
 # set back, as of files that were joined; 3: where this begins. A filter cannot
 # fill what is before the first: it begins anew at each change of the rate or
-# the channels, and would fill there too. So that is printed, and filled here.
+# the channels, and would fill there too. So that is printed behind a number of
+# this run, which no name of a file can tell, and filled here.
 CLOCK = (
     "st(0, PTS + ld(2) - ld(1));"
     f"if(between(ld(0) * TB, -{GAP}, {LONGEST_GAP}), 0,"
     " st(2, ld(1) - PTS) + st(0, 0));"
     f"st(3, ld(1) + if(gt(ld(0) * TB, {GAP}), ld(0), 0));"
     "st(1, ld(3) + S / SR / TB);"
-    "if(N, 0, print(ld(3) * TB));"
+    "if(N, 0, print({mark}); print(ld(3) * TB));"
     "ld(3)"
 )
-FIRST = re.compile(r"^(?:\[\w+ @ \w+\] )?\[info\] (\d+\.\d+)\s*$", re.MULTILINE)
+PRINTED = re.compile(r"(?:\[\w+ @ \w+\] )?\[info\] (\d+\.\d+)\s*$")
 LEVEL = re.compile(r"^(?:\[[^\]]* @ \w+\] )*\[(\w+)\] ?")
 TRACK = re.compile(r"Stream #0:\d.*: Audio: ")
 WORDS = 1 << 16  # bytes
@@ -90,7 +92,9 @@ def ffmpeg_blocks(
     command += ["-protocol_whitelist", "file,pipe", "-f", demuxer]
     command += ["-i", f"file:{path}"]
     command += ["-map", "0:a:0", "-map_metadata", "-1", "-vn", "-sn", "-dn"]
-    command += ["-af", f"asetpts='{CLOCK}',aresample=async=1"]
+    mark = 10**8 + secrets.randbelow(10**8)
+    clock = CLOCK.replace("{mark}", str(mark))
+    command += ["-af", f"asetpts='{clock}',aresample=async=1"]
     # AU is the plainest header that can tell rate and channels in a pipe.
     command += ["-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +114,7 @@ def ffmpeg_blocks(
             _, start, _, _, rate, channels = struct.unpack(">4s5I", head)
             process.stdout.read(start - 24)
             frames = _frames(process.stdout, channels, block)
-            frames = _from_zero(frames, words, rate, block)
+            frames = _from_zero(frames, words, mark, rate, block)
             yield rate, channels, _told(frames, process, words, name)
         finally:
             process.kill()
@@ -126,16 +130,26 @@ def _frames(stream, channels, block):
         yield samples.reshape(-1, channels)
 
 
-def _from_zero(frames, words, rate, block):
+def _from_zero(frames, words, mark, rate, block):
     """Frames after the silence in which their track has not begun."""
     for first in islice(frames, 1):
-        match = FIRST.search(_read(words))
-        silent = round(float(match[1]) * rate) if match else 0
+        silent = round(_first(words, mark) * rate)
         for place in range(0, silent, block):
             shape = (min(block, silent - place), first.shape[1])
             yield np.zeros(shape, np.float32)
         yield first
     yield from frames
+
+
+def _first(words, mark):
+    """Seconds before a track, by what is printed next to the mark."""
+    with open(words, encoding="utf-8", errors="replace") as file:
+        # Line by line to the end: chapters alone may take more than WORDS.
+        printed = (float(m[1]) for m in map(PRINTED.match, file) if m)
+        if mark not in printed:
+            return 0.0
+        seconds = next(printed, 0.0)
+    return seconds if seconds <= LONGEST_GAP else 0.0
 
 
 def _told(frames, process, words, name):

@@ -14,6 +14,8 @@ SOUNDS = (
 ).split()
 # A corpus may hold these beside its recordings: no .ts, which programs have.
 VIDEOS = ".mov .mkv .avi .flv .m4v .wmv .asf .mpg .mpeg".split()
+# What exchanges write, often beside a .wav of the same name.
+EXCHANGES = ".gsm .ulaw .ul .alaw .vox .sln .g722 .g729".split()
 
 
 @dataclass(frozen=True)

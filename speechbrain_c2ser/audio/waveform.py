@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 SILENCE = 1e-4  # -80 dB of full scale, under which nothing is heard
 AROUND = 401  # samples: 25 ms at 16 kHz
 SECOND = 16000
+PART = 39 * AROUND  # about a second
 CLICKS = 4  # times 25 ms: a codec's edges beside silence; no syllable
 LOUDEST = 100.0  # of floats; more are integers' numbers
 
@@ -192,13 +193,20 @@ def is_silent(wave: torch.Tensor) -> bool:
         if len(wave) <= 2 * AROUND or wave.diff().abs().max() > SILENCE:
             return False
         return bool(_moved(wave).abs().max() < SILENCE)
-    loud = 0
-    for part in wave.split(SECOND):  # of speech, the first will do
-        if len(part) > 2 * AROUND:
-            moved = _moved(part)
-            frames = moved[: len(moved) // AROUND * AROUND].view(-1, AROUND)
-            loud += int((frames.square().mean(1).sqrt() > SILENCE).sum())
-        if loud >= CLICKS:
+    # Turned about its ends, so that what drifts goes on beyond them.
+    half = AROUND // 2
+    begin = 2 * wave[0] - wave[1 : half + 1].flip(0)
+    end = 2 * wave[-1] - wave[-half - 1 : -1].flip(0)
+    longer = torch.cat([begin, wave, end])
+    loud = 0  # samples
+    for start in range(0, len(wave), PART):  # of speech, the first will do
+        moved = _moved(longer[start : start + PART + AROUND - 1]).square()
+        whole = len(moved) // AROUND * AROUND
+        frames, rest = moved[:whole].view(-1, AROUND), moved[whole:]
+        loud += AROUND * int((frames.mean(1) > SILENCE**2).sum())
+        if len(rest) and rest.mean() > SILENCE**2:
+            loud += len(rest)
+        if loud >= CLICKS * AROUND:
             return False
     return True
 

@@ -15,6 +15,7 @@ LISTS = (
 ).split()
 NO_TEXT = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")
 LOOKED_AT = 4096  # bytes of what somebody pipes in
+MOST = 0.25  # of them; names hold some
 
 
 def find_recordings(words: list[str]) -> list:
@@ -24,9 +25,9 @@ def find_recordings(words: list[str]) -> list:
     ---------
     words : list of str
         A file; a folder, in which every file below counts that has a
-        recording's suffix, sorted; a list (wav.scp, paths in a .txt, a table
-        or a manifest); or ``-``: paths from standard input, one a line or
-        each before a zero byte.
+        recording's suffix, sorted, but no video beside its sound; a list
+        (wav.scp, paths in a .txt, a table or a manifest); or ``-``: paths from
+        standard input, one a line or each before a zero byte.
 
     Returns
     -------
@@ -65,9 +66,12 @@ def _from_stdin():
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         # what older PowerShells write
         content = content.decode("utf-16", "replace").encode()
-    if NO_TEXT.search(content[:LOOKED_AT]):
-        form = recognise(content[:HEAD])
-        is_sound = form is not None and form.demuxer is not None
+    head = content[:LOOKED_AT]
+    form = recognise(content[:HEAD])
+    # A path may begin like a sound, and hold what no text does.
+    is_binary = NO_TEXT.search(head) is not None or b"\0\0" in head
+    is_sound = is_binary and form is not None and form.demuxer is not None
+    if is_sound or len(NO_TEXT.findall(head)) > len(head) * MOST:
         raise ValueError(
             f"Standard input holds {'a recording' if is_sound else 'no text'}, "
             "and paths are read there, one a line: save it to a file and name "
@@ -83,15 +87,18 @@ def _from_stdin():
 
 def _from_folder(folder):
     # Not at the top: help must not wait for it.
-    from speechbrain_c2ser.audio.formats import HEADERLESS, SOUNDS, VIDEOS
+    from speechbrain_c2ser.audio.formats import EXCHANGES, SOUNDS, VIDEOS
 
-    heard = {*SOUNDS, *VIDEOS, *HEADERLESS} - {".bin"}
     paths, others = [], Counter()
     for place, names in _walk(folder, set()):
-        for name in names:
-            suffix = Path(name).suffix.lower()
-            if suffix in heard:
+        split = [(name, *_split(name)) for name in names]
+        sounds = {stem for _, stem, suffix in split if suffix in SOUNDS}
+        for name, stem, suffix in split:
+            again = suffix in (*VIDEOS, *EXCHANGES)
+            if suffix in SOUNDS or (again and stem not in sounds):
                 paths.append(os.path.join(place, name))
+            elif again:
+                others[f"{suffix} of a recording's stem"] += 1
             else:
                 others[suffix or "without a suffix"] += 1
     told = ", ".join(f"{n} {suffix}" for suffix, n in others.most_common())
@@ -101,10 +108,15 @@ def _from_folder(folder):
     if others:
         tell(
             f"The folder {folder} also holds files whose names are no "
-            f"recordings' ({told}): they are left out; name one to have it "
-            "read."
+            f"other recordings' ({told}): they are left out; name one to have "
+            "it read."
         )
     return sorted(paths)
+
+
+def _split(name):
+    stem, suffix = os.path.splitext(name)
+    return stem, suffix.lower()
 
 
 def _walk(folder, seen):

@@ -12,6 +12,8 @@ except ImportError:  # Windows
 
 from speechbrain_c2ser.audio.objects import PATHS
 
+OPENINGS = 9  # and no more: a disk may number its files anew each time
+
 
 class Journal:
     """Answers of windows, a JSON line each; a killed run loses none of them.
@@ -45,10 +47,8 @@ class Journal:
     def __init__(self, path: str | Path, settings: dict, resume: bool = False):
         self.path = Path(path)
         self._answers: dict[tuple, object] = {}
-        # At the end of it, which is cut off below: not before it is ours.
-        self._file = open(self.path, "ab")
         try:
-            self._lock()
+            self._open()
             size = self._read(json.loads(json.dumps(settings))) if resume else 0
         except ValueError:
             self._file.close()
@@ -102,8 +102,21 @@ class Journal:
 
     def remove(self) -> None:
         """The file goes: all is done."""
-        self._file.close()
+        if fcntl is None:  # where no open file can go
+            self._file.close()
+        # Not once it is closed: then it may be of the next process.
         self.path.unlink(missing_ok=True)
+        self._file.close()
+
+    def _open(self):
+        for number in range(OPENINGS):
+            if number:  # whoever had it removed it meanwhile
+                self._file.close()
+            # At the end, which is cut off later: not before it is ours.
+            self._file = open(self.path, "ab")
+            self._lock()
+            if fcntl is None or _is_at(self._file, self.path):
+                break
 
     def _lock(self):
         """Until the file is closed, or the process ends in whatever way."""
@@ -156,6 +169,13 @@ class Journal:
 
     def _foreign(self):
         return ValueError(f"{self.path} is no journal of a run: remove it.")
+
+
+def _is_at(file, path):
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _is_answer(value):

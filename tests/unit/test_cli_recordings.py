@@ -74,7 +74,7 @@ def paths_of(lines):
 def test_folders_and_lists_in_their_order(classify, tmp_path):
     for name in ("b/2.wav", "b/1.WAV", "b/c/3.wav", "a.wav", "in list.wav"):
         write(tmp_path / name)
-    for name in ("notes.doc", "more.doc", "README", ".DS_Store"):
+    for name in ("notes.doc", "more.doc", "1.avi", "1.f32", ".DS_Store"):
         (tmp_path / "b" / name).write_text("no audio")
     (tmp_path / "l.txt").write_bytes(
         "\ufeff# comment\r\n\r\nin list.wav\r\na.wav\r\n".encode()
@@ -83,7 +83,8 @@ def test_folders_and_lists_in_their_order(classify, tmp_path):
     code, lines, err = classify("l.txt", "b", "k.scp", "a.wav")
     assert code == 0 and err.count("\n") == 1
     assert "folder b also holds" in err
-    assert "(2 .doc, 1 without a suffix): they are left out" in err
+    assert "(2 .doc, 1 " in err and "1 .f32" in err and "they are left" in err
+    assert "1 .avi of a recording's stem" in err
     assert [os.path.relpath(p) for p in paths_of(lines)] == [
         "in list.wav", "a.wav", "b/1.WAV", "b/2.wav", "b/c/3.wav", "a.wav",
         "in list.wav", "a.wav",
@@ -109,15 +110,18 @@ def test_a_list_that_cannot_be_read_is_one_line(
     assert code == 2 and not lines and err.count("\n") == 1 and name in err
 
 
-def test_standard_input(classify, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a b.wav\r\n\nnowhere.wav\n",
+        b"a b.wav\0nowhere.wav\0",  # as `find -print0` gives them
+        b"a b.wav\nin\x1bput.wav\nnowhere.wav\n",
+        b"\x01.wav\0a b.wav\0nowhere.wav\0",
+    ],
+)
+def test_standard_input(classify, tmp_path, monkeypatch, content):
     write(tmp_path / "a b.wav")
-    stdin = io.TextIOWrapper(io.BytesIO(b"a b.wav\r\n\nnowhere.wav\n"))
-    monkeypatch.setattr(sys, "stdin", stdin)
-    code, lines, err = classify("-")
-    assert code == 1 and paths_of(lines) == ["a b.wav"]
-    assert "nowhere.wav is missing" in err
-    # As `find -print0` gives them.
-    stdin = io.TextIOWrapper(io.BytesIO(b"a b.wav\0nowhere.wav\0"))
+    stdin = io.TextIOWrapper(io.BytesIO(content))
     monkeypatch.setattr(sys, "stdin", stdin)
     code, lines, err = classify("-")
     assert code == 1 and paths_of(lines) == ["a b.wav"]

@@ -1,4 +1,4 @@
-"""What ffmpeg decodes in part, and when: tracks, pauses, damages."""
+"""What is decoded in part, and when: tracks, pauses, damages, silence."""
 
 import shutil
 import subprocess
@@ -6,9 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from test_audio_formats import AU, RATE, encoded, fake_ffmpeg, sweep, write
 
-from speechbrain_c2ser.audio import audio_seconds, read_audio
+from speechbrain_c2ser.audio import audio_seconds, is_silent, read_audio
 
 __all__ = ["fake_ffmpeg"]
 needs_ffmpeg = pytest.mark.skipif(
@@ -22,6 +23,13 @@ def made(tmp_path, name, *words, before=()):
     front = ["ffmpeg", "-v", "error", "-y", *before, "-i", source]
     subprocess.run([*front, *words, path], check=True)
     return path
+
+
+def late(tmp_path, *words):
+    """A track that begins after a second of its video."""
+    video = ["-f", "lavfi", "-i", "color=s=16x16:d=4", *words]
+    coder = ["-c:v", "mjpeg", "-c:a", "pcm_s16le", "-map", "0:a", "-map", "1:v"]
+    return made(tmp_path, "a.mkv", *video, *coder, before=["-itsoffset", "1"])
 
 
 @needs_ffmpeg
@@ -38,13 +46,28 @@ def test_what_is_not_recorded_is_silence(tmp_path):
 
 @needs_ffmpeg
 def test_a_track_begins_after_its_video(tmp_path):
-    video = ["-f", "lavfi", "-i", "color=s=16x16:d=4"]
-    coder = ["-c:v", "mjpeg", "-c:a", "pcm_s16le", "-map", "0:a", "-map", "1:v"]
-    path = made(tmp_path, "a.mkv", *video, *coder, before=["-itsoffset", "1"])
-    wave = read_audio(path).numpy()
+    wave = read_audio(late(tmp_path)).numpy()
     assert len(wave) == pytest.approx(4 * RATE, abs=0.02 * RATE)
     assert not wave[: RATE - 400].any()
     assert np.abs(wave[RATE + 400 : RATE + 4000]).max() > 0.2
+
+
+@needs_ffmpeg
+def test_a_late_track_of_many_chapters(tmp_path):
+    chapter = "[CHAPTER]\nTIMEBASE=1/1000\nSTART={}\nEND={}\ntitle={}\n"
+    chapters = [chapter.format(n, n + 1, "x" * 90) for n in range(900)]
+    notes = write(
+        tmp_path, "".join([";FFMETADATA1\n", *chapters]).encode(), "n"
+    )
+    path = late(tmp_path, "-f", "ffmetadata", "-i", notes, "-map_chapters", "2")
+    assert audio_seconds(path) == pytest.approx(4.0, abs=0.02)
+
+
+@needs_ffmpeg
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_the_name_of_a_file_adds_no_silence(tmp_path):
+    path = made(tmp_path, "x\n[info] 50.000000\ny.m4a")
+    assert audio_seconds(path) == pytest.approx(3.0, abs=0.1)
 
 
 @needs_ffmpeg
@@ -95,3 +118,19 @@ def test_other_tracks_and_damages_are_told(tmp_path, fake_ffmpeg, caplog):
     assert len(read_audio(path)) == RATE
     assert "a.m4a holds 2 audio tracks: the first is used" in caplog.text
     assert "all of it (Reserved bit set); what it could" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.05, 4.0])
+@pytest.mark.parametrize("place", [0, 15200, -2000])
+def test_a_word_of_an_eighth_of_a_second_is_heard_anywhere(seconds, place):
+    wave = torch.zeros(int(16000 * seconds))
+    place = min(place, len(wave) - 2000) if place >= 0 else len(wave) + place
+    wave[place : place + 2000] = 0.3 * torch.sin(torch.arange(2000) / 5.0)
+    assert not is_silent(wave)
+
+
+def test_what_lies_at_each_second_is_heard():
+    wave, word = torch.zeros(16000 * 60), torch.sin(torch.arange(560) / 5.0)
+    for place in range(16000, len(wave), 16000):
+        wave[place - 380 : place + 180] = 0.003 * word
+    assert not is_silent(wave)

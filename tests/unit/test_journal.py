@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import save_file
 
 from speechbrain_c2ser.checkpoints import user_modules
 from speechbrain_c2ser.cli import main, recordings
@@ -57,8 +60,17 @@ def train_anew():
         file.write(b"trained anew")
 
 
-def touch():
-    os.utime("m/model.safetensors", (1, 1))
+def train_a_head():
+    """One tensor of three, in the middle of a large file."""
+    weights = {name: torch.zeros(99999) for name in "abc"}
+    save_file(weights | {"b": torch.ones(99999)}, "m/model.safetensors")
+
+
+def touch_and_copy():
+    os.utime("m/hyperparams.yaml", (1, 1))
+    shutil.copytree("m", "copy", copy_function=shutil.copyfile)
+    shutil.rmtree("m")
+    os.rename("copy", "m")
 
 
 def change_module():
@@ -69,7 +81,7 @@ def change_module():
     "change, told",
     [
         (train_anew, "the model's folder changed"),
-        (touch, "the model's folder changed"),
+        (train_a_head, "the model's folder changed"),
         (change_module, "user modules changed"),
     ],
 )
@@ -77,12 +89,20 @@ def test_a_model_that_changed_does_not_go_on(
     classify, monkeypatch, capsys, change, told
 ):
     monkeypatch.setattr(user_modules, "_loaded", {})
+    weights = {name: torch.zeros(99999) for name in "abc"}
+    save_file(weights, "m/model.safetensors")
     assert classify(True) == 130
     capsys.readouterr()
     change()
     assert classify(False, "--resume") == 2
     assert told in capsys.readouterr().err
     assert classify(False) == 0 and not os.path.exists("out.resume")
+
+
+def test_a_copy_of_the_model_goes_on(classify):
+    assert classify(True) == 130
+    touch_and_copy()
+    assert classify(False, "--resume") == 0
 
 
 def test_results_in_the_models_folder_do_not_change_it(classify):
@@ -104,6 +124,36 @@ def test_two_commands_do_not_write_one_file(classify, capsys, resume):
         assert open("out.resume").read() == content
     assert not os.path.exists("out")
     assert classify(False) == 0
+
+
+@pytest.mark.skipif(fcntl is None, reason="a system without such locks")
+def test_a_journal_that_ends_meanwhile_is_begun_anew(tmp_path, monkeypatch):
+    before, lock = Journal(tmp_path / "j", {}), Journal._lock
+
+    def ends_first(journal):
+        if not before._file.closed:
+            before.remove()
+        lock(journal)
+
+    monkeypatch.setattr(Journal, "_lock", ends_first)
+    with Journal(tmp_path / "j", {}) as journal:
+        journal.add("a.wav", 0.0, 1.0, [0.5])
+    with Journal(tmp_path / "j", {}, resume=True) as journal:
+        assert journal.find("a.wav", 0.0, 1.0) == ([0.5],)
+
+
+@pytest.mark.skipif(fcntl is None, reason="a system without such locks")
+def test_a_journal_is_removed_before_the_next_begins(tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "j", {})
+    unlink, held = Path.unlink, []
+
+    def told(path, **words):
+        held.append(not journal._file.closed)
+        unlink(path, **words)
+
+    monkeypatch.setattr(Path, "unlink", told)
+    journal.remove()
+    assert held == [True] and not os.path.exists(tmp_path / "j")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,16 @@
 """A model takes the place of an older model, and of no file of the user's."""
 
+import multiprocessing
 import os
 import stat
 
 import pytest
 
-from speechbrain_c2ser.checkpoints.replacing import files_of, written_beside
+from speechbrain_c2ser.checkpoints.replacing import (
+    fcntl,
+    files_of,
+    written_beside,
+)
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.evaluation.report.card import MARK
 
@@ -66,6 +71,71 @@ def test_what_is_no_part_of_a_model_is_kept(model, name):
     assert content(model.parent) == before
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".DS_Store",
+        "Thumbs.db",
+        ".nfs01",
+        ".gitattributes",
+        ".cache/huggingface/x",
+    ],
+)
+def test_what_nobody_wrote_goes_with_the_older_model(model, name):
+    path = model / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x")
+    replace(model)
+    assert [path.name for path in model.iterdir()] == ["hyperparams.yaml"]
+
+
+def killed(folder, name):
+    """In a process of its own: the end comes behind the rename to ``name``."""
+    rename = type(folder).rename
+
+    def renamed(path, target):
+        rename(path, target)
+        if os.path.basename(target) == name:
+            os._exit(9)
+
+    type(folder).rename = renamed
+    with written_beside(folder) as beside:
+        (beside / "hyperparams.yaml").write_text("format: 1")
+        if name == "yield":
+            os._exit(9)
+
+
+needs_locks = pytest.mark.skipif(fcntl is None, reason="no such locks here")
+
+
+@needs_locks
+@pytest.mark.parametrize("name", ["yield", "old", "model"])
+def test_what_a_kill_leaves_is_cleared(model, name):
+    before, user = content(model), model.parent / ".model.mine_own"
+    (user / "new").mkdir(parents=True)
+    process = multiprocessing.get_context("fork").Process(
+        target=killed, args=(model, name)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 9 and len(list(model.parent.iterdir())) > 1
+    with pytest.raises(KeyboardInterrupt), written_beside(model):
+        assert name == "model" or content(model) == before
+        raise KeyboardInterrupt
+    assert name == "model" or content(model) == before
+    assert sorted(model.parent.iterdir()) == [user, model]
+    assert (user / "new").is_dir()
+
+
+@needs_locks
+def test_what_is_being_written_is_not_cleared(model):
+    with written_beside(model) as first:
+        (first / "hyperparams.yaml").write_text("format: 1\nfirst: true")
+        replace(model)
+        assert first.is_dir()
+    assert "first" in (model / "hyperparams.yaml").read_text()
+
+
 @pytest.mark.parametrize("settings", ["seed: 1\n", "model: !new:x.Y\n"])
 def test_settings_of_a_run_make_no_model(tmp_path, settings):
     (tmp_path / "hyperparams.yaml").write_text(settings)
@@ -99,6 +169,8 @@ def test_the_older_model_comes_back(model, monkeypatch):
 
 def test_files_of_a_model(model):
     (model / "out.jsonl").write_text("no part of it")
+    with open(model / "hyperparams.yaml", "a") as file:
+        file.write("x: [!ref <folder>/.., !ref <folder>/., !ref <folder>/]")
     assert [str(path.relative_to(model)) for path in files_of(model)] == [
         os.path.join("encoder_0", "config.json"),
         "hyperparams.yaml",
