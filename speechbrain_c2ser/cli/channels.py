@@ -8,6 +8,17 @@ from speechbrain_c2ser.timelines.documents import channel_name
 SIDES = {"left": 0, "right": 1}
 
 
+def as_row(recording: str | dict) -> dict:
+    """A recording of the command line as a row, as lists have them.
+
+    Example
+    -------
+    >>> as_row("a.wav"), as_row({"id": "a", "wav": "a.wav"})
+    ({'wav': 'a.wav'}, {'id': 'a', 'wav': 'a.wav'})
+    """
+    return recording if isinstance(recording, dict) else {"wav": recording}
+
+
 def as_channels(
     recordings: list, which: str
 ) -> tuple[list[dict], dict[int, str]]:
@@ -36,7 +47,7 @@ def as_channels(
     rows: list[dict] = []
     errors: dict[int, str] = {}
     for recording in recordings:
-        row = recording if isinstance(recording, dict) else {"wav": recording}
+        row = as_row(recording)
         if row.get("channel") is not None:
             rows.append(row)
             continue

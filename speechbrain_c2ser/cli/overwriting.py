@@ -2,6 +2,8 @@
 
 import os
 
+from speechbrain_c2ser.cli.channels import as_row
+
 
 def check_not_input(
     output: str | None, words: list[str], recordings: list
@@ -25,7 +27,7 @@ def check_not_input(
     if output is None or not os.path.isfile(output):
         return
     for each in [*words, *recordings]:
-        path = each["wav"] if isinstance(each, dict) else each
+        path = as_row(each)["wav"]
         if os.path.isfile(path) and os.path.samefile(path, output):
             raise ValueError(
                 f"{output} is an input and would be overwritten: give another "

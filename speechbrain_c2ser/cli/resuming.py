@@ -45,7 +45,6 @@ def opened_journal(options, folder: str | None = None) -> Iterator:
     from speechbrain_c2ser.inference.journal import Journal
 
     folder = folder or options.model
-
     settings = {
         "command": options.run.__name__.strip("_"),
         **{n: getattr(options, n) for n in SETTINGS if hasattr(options, n)},

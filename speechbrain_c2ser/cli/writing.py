@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from speechbrain_c2ser.cli.channels import groups_of
+from speechbrain_c2ser.cli.channels import as_row, groups_of
 from speechbrain_c2ser.cli.terminal import is_utf8, tell, to_json
 from speechbrain_c2ser.data.atomic import is_device, part_of, shortened
 from speechbrain_c2ser.timelines.documents import (
@@ -94,10 +94,7 @@ def check_output(
             )
     if form in DOCUMENTS and _in_folder(output, count) and not resume:
         # Beside recordings lie transcripts, of the same names.
-        homes = {
-            _home(str(each["wav"] if isinstance(each, dict) else each))
-            for each in recordings
-        }
+        homes = {_home(str(as_row(each)["wav"])) for each in recordings}
         for name in document_paths(recordings, form):
             path = os.path.join(output, name)
             if os.path.lexists(path) and _home(path) in homes:
@@ -212,7 +209,7 @@ def document_paths(recordings: list, form: str) -> list[str]:
     taken: set[str] = set()
     for group in groups_of(recordings):
         recording = recordings[group[0]]
-        row = recording if isinstance(recording, dict) else {"wav": recording}
+        row = as_row(recording)
         stem = str(row.get("id") or Path(row["wav"]).stem)
         # An id may be a path, and leads nowhere.
         stem = stem.replace("\\", "_").replace("/", "_").lstrip(".") or "_"
