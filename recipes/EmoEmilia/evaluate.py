@@ -14,6 +14,7 @@ from speechbrain_c2ser.inference.c2ser import C2SER
 from speechbrain_c2ser.training.experiment import (
     errors_in_one_line,
     load_experiment,
+    precision_of,
 )
 
 
@@ -24,7 +25,11 @@ def main():
         hparams["data_folder"], hparams["output_folder"], hparams["list_file"]
     )
     c2ser = C2SER.from_hparams(
-        hparams["c2ser_folder"], run_opts={"device": run_opts["device"]}
+        hparams["c2ser_folder"],
+        run_opts={
+            "device": run_opts["device"],
+            "precision": precision_of(hparams, run_opts),
+        },
     )
     evaluate_c2ser(c2ser, manifests["test"], hparams)
 

@@ -87,21 +87,17 @@ def _from_stdin():
 
 def _from_folder(folder):
     # Not at the top: help must not wait for it.
-    from speechbrain_c2ser.audio.formats import EXCHANGES, SOUNDS, VIDEOS
+    from speechbrain_c2ser.audio.file_names import (
+        counts_in_words,
+        recordings_among,
+    )
 
     paths, others = [], Counter()
     for place, names in _walk(folder, set()):
-        split = [(name, *_split(name)) for name in names]
-        sounds = {stem for _, stem, suffix in split if suffix in SOUNDS}
-        for name, stem, suffix in split:
-            again = suffix in (*VIDEOS, *EXCHANGES)
-            if suffix in SOUNDS or (again and stem not in sounds):
-                paths.append(os.path.join(place, name))
-            elif again:
-                others[f"{suffix} of a recording's stem"] += 1
-            else:
-                others[suffix or "without a suffix"] += 1
-    told = ", ".join(f"{n} {suffix}" for suffix, n in others.most_common())
+        found, rest = recordings_among(names)
+        paths += [os.path.join(place, name) for name in found]
+        others += rest
+    told = counts_in_words(others)
     if not paths:
         told = f" ({told})" if told else ""
         raise ValueError(f"The folder {folder} holds no recordings{told}.")
@@ -112,11 +108,6 @@ def _from_folder(folder):
             "it read."
         )
     return sorted(paths)
-
-
-def _split(name):
-    stem, suffix = os.path.splitext(name)
-    return stem, suffix.lower()
 
 
 def _walk(folder, seen):
@@ -132,7 +123,7 @@ def _walk(folder, seen):
             continue
         seen.add(true)
         links += [os.path.join(place, name) for name in folders]
-        yield place, [name for name in names if not name.startswith(".")]
+        yield place, names
     for link in filter(os.path.islink, sorted(links)):
         above = os.path.join(os.path.realpath(link), "")
         if not any(place.startswith(above) for place in seen):

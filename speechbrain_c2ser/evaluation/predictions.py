@@ -73,7 +73,7 @@ def prediction_of(key, item, **answer):
         Id of the utterance.
     item : dict
         Its manifest row.
-    **said : object
+    **answer : object
         text, label, probabilities and more.
 
     Returns

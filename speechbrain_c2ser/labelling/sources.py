@@ -4,13 +4,19 @@ A shard is one tar, one row group of a Parquet file, or so many rows of a
 manifest, table or folder.
 """
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
+from speechbrain_c2ser.audio.file_names import (
+    counts_in_words,
+    recordings_among,
+)
 from speechbrain_c2ser.data.arrow_writing import arrow
 from speechbrain_c2ser.data.columns import as_id, fields_of
 from speechbrain_c2ser.data.errors import ManifestError
@@ -18,13 +24,13 @@ from speechbrain_c2ser.data.importers.arrow_tables import read_rows
 from speechbrain_c2ser.data.lists import read_list
 from speechbrain_c2ser.labelling.items import Item
 from speechbrain_c2ser.labelling.tars import (
-    AUDIO,
     object_of,
     read_tar,
     row_of,
     whole_clip,
 )
 
+logger = logging.getLogger(__name__)
 COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 TABLES = (".json", ".jsonl", ".csv", ".tsv", ".scp")
 
@@ -128,6 +134,7 @@ def _shards_of(path, source, rows):
 
 def _of_folder(folder, rows):
     tars, tables, audio, compressed = [], [], [], []
+    others = Counter()
 
     def refuse(error):
         raise ManifestError(
@@ -136,17 +143,21 @@ def _of_folder(folder, rows):
 
     for root, folders, names in os.walk(folder, onerror=refuse):
         folders.sort()
+        rest = []
         for name in sorted(names):
-            suffix = name.rpartition(".")[2].lower()
             place = os.path.join(root, name)
-            if suffix == "tar":
+            if name.lower().endswith(".tar"):
                 tars.append(place)
-            elif suffix == "parquet":
+            elif name.lower().endswith(".parquet"):
                 tables.append(place)
-            elif suffix in AUDIO:
-                audio.append(os.path.relpath(place, folder))
             elif name.lower().endswith(COMPRESSED):
                 compressed.append(place)
+            else:
+                rest.append(name)
+        found, left = recordings_among(rest)
+        place = os.path.relpath(root, folder)
+        audio += [os.path.normpath(os.path.join(place, n)) for n in found]
+        others += left
     if compressed:
         raise ManifestError(
             f"{folder} holds {len(compressed)} compressed tars, such as "
@@ -158,13 +169,19 @@ def _of_folder(folder, rows):
             f"{folder} holds {len(tars)} tars, {len(tables)} Parquet files and "
             f"{len(audio)} recordings: give a folder of one kind."
         )
+    if others and (tars or tables or audio):
+        logger.warning(
+            "The folder %s also holds files that are not labelled (%s).",
+            folder, counts_in_words(others),
+        )  # fmt: skip
     if tars:
         return [Shard(_name(folder, p), "tar", p) for p in tars]
     if tables:
         return [s for p in tables for s in _of_parquet(Path(p), folder, True)]
     if not audio:
         raise ManifestError(
-            f"{folder} holds no tar, Parquet file or recording."
+            f"{folder} holds no tar, Parquet file or recording"
+            f"{f' ({counts_in_words(others)})' if others else ''}."
         )
     return [
         Shard(

@@ -7,13 +7,13 @@ can be sent to another process before that.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.audio import is_silent, load_audio
+from speechbrain_c2ser.checkpoints.identity import identity_of
 from speechbrain_c2ser.data.weak import top_label
 from speechbrain_c2ser.inference.opening import open_classifier
 from speechbrain_c2ser.inference.options import check_number
@@ -211,11 +211,11 @@ class ModelStage(Stage):
         raise NotImplementedError
 
     def describe(self):
-        """Its name and the bytes of its folder."""
+        """Its name and what its folder holds."""
         return {
             "stage": type(self).__name__,
             "name": self.name,
-            "bytes": bytes_of(self.source),
+            "folder": identity_of(self.source),
         }
 
 
@@ -423,21 +423,3 @@ class Agreement(Stage):
             "models": self.models,
             "thresholds": self.thresholds,
         }
-
-
-def bytes_of(source: str | Path) -> int | None:
-    """Size of a model folder; None of a model on the hub.
-
-    Arguments
-    ---------
-    source : str | Path
-        The folder.
-
-    Returns
-    -------
-    int | None
-    """
-    folder = Path(source)
-    if not folder.is_dir():
-        return None
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())

@@ -10,14 +10,12 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from speechbrain_c2ser.audio.formats import SOUNDS
 from speechbrain_c2ser.audio.stored import Stored
 from speechbrain_c2ser.data.columns import as_json, as_number, fields_of
 from speechbrain_c2ser.data.manifest import FIELDS
 from speechbrain_c2ser.labelling.items import Item
 
-AUDIO = frozenset(
-    "mp3 wav flac ogg opus m4a aac webm amr mp4 wma aiff aif au".split()
-)
 JSON_LIMIT = 1 << 20  # bytes; Emilia's have some hundred
 BLOCK = tarfile.BLOCKSIZE
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # gzip, bzip2, xz
@@ -94,7 +92,7 @@ def _key_of(name, current):
     stem, _, suffix = base.rpartition(".")
     first, _, rest = base.partition(".")
     place = f"{folder}/" if folder else ""
-    known = stem and suffix.lower() in (*AUDIO, "json")
+    known = stem and f".{suffix.lower()}" in (*SOUNDS, ".json")
     if not known or (suffix.lower() == "json" and place + first == current):
         return place + first, rest.lower()
     return place + stem, suffix.lower()
@@ -115,7 +113,7 @@ def _close(path, key, group):
     if key is None:
         return
     item = Item(key)
-    audio = [m for suffix, m, _ in group if suffix in AUDIO]
+    audio = [m for suffix, m, _ in group if f".{suffix}" in SOUNDS]
     texts = [c for suffix, _, c in group if suffix == "json"]
     if audio:
         stored = Stored(

@@ -103,13 +103,15 @@ def check_script(words):
     """A recipe's or benchmark's script and every option it is given."""
     path = ROOT / words[0]
     assert path.is_file(), f"no {words[0]}"
+    program = path.read_text(encoding="utf-8")
+    assert "__main__" in program, f"{words[0]} does nothing by itself"
     if path.name == "prepare.py":
         return  # its options are arguments of a corpus, tested with these
     programs = "".join(
         other.read_text(encoding="utf-8") for other in path.parent.glob("*.py")
     )
     keys = yaml_keys(words)
-    if keys is None and "load_experiment" in path.read_text(encoding="utf-8"):
+    if keys is None and "load_experiment" in program:
         return  # YAML: of the reader's own
     ours = ("overlay", "user_modules", "help")
     known = {*(keys or ()), *RUN_OPTIONS, *ours}

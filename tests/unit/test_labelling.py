@@ -23,6 +23,7 @@ from speechbrain_c2ser.audio.stored import stored_of
 from speechbrain_c2ser.chain_of_thought.thresholds import StyleThresholds
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.cli import main
+from speechbrain_c2ser.cli.inputs import find_recordings
 from speechbrain_c2ser.data.arrow_manifest import ArrowManifest
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.importers.arrow_tables import read_rows
@@ -390,6 +391,33 @@ def test_a_source_that_changed_is_told(archive, model_folder, tmp_path):
         label_shards(plan_shards(source), stages, tmp_path / "out")
     with pytest.raises(RuntimeError, match=r"torch .*\(the run has 0.1\)"):
         check_versions({"torch": "0.1"})
+
+
+def test_a_folder_is_labelled_as_it_is_classified(tmp_path, caplog):
+    """Every recording that the other commands hear; the rest is counted."""
+    heard = ["a.wav", "b.oga", "c.caf", "d/e.w64", "f.mkv"]
+    others = ["a.mov", "notes.txt", "d/more.txt", ".g.wav"]
+    (tmp_path / "d").mkdir()
+    for name in heard + others:
+        (tmp_path / name).touch()
+    (shard,) = plan_shards(tmp_path)
+    assert sorted(shard.files) == sorted(heard)
+    assert "2 .txt, 1 .mov of a recording's stem" in caplog.text
+    found = find_recordings([str(tmp_path)])
+    assert found == sorted(str(tmp_path / name) for name in heard)
+
+
+def test_a_model_trained_anew_in_place_is_told(archive, model_folder, tmp_path):
+    model = shutil.copytree(model_folder, tmp_path / "model")
+    stages = [Decode(), SpeechEmotion(model), Agreement(LABELS)]
+    shards = plan_shards(archive / "EN-1.tar")
+    label_shards(shards, stages, tmp_path / "out")
+    weights = model / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1  # as large as before
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match="stage 2 folder changed"):
+        label_shards(shards, stages, tmp_path / "out")
 
 
 class Bad(Stage):
