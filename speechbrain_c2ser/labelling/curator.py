@@ -21,6 +21,7 @@ except ImportError:
     ProcessingStage, Resources = object, None
 
 PATH = "audio_filepath"  # Curator's name of a recording
+SEGMENT = ("start", "stop", "duration")
 OUTCOME, REASON = "emotion_outcome", "emotion_reason"
 
 
@@ -139,13 +140,12 @@ def _item_of(data: Mapping, number: int) -> Item:
     if wave is not None:
         item.audio = {"array": wave, "sampling_rate": data.get("sample_rate")}
         return item
-    path, start = data.get(PATH), item.row.get("start")
+    path = data.get(PATH)
     if not path:
         item.fail(f"its data holds no {PATH}")
         return item
     item.audio = str(path)
-    seconds = item.row.get("duration")
-    if start is not None and seconds is not None:
-        stop = start + seconds
-        item.audio = {"wav": str(path), "start": start, "stop": stop}
+    told = {n: item.row[n] for n in SEGMENT if n in item.row}
+    if "start" in told:
+        item.audio = {"wav": str(path), **told}
     return item

@@ -99,21 +99,24 @@ def test_tasks_get_an_outcome_and_keep_their_place(
         Task({"waveform": wave, "sample_rate": 16000}),
         Task({"audio_filepath": long, "offset": 0.5, "duration": 0.1}),
         Task({}),
+        Task({"audio_filepath": long, "start": 0.5, "end": 0.6}),
     ]
     results = worker.process_batch(tasks)
     assert [task is result for task, result in zip(tasks, results, strict=True)]
     assert hears.calls == [3]
     told = [task.data["emotion"] for task in results]
-    assert told == ["sad", "angry", None, "sad", None, None]
+    assert told == ["sad", "angry", None, "sad", None, None, None]
     outcomes = [task.data["emotion_outcome"] for task in results]
     assert outcomes == [
         "labelled", "labelled", "failed", "labelled", "left out", "failed",
+        "left out",
     ]  # fmt: skip
     assert results[0].data["weak"]["labels"] == {"sad": 1.0}
     assert results[0].data["duration"] == 1.0
     assert results[0].data["speaker"] == 3  # what was there stays
     assert "none.wav" in results[2].data["emotion_reason"]
-    assert results[4].data["emotion_reason"] == "shorter than 0.2 s"
+    for segment in (results[4], results[6]):
+        assert segment.data["emotion_reason"] == "shorter than 0.2 s"
     assert worker.process(Task({"audio_filepath": long})).data["emotion"]
     # Every name that it says to write is there.
     assert set(stage.outputs()[1]) <= set(results[0].data)
