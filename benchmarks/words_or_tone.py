@@ -33,6 +33,7 @@ import numpy as np
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.manifest import read_manifest
 from speechbrain_c2ser.data.synthetic.emotions import EMOTIONS
+from speechbrain_c2ser.evaluation.metrics.bootstrap import interval
 from speechbrain_c2ser.evaluation.predictions import (
     read_predictions,
     write_predictions,
@@ -45,7 +46,6 @@ from speechbrain_c2ser.evaluation.suites.collecting import (
     ask_plain,
 )
 from speechbrain_c2ser.evaluation.suites.own_systems import load_own
-from speechbrain_c2ser.evaluation.suites.resampling import interval
 from speechbrain_c2ser.labels import LabelSpace
 
 ROOT = Path(__file__).resolve().parent.parent

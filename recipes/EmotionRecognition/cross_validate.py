@@ -32,7 +32,7 @@ from train import train
 
 from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.evaluation.metrics import (
-    bootstrap_interval,
+    bootstrap_intervals,
     classification_metrics,
 )
 from speechbrain_c2ser.evaluation.predictions import write_predictions
@@ -219,7 +219,9 @@ def summarise(chosen, seeds):
     true, predicted = ([row[k] for row in pooled] for k in ("emotion", "label"))
     result = {
         "pooled": score(pooled, labels),
-        "pooled_ua_interval": bootstrap_interval(true, predicted, labels),
+        "pooled_ua_interval": bootstrap_intervals(
+            true, predicted, labels, ("ua",)
+        )["ua"],
         "folds": folds,
         "fold_mean": _moments(folds.values(), np.mean),
         "fold_deviation": _moments(folds.values(), np.std),

@@ -11,7 +11,6 @@ from sklearn.metrics import (
 )
 
 from speechbrain_c2ser.evaluation.metrics import (
-    bootstrap_interval,
     bootstrap_intervals,
     classification_metrics,
     edit_rate,
@@ -23,7 +22,7 @@ from speechbrain_c2ser.evaluation.metrics import (
     style_accuracy,
 )
 from speechbrain_c2ser.evaluation.metrics.classification import (
-    _confusions,
+    count_confusions,
     label_indices,
     score_confusions,
 )
@@ -89,7 +88,7 @@ def test_resampled_scores_are_the_same_scores(metric):
     true, guess = label_indices(targets, guesses, LABELS)
     rows = np.random.default_rng(2).integers(0, 50, (20, 50))
     fast = score_confusions(
-        _confusions(true[rows], guess[rows], len(LABELS)), metric
+        count_confusions(true[rows], guess[rows], len(LABELS)), metric
     )
     for row, value in zip(rows, fast, strict=True):
         plain = classification_metrics(
@@ -100,14 +99,16 @@ def test_resampled_scores_are_the_same_scores(metric):
 
 def test_bootstrap_interval():
     targets, guesses = draw(400)
-    low, high = bootstrap_interval(targets, guesses, LABELS, "wa")
+    (low, high), again, narrow = (
+        bootstrap_intervals(targets, guesses, LABELS, ("wa",), share)["wa"]
+        for share in (0.95, 0.95, 0.5)
+    )
     share = accuracy_score(targets, guesses)
     # The normal approximation of a proportion's interval.
     half = 1.96 * np.sqrt(share * (1 - share) / 400)
     assert low == pytest.approx(share - half, abs=0.01)
     assert high == pytest.approx(share + half, abs=0.01)
-    assert (low, high) == bootstrap_interval(targets, guesses, LABELS, "wa")
-    narrow = bootstrap_interval(targets, guesses, LABELS, "wa", 0.5)
+    assert [low, high] == again
     assert low < narrow[0] < narrow[1] < high
 
 
@@ -138,7 +139,7 @@ def test_bad_labels(arguments, message):
     with pytest.raises(ValueError, match=message):
         classification_metrics(*arguments)
     with pytest.raises(ValueError, match="'auc'"):
-        bootstrap_interval(["sad"], ["sad"], LABELS, "auc")
+        bootstrap_intervals(["sad"], ["sad"], LABELS, ["auc"])
 
 
 def test_calibration_by_hand():
@@ -217,12 +218,13 @@ def test_multinomial_resampling_is_drawing_utterances():
     found = bootstrap_intervals(targets, guesses, LABELS, samples=4000)
     true, guess = label_indices(targets, guesses, LABELS)
     rows = np.random.default_rng(5).integers(0, 150, (4000, 150))
-    confusions = _confusions(true[rows], guess[rows], len(LABELS))
+    confusions = count_confusions(true[rows], guess[rows], len(LABELS))
     for metric, interval in found.items():
         plain = np.quantile(
             score_confusions(confusions, metric), [0.025, 0.975]
         )
         assert interval == pytest.approx(plain, abs=0.008)
-        assert interval == bootstrap_interval(
-            targets, guesses, LABELS, metric, samples=4000
+        alone = bootstrap_intervals(
+            targets, guesses, LABELS, [metric], samples=4000
         )
+        assert alone == {metric: interval}

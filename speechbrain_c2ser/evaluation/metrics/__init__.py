@@ -7,23 +7,23 @@ from speechbrain_c2ser.evaluation.metrics.answers import (
     edit_rate,
     style_accuracy,
 )
+from speechbrain_c2ser.evaluation.metrics.bootstrap import (
+    bootstrap_intervals,
+    paired_bootstrap,
+)
 from speechbrain_c2ser.evaluation.metrics.calibration import (
     expected_calibration_error,
     reliability_bins,
     selective_accuracy,
 )
 from speechbrain_c2ser.evaluation.metrics.classification import (
-    bootstrap_interval,
-    bootstrap_intervals,
     classification_metrics,
-    paired_bootstrap,
 )
 from speechbrain_c2ser.evaluation.metrics.diarization import (
     emotion_diarisation_error_rate,
 )
 
 __all__ = [
-    "bootstrap_interval",
     "bootstrap_intervals",
     "classification_metrics",
     "edit_rate",

@@ -1,4 +1,4 @@
-"""Scores of predicted labels, and their uncertainty.
+"""Scores of predicted labels.
 
 Rates are fractions. A prediction of None is an answer that named no label:
 it counts as wrong, and apart.
@@ -80,138 +80,6 @@ def classification_metrics(
         },
         "labels": labels,
         "confusion": confusion[:-1].tolist(),
-    }
-
-
-def bootstrap_interval(
-    targets,
-    predictions,
-    labels,
-    metric: str = "ua",
-    confidence: float = 0.95,
-    samples: int = 1000,
-    seed: int = 0,
-):
-    """Interval of a score by resampling utterances with replacement.
-
-    Arguments
-    ---------
-    targets, predictions, labels
-        As in :func:`classification_metrics`.
-    metric : str
-        "ua", "wa", "macro_f1" or "weighted_f1".
-    confidence : float
-        Probability inside the interval.
-    samples : int
-        Resamples.
-    seed : int
-        Of the resampling.
-
-    Returns
-    -------
-    low, high : float
-
-    Raises
-    ------
-    ValueError
-        As :func:`classification_metrics`, or for an unknown metric.
-
-    Example
-    -------
-    >>> bootstrap_interval(["a", "b"] * 9, ["a", "b"] * 9, ["a", "b"])
-    (1.0, 1.0)
-    """
-    true, guess = label_indices(targets, predictions, labels)
-    scores = _resampled(true, [guess], len(labels), [metric], samples, seed)
-    return _interval(scores[0, 0], confidence)
-
-
-def bootstrap_intervals(
-    targets,
-    predictions,
-    labels,
-    metrics: Sequence[str] = ("wa", "ua", "macro_f1", "weighted_f1"),
-    confidence=0.95,
-    samples=1000,
-    seed=0,
-) -> dict:
-    """Intervals of several scores over the same resamples.
-
-    Arguments
-    ---------
-    targets, predictions, labels, confidence, samples, seed
-        As in :func:`bootstrap_interval`.
-    metrics : sequence of str
-        Names of the scores.
-
-    Returns
-    -------
-    dict
-        Metric -> (low, high).
-
-    Example
-    -------
-    >>> bootstrap_intervals(["a", "b"] * 9, ["a", "b"] * 9, ["a", "b"])["wa"]
-    (1.0, 1.0)
-    """
-    true, guess = label_indices(targets, predictions, labels)
-    scores = _resampled(true, [guess], len(labels), metrics, samples, seed)
-    return {
-        metric: _interval(value, confidence)
-        for metric, value in zip(metrics, scores[0], strict=True)
-    }
-
-
-def paired_bootstrap(
-    targets,
-    first: Sequence[str | None],
-    second: Sequence[str | None],
-    labels,
-    metric="ua",
-    confidence=0.95,
-    samples=1000,
-    seed=0,
-) -> dict:
-    """Whether a second system differs from a first on the same utterances.
-
-    Arguments
-    ---------
-    targets, labels
-        As in :func:`classification_metrics`.
-    first, second : sequence[str] | None
-        Predictions of the two systems.
-    metric, confidence, samples, seed
-        As in :func:`bootstrap_interval`.
-
-    Returns
-    -------
-    dict
-        difference (second - first), interval (low, high) of it, p_value
-        (two-sided: how often resampling turns the sign round or levels it).
-
-    Example
-    -------
-    >>> targets = ["a", "b"] * 20
-    >>> wrong = ["b", "b"] * 20
-    >>> paired_bootstrap(targets, wrong, targets, ["a", "b"])["difference"]
-    0.5
-    """
-    true, one = label_indices(targets, first, labels)
-    _, two = label_indices(targets, second, labels)
-    scores = _resampled(true, [one, two], len(labels), [metric], samples, seed)
-    differences = scores[1, 0] - scores[0, 0]
-    both = [
-        score_confusions(
-            _confusions(true[None], guess[None], len(labels)), metric
-        )[0]
-        for guess in (one, two)
-    ]
-    # Plus one: a p-value of zero cannot be told from finite resamples.
-    tails = [(differences <= 0).sum() + 1, (differences >= 0).sum() + 1]
-    return {
-        "difference": float(both[1] - both[0]),
-        "interval": _interval(differences, confidence),
-        "p_value": float(min(1.0, 2 * min(tails) / (samples + 1))),
     }
 
 
@@ -309,38 +177,29 @@ def score_confusions(confusions: np.ndarray, metric: str) -> np.ndarray:
     return (values * weights).sum(axis=1) / weights.sum(axis=1)
 
 
-def _confusions(true, guess, size):
-    """[S, N] indices, twice -> counts [S, L, L + 1]."""
+def count_confusions(
+    true: np.ndarray, guess: np.ndarray, size: int
+) -> np.ndarray:
+    """Confusion matrices of many draws.
+
+    Arguments
+    ---------
+    true, guess : np.ndarray
+        Of :func:`label_indices`, [S, N].
+    size : int
+        Number of labels, L.
+
+    Returns
+    -------
+    np.ndarray
+        Counts [S, L, L + 1].
+
+    Example
+    -------
+    >>> count_confusions(np.array([[0, 1]]), np.array([[0, 2]]), 2).tolist()
+    [[[1, 0, 0], [0, 0, 1]]]
+    """
     runs, width = len(true), size * (size + 1)
     cells = true * (size + 1) + guess + np.arange(runs)[:, None] * width
     counts = np.bincount(cells.ravel(), minlength=runs * width)
     return counts.reshape(runs, size, size + 1)
-
-
-def _resampled(true, guesses, size, metrics, samples, seed):
-    """Scores over the same resamples: [systems, metrics, samples].
-
-    Which utterance is drawn does not matter, only how many of each kind
-    (target and every system's answer) are: their counts are multinomial.
-    """
-    rng = np.random.default_rng(seed)
-    kinds, counts = np.unique(
-        np.stack([true, *guesses]), axis=1, return_counts=True
-    )
-    drawn = rng.multinomial(len(true), counts / len(true), samples)
-    scores = []
-    for answers in kinds[1:]:
-        cells = np.eye(size * (size + 1), dtype=np.int64)[
-            kinds[0] * (size + 1) + answers
-        ]
-        confusions = (drawn @ cells).reshape(samples, size, size + 1)
-        scores.append(
-            [score_confusions(confusions, metric) for metric in metrics]
-        )
-    return np.array(scores)
-
-
-def _interval(scores, confidence):
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(scores, [tail, 1.0 - tail])
-    return float(low), float(high)

@@ -7,15 +7,17 @@ that the set can show, and other systems ranked, where ties share a rank.
 import numpy as np
 from scipy.stats import binomtest, norm
 
+from speechbrain_c2ser.evaluation.metrics.bootstrap import (
+    interval,
+    sign_p_value,
+)
 from speechbrain_c2ser.evaluation.metrics.classification import (
     score_confusions,
 )
 from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
 from speechbrain_c2ser.evaluation.suites.cases import Cases
 from speechbrain_c2ser.evaluation.suites.resampling import (
-    interval,
     resample_scores,
-    sign_p_value,
     speaker_unit,
 )
 

@@ -116,21 +116,6 @@ def resample_scores(
     return scores
 
 
-def interval(scores: np.ndarray, confidence: float = 0.95) -> list[float]:
-    """The middle share of resampled scores, as [low, high]."""
-    tail = (1 - confidence) / 2
-    return [float(v) for v in np.quantile(scores, [tail, 1 - tail])]
-
-
-def sign_p_value(differences: np.ndarray) -> float:
-    """Two-sided: how often resampling turns a difference round or levels it.
-
-    One is added to both tails: zero cannot be told from finite resamples.
-    """
-    tails = [(differences <= 0).sum() + 1, (differences >= 0).sum() + 1]
-    return float(min(1.0, 2 * min(tails) / (len(differences) + 1)))
-
-
 def speaker_unit(cases: Cases) -> tuple[str | None, list[str]]:
     """The unit that a set can be resampled by, and what stands against it.
 

@@ -2,13 +2,15 @@
 
 import numpy as np
 
+from speechbrain_c2ser.evaluation.metrics.bootstrap import (
+    interval,
+)
 from speechbrain_c2ser.evaluation.predictions import some
 from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
 from speechbrain_c2ser.evaluation.suites.cases import MISSING, Cases
 from speechbrain_c2ser.evaluation.suites.disturbances import DISTURBANCES
 from speechbrain_c2ser.evaluation.suites.labels import score_all
 from speechbrain_c2ser.evaluation.suites.resampling import (
-    interval,
     resample_scores,
     speaker_unit,
 )

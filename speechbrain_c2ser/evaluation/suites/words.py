@@ -8,15 +8,17 @@ a voice that carries another) it is counted which one a system follows.
 import numpy as np
 from scipy.stats import binomtest
 
+from speechbrain_c2ser.evaluation.metrics.bootstrap import (
+    interval,
+    sign_p_value,
+)
 from speechbrain_c2ser.evaluation.predictions import some
 from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
 from speechbrain_c2ser.evaluation.suites.cases import Cases
 from speechbrain_c2ser.evaluation.suites.labels import score_all
 from speechbrain_c2ser.evaluation.suites.resampling import (
     find_units,
-    interval,
     resample_scores,
-    sign_p_value,
     speaker_unit,
 )
 from speechbrain_c2ser.evaluation.suites.robustness import align
