@@ -1,7 +1,6 @@
 """A local language model that reads and writes text, without listening."""
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from speechbrain_c2ser.lobes.speech_llm.label_scoring import (
@@ -9,7 +8,7 @@ from speechbrain_c2ser.lobes.speech_llm.label_scoring import (
     label_probabilities,
 )
 from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
-from speechbrain_c2ser.lobes.speech_llm.merging import IGNORED, Merged
+from speechbrain_c2ser.lobes.speech_llm.merging import IGNORED, pad_merged
 
 
 class TextLLM:
@@ -139,16 +138,8 @@ class TextLLM:
         labels = [
             torch.tensor([*[IGNORED] * len(each), *answer]) for each in ids
         ]
-        padding = {"batch_first": True, "padding_side": padding_side}
-        mask = pad_sequence([torch.ones_like(i) for i in labels], **padding)
-        labels = pad_sequence(labels, padding_value=IGNORED, **padding)
         embeddings = model.embed([[*each, *answer] for each in ids])
-        return Merged(
-            embeddings=pad_sequence(embeddings, **padding),
-            attention_mask=mask.to(model.device),
-            position_ids=(mask.cumsum(-1) - 1).clamp(min=0).to(model.device),
-            labels=labels.to(model.device),
-        )
+        return pad_merged(embeddings, labels, padding_side)
 
     def _framed(self, question):
         tokenizer = self.model.tokenizer

@@ -168,7 +168,7 @@ def merge(
         before = len(sequences[-1]) - len(labels[item])
         targets.append(torch.tensor([IGNORED] * before + labels[item]))
 
-    return _padded(sequences, targets, padding_side)
+    return pad_merged(sequences, targets, padding_side)
 
 
 def without_last(merged) -> Merged:
@@ -232,14 +232,42 @@ def without_first(merged, counts) -> Merged:
 def _cut(merged, places):
     """What lies at these places of each sequence."""
     labels = merged.labels if merged.host_labels is None else merged.host_labels
-    return _padded(
+    return pad_merged(
         [row[at] for row, at in zip(merged.embeddings, places, strict=True)],
         [row[at] for row, at in zip(labels.cpu(), places, strict=True)],
     )
 
 
-def _padded(sequences, targets, padding_side="right"):
-    """B sequences [S_i, D] and their labels [S_i] on the host as a batch."""
+def pad_merged(
+    sequences: list[torch.Tensor],
+    targets: list[torch.Tensor],
+    padding_side: str = "right",
+) -> Merged:
+    """Sequences of unlike length as one input of the language model.
+
+    Arguments
+    ---------
+    sequences : list of torch.Tensor
+        Embeddings, B times [S_i, D].
+    targets : list of torch.Tensor
+        Their labels [S_i], on the host.
+    padding_side : str
+        "left" where the model is to write on.
+
+    Returns
+    -------
+    Merged
+        [B, S, D] and what belongs to it.
+
+    Example
+    -------
+    >>> merged = pad_merged(
+    ...     [torch.ones(2, 4), torch.ones(3, 4)],
+    ...     [torch.tensor([-100, 7]), torch.tensor([-100, 8, 9])],
+    ... )
+    >>> merged.attention_mask.tolist()
+    [[1, 1, 0], [1, 1, 1]]
+    """
     # Integers are put together on the host and travel once.
     device = sequences[0].device
     padding = {"batch_first": True, "padding_side": padding_side}
