@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from speechbrain_c2ser import __version__
 from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.checkpoints.kinds import check_kind, kind_of
 from speechbrain_c2ser.checkpoints.licences import licence_of
@@ -101,7 +102,7 @@ def _open(folder):
     """(model, names of the outputs, function, metadata) of a folder."""
     check_kind(folder, "EmotionClassifier", "Emotion2VecS")
     facts = {
-        "made_by": f"speechbrain_c2ser {version('speechbrain_c2ser')}",
+        "made_by": f"speechbrain_c2ser {__version__}",
         "licence": licence_of(folder),
         "sample_rate": 16000,
     }

@@ -1,7 +1,6 @@
 """Results as plain dictionaries, the same for commands and servers."""
 
-from importlib.metadata import version
-
+from speechbrain_c2ser import __version__
 from speechbrain_c2ser.inference.results import (
     Classification,
     Description,
@@ -68,7 +67,7 @@ def record_of(
     whole = _described(result) if described else _classified(result, labels)
     return {
         "schema": VERSION,
-        "version": version("speechbrain_c2ser"),
+        "version": __version__,
         "model": model,
         "path": row.path,
         **({"id": str(given["id"])} if given.get("id") is not None else {}),

@@ -1,8 +1,8 @@
 """``POST /v1/emotion``: a recording in, the commands' JSON out."""
 
-from importlib.metadata import version
 from typing import Any
 
+from speechbrain_c2ser import __version__
 from speechbrain_c2ser.audio import AudioError
 from speechbrain_c2ser.timelines.schema import result_schema
 from speechbrain_c2ser.web.limits import Busy, TooMuch
@@ -48,7 +48,7 @@ def build_api(listener: Listener, **options) -> Any:
 
     app = FastAPI(
         title="c2ser",
-        version=version("speechbrain_c2ser"),
+        version=__version__,
         # Their pages load scripts from other hosts.
         docs_url=None,
         redoc_url=None,

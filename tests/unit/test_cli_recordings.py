@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import unicodedata
+from importlib import metadata
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ import soundfile
 import torch
 from tqdm import tqdm
 
+from speechbrain_c2ser import __version__
 from speechbrain_c2ser.cli import main, recordings, terminal
 from speechbrain_c2ser.cli.inputs import find_recordings
 from speechbrain_c2ser.cli.terminal import one_line, to_json
@@ -319,6 +321,19 @@ def test_an_empty_output_is_refused(classify, tmp_path):
     write(tmp_path / "a.wav")
     code, _, told = classify("a.wav", "-o", "")
     assert code == 2 and "-o is empty" in told
+
+
+def test_a_clone_that_is_not_installed_answers(classify, tmp_path, monkeypatch):
+    """As on a machine that has its path in PYTHONPATH alone."""
+
+    def version(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    write(tmp_path / "a.wav")
+    code, lines, _ = classify("a.wav", "--format", "json")
+    assert code == 0
+    assert json.loads("\n".join(lines))[0]["version"] == __version__
 
 
 def test_formats(classify, tmp_path):

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from speechbrain_c2ser.audio.formats import SOUNDS
 from speechbrain_c2ser.data.columns import plain_name
 from speechbrain_c2ser.data.errors import ManifestError
+from speechbrain_c2ser.data.importers.rows import GENDERS
 from speechbrain_c2ser.data.importers.writing import write_corpus
 from speechbrain_c2ser.data.manifest import (
     audio_duration,
@@ -33,7 +34,6 @@ from speechbrain_c2ser.labels import LabelSpace
 MOST_MISSING = 0.1
 DEEPEST = 3  # folders within each other
 JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini")
-GENDERS = {"f": "female", "m": "male", "w": "female"}
 
 
 class CorpusBuilder:
