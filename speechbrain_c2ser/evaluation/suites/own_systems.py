@@ -1,6 +1,5 @@
 """Model folders of ours as systems that the suites can ask."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from speechbrain_c2ser.chain_of_thought.answers import (
     label_answers,
     split_before_emotion,
 )
-from speechbrain_c2ser.checkpoints.folder import find_folder
 from speechbrain_c2ser.evaluation.suites.disturbances import RATE, silence
 
 MAX_NEW_TOKENS = 100
@@ -132,25 +130,17 @@ def load_own(
     Raises
     ------
     ValueError
-        If it is no folder of a model.
+        If it holds nothing that classifies; says what.
     """
-    run_opts = {"device": device} if device else None
-    settings = Path(find_folder(source)) / "hyperparams.yaml"
-    if not settings.is_file():
-        raise ValueError(f"{source} holds no model: no hyperparams.yaml.")
-    text = settings.read_text(encoding="utf-8")
-    # Only what answers in words has languages.
-    if re.search(r"^languages:", text, re.MULTILINE):
-        from speechbrain_c2ser.inference.c2ser import C2SER
-
-        return DescribingSystem(
-            C2SER.from_hparams(source, run_opts=run_opts), mode
-        )
+    # Not at the top: who scores predictions alone must not wait for it.
     from speechbrain_c2ser.inference.classifier import EmotionClassifier
+    from speechbrain_c2ser.inference.opening import open_classifier
 
-    return ClassifyingSystem(
-        EmotionClassifier.from_hparams(source, run_opts=run_opts)
-    )
+    run_opts = {"device": device} if device else None
+    model = open_classifier(source, run_opts=run_opts)
+    if isinstance(model, EmotionClassifier):
+        return ClassifyingSystem(model)
+    return DescribingSystem(model, mode)
 
 
 def _row(description):
