@@ -5,9 +5,9 @@
       --model emotion-recognition-wav2vec2-IEMOCAP --wav2vec2 wav2vec2-base
 
 The model is a local copy of the published folder, with a local wav2vec2-base
-for its configuration. Its custom_interface.py is not run: the few lines that
-it adds to SpeechBrain's interface are here, and its yaml may build nothing but
-the classes it needs. As in that interface, one utterance is heard at a time.
+for its configuration. Its custom_interface.py is not run, and its yaml builds
+nothing: the three modules that it describes are built here. As in that
+interface, one utterance is heard at a time.
 """
 
 import tempfile
@@ -15,36 +15,36 @@ from pathlib import Path
 
 import torch
 from baseline import command_line, entry, run
-from ruamel.yaml import YAML
-from speechbrain.inference.interfaces import Pretrained
+from ruamel.yaml import YAML, MappingNode, ScalarNode
+from speechbrain.dataio.encoder import CategoricalEncoder
+from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
+from speechbrain.nnet.linear import Linear
+from speechbrain.nnet.pooling import StatisticsPooling
+from torch import nn
+from transformers import dynamic_module_utils
 
-from speechbrain_c2ser.checkpoints.safe_yaml import refuse_foreign
+from speechbrain_c2ser.checkpoints.converters.safe_pickle import (
+    load_checkpoint,
+)
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.evaluation.probabilities import within
-
-ALLOWED = (
-    "speechbrain.dataio.encoder",
-    "speechbrain.integrations.huggingface.wav2vec2",
-    "speechbrain.lobes.models.huggingface_transformers.wav2vec2",
-    "speechbrain.lobes.models.huggingface_wav2vec",
-    "speechbrain.nnet.activations",
-    "speechbrain.nnet.linear",
-    "speechbrain.nnet.pooling",
-    "speechbrain.utils.parameter_transfer",
-    "torch.nn",
-)
+from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
 
 
-class Wav2Vec2Classifier(Pretrained):
+class Wav2Vec2Classifier(nn.Module):
     """wav2vec2, mean over time, one linear layer, softmax."""
 
-    MODULES_NEEDED = ["wav2vec2", "avg_pool", "output_mlp"]
+    def __init__(self, wav2vec2, output_mlp, labels):
+        super().__init__()
+        self.wav2vec2, self.output_mlp = wav2vec2, output_mlp
+        self.avg_pool = StatisticsPooling(return_std=False)
+        self.labels = labels
 
     def forward(self, wavs, wav_lens):
         """Probabilities [B, L] of waveforms [B, T]."""
-        frames = self.mods.wav2vec2(wavs, wav_lens)
-        pooled = self.mods.avg_pool(frames, wav_lens).flatten(1)
-        return self.mods.output_mlp(pooled).softmax(-1)
+        frames = self.wav2vec2(wavs, wav_lens)
+        pooled = self.avg_pool(frames, wav_lens).flatten(1)
+        return self.output_mlp(pooled).softmax(-1)
 
 
 def load(folder, wav2vec2=None, device="cpu"):
@@ -62,36 +62,55 @@ def load(folder, wav2vec2=None, device="cpu"):
     Raises
     ------
     FileNotFoundError
-        If there is no such folder.
+        If there is no such folder, or it lacks a file.
     ValueError
-        If its yaml builds something else.
+        If its files are none of this classifier.
     """
-    path = Path(folder) / "hyperparams.yaml"
-    if not path.is_file():
+    folder = Path(folder)
+    if not (folder / "hyperparams.yaml").is_file():
         raise FileNotFoundError(
             f"{folder} holds no hyperparams.yaml: give a local copy of the "
             "published folder."
         )
-    text = path.read_text(encoding="utf-8")
-    refuse_foreign(text, path, ALLOWED)
-    keys = YAML().load(text)
-    wanted = {"pretrained_path": str(Path(folder).resolve())}
-    if wav2vec2 is not None:
-        wanted["wav2vec2_hub"] = str(Path(wav2vec2).resolve())
-    with tempfile.TemporaryDirectory() as savedir:
-        return Wav2Vec2Classifier.from_hparams(
-            source=str(folder),
-            savedir=savedir,
-            overrides={k: v for k, v in wanted.items() if k in keys},
-            run_opts={"device": device},
-        ).eval()
+    source = wav2vec2 or base_of(folder / "hyperparams.yaml")
+    check_pretrained(source)
+    # SpeechBrain lets transformers ask on the terminal whether to run code
+    # that lies beside the model.
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    with tempfile.TemporaryDirectory() as cache:
+        lobe = Wav2Vec2(str(source), cache, output_norm=True, freeze=True)
+    tensors = load_checkpoint(folder / "wav2vec2.ckpt")
+    missing, _ = lobe.load_state_dict(tensors, strict=False)
+    head = load_checkpoint(folder / "model.ckpt")
+    if missing or "0.w.weight" not in head:
+        lacks = missing[0] if missing else "0.w.weight"
+        raise ValueError(
+            f"The weights of {folder} are none of this classifier: {lacks} is "
+            "missing."
+        )
+    labels, size = head["0.w.weight"].shape
+    linear = Linear(labels, input_size=size, bias="0.w.bias" in head)
+    linear.load_state_dict({n.removeprefix("0."): w for n, w in head.items()})
+    encoder = CategoricalEncoder()
+    if not encoder.load_if_possible(folder / "label_encoder.txt"):
+        raise FileNotFoundError(f"{folder} holds no label_encoder.txt.")
+    encoder.expect_len(labels)
+    names = [encoder.ind2lab[i] for i in range(labels)]
+    return Wav2Vec2Classifier(lobe, linear, names).to(device).eval()
+
+
+def base_of(path):
+    """The wav2vec2 that a published yaml names; nothing is built of it."""
+    root = YAML().compose(path.read_text(encoding="utf-8"))
+    for key, value in root.value if isinstance(root, MappingNode) else ():
+        if key.value == "wav2vec2_hub" and isinstance(value, ScalarNode):
+            return value.value
+    raise ValueError(f"{path} names no wav2vec2_hub: give --wav2vec2.")
 
 
 def classifier(model, space):
     """``items -> predictions`` of the classifier."""
-    encoder = model.hparams.label_encoder
-    encoder.ignore_len()
-    labels = [encoder.ind2lab[i] for i in range(len(encoder))]
+    device = next(model.parameters()).device
 
     @torch.no_grad()
     def predict(items):
@@ -99,10 +118,10 @@ def classifier(model, space):
         for item in items:
             # SpeechBrain's pooling adds noise, in evaluation too.
             torch.manual_seed(0)
-            wave = read_item(item)[None].to(model.device)
-            whole = torch.ones(1, device=model.device)
+            wave = read_item(item)[None].to(device)
+            whole = torch.ones(1, device=device)
             probabilities = dict(
-                zip(labels, model(wave, whole)[0].tolist(), strict=True)
+                zip(model.labels, model(wave, whole)[0].tolist(), strict=True)
             )
             rows.append(
                 {

@@ -6,6 +6,7 @@ wrote.
 
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -391,17 +392,41 @@ def test_speechbrain_wav2vec2(recipe, corpus, wav2vec2, tmp_path):
     assert set(rows[0]["probabilities"]) == {"angry", "sad"}
     assert evaluated(path)["readings"]["scored"]["n"] == 6
     # What was loaded are the folder's weights, not the base's.
-    loaded = script.load(str(model), str(base)).mods.wav2vec2.state_dict()
+    loaded = script.load(str(model), str(base)).wav2vec2.state_dict()
     first = load_file(base / "model.safetensors")
     name = next(k for k in first if "feature_projection.projection.weight" in k)
     torch.testing.assert_close(loaded[f"model.{name}"], first[name] + 0.1)
 
 
-def test_a_strangers_yaml_is_refused(recipe, wav2vec2, tmp_path):
-    (tmp_path / "hyperparams.yaml").write_text("a: !apply:os.getcwd []\n")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a: !apply:os.mkdir [RAN]",
+        "a: (!!python/object/apply:os.mkdir [RAN])",  # HyperPyYAML's tuple
+        "pretrainer: !new:os.mkdir [RAN]",
+    ],
+)
+def test_a_strangers_yaml_runs_nothing(recipe, wav2vec2, tmp_path, line):
+    model, base = wav2vec2
+    copy = shutil.copytree(model, tmp_path / "copy")
+    ran = tmp_path / "ran"
+    with open(copy / "hyperparams.yaml", "a") as file:
+        file.write("\n" + line.replace("RAN", str(ran)) + "\n")
     script = recipe("speechbrain_wav2vec2")
-    with pytest.raises(ValueError, match="os.getcwd"):
-        script.load(str(tmp_path))
+    assert script.load(str(copy), str(base)).labels == ["ang", "sad"]
+    assert not ran.exists()
+
+
+def test_a_folder_of_something_else_is_told(recipe, wav2vec2, tmp_path):
+    model, base = wav2vec2
+    script = recipe("speechbrain_wav2vec2")
+    copy = shutil.copytree(model, tmp_path / "copy")
+    torch.save({}, copy / "model.ckpt")
+    with pytest.raises(ValueError, match="none of this classifier: 0.w"):
+        script.load(str(copy), str(base))
+    (copy / "hyperparams.yaml").write_text("a: 1\n")
+    with pytest.raises(ValueError, match="names no wav2vec2_hub"):
+        script.load(str(copy))
     with pytest.raises(FileNotFoundError, match="no hyperparams.yaml"):
         script.load(str(tmp_path / "nowhere"))
 
