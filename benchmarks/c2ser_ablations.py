@@ -133,7 +133,9 @@ class Experiment:
         run_steps([Step(f"{name}, seed {self.seed}", evaluation, command)], key)
         result = json.loads((evaluation / f"{mode}.json").read_text())
         figures = {k: result["metrics"].get(k) for k in FIGURES}
-        tokenizer = AutoTokenizer.from_pretrained(str(llm))
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(llm), trust_remote_code=False
+        )
         figures["answer_tokens"] = statistics.fmean(
             len(tokenizer(row["text"], add_special_tokens=False)["input_ids"])
             for row in result["predictions"]

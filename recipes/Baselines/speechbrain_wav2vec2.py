@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from baseline import command_line, entry, run
 from ruamel.yaml import YAML, MappingNode, ScalarNode
+from ruamel.yaml.error import YAMLError
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 from speechbrain.nnet.linear import Linear
 from speechbrain.nnet.pooling import StatisticsPooling
 from torch import nn
-from transformers import dynamic_module_utils
 
 from speechbrain_c2ser.checkpoints.converters.safe_pickle import (
     load_checkpoint,
@@ -74,9 +74,6 @@ def load(folder, wav2vec2=None, device="cpu"):
         )
     source = wav2vec2 or base_of(folder / "hyperparams.yaml")
     check_pretrained(source)
-    # SpeechBrain lets transformers ask on the terminal whether to run code
-    # that lies beside the model.
-    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
     with tempfile.TemporaryDirectory() as cache:
         lobe = Wav2Vec2(str(source), cache, output_norm=True, freeze=True)
     tensors = load_checkpoint(folder / "wav2vec2.ckpt")
@@ -101,7 +98,10 @@ def load(folder, wav2vec2=None, device="cpu"):
 
 def base_of(path):
     """The wav2vec2 that a published yaml names; nothing is built of it."""
-    root = YAML().compose(path.read_text(encoding="utf-8"))
+    try:
+        root = YAML().compose(path.read_text(encoding="utf-8"))
+    except (YAMLError, RecursionError) as error:
+        raise ValueError(f"{path} is no readable yaml: {error}") from error
     for key, value in root.value if isinstance(root, MappingNode) else ():
         if key.value == "wav2vec2_hub" and isinstance(value, ScalarNode):
             return value.value

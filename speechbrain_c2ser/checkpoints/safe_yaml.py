@@ -161,7 +161,10 @@ def refuse_foreign(
     ...
     ValueError: x.yaml wants to build '!apply:os.system', which is ...
     """
-    if any(line.startswith("%") for line in text.splitlines()):
+    if any(
+        line.startswith("%")
+        for line in text.removeprefix("\ufeff").splitlines()
+    ):
         raise ValueError(
             f"{path} has a yaml directive (a line that begins with %), which "
             "may rename tags; refused."
@@ -292,6 +295,17 @@ class _Builder:
             )
         return self.top[name] + rest
 
+    def _by_name(self, kind: type, name: str, arguments: dict | list) -> dict:
+        """Arguments by name, those that are given by their place too."""
+        if isinstance(arguments, dict):
+            return arguments
+        try:
+            return inspect.signature(kind).bind_partial(*arguments).arguments
+        except TypeError as error:
+            raise ValueError(
+                f"{self.path}: {name} cannot be built: {error}."
+            ) from error
+
     def _new(self, tag: str, arguments: dict | list) -> Any:
         module, _, name = tag.removeprefix("!new:").rpartition(".")
         if _is_ours(module + ".", name):
@@ -310,7 +324,7 @@ class _Builder:
             # What the module merely imported is not its own.
             if not inspect.isclass(kind) or kind.__module__ != module:
                 raise ValueError(f"{self.path}: there is no {module}.{name}.")
-        options = arguments if isinstance(arguments, dict) else {}
+        options = self._by_name(kind, name, arguments)
         if options.get("save_path") is not None:
             raise ValueError(
                 f"{self.path}: {name} wants to write to "

@@ -10,17 +10,25 @@ from safetensors import SafetensorError, safe_open
 
 LFS = b"version https://git-lfs"
 MAPPINGS = ("config.json", "tokenizer_config.json")
+ATTENTION = (  # of transformers itself; others are downloaded code
+    None, "eager", "sdpa", "flex_attention", "flash_attention_2",
+    "flash_attention_3",
+)  # fmt: skip
 LARGEST = 300_000_000  # bytes of a JSON file; large vocabularies have 40 MB
 
 
-def check_pretrained(source: str | Path) -> None:
+def check_pretrained(
+    source: str | Path, save_path: str | Path | None = None
+) -> None:
     """Refuse a damaged or incomplete model folder by the file that is.
 
     Arguments
     ---------
     source : str | Path
-        A folder of config.json, tokenizer files and weights; what is no
-        local folder (a name on a hub) passes.
+        A folder of config.json, tokenizer files and weights; or the name of
+        one on the hub, of which the JSON files are fetched and checked.
+    save_path : str | Path | None
+        Where files of the hub are put; None = its cache.
 
     Raises
     ------
@@ -39,6 +47,12 @@ def check_pretrained(source: str | Path) -> None:
     ...
     ValueError: ...config.json is damaged and cannot be read: ...
     """
+    # Not at the top: classifiers without such parts need not wait for it.
+    from transformers import dynamic_module_utils
+
+    # Some of SpeechBrain's calls do not tell transformers that no code beside
+    # a model is ever run; it would ask on the terminal, and now refuses.
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
     folder = Path(source)
     if not folder.is_dir():
         # What a model folder refers to is told by where it is.
@@ -46,7 +60,10 @@ def check_pretrained(source: str | Path) -> None:
             raise FileNotFoundError(
                 f"There is no folder {folder}: download or copy it again."
             )
-        return
+        fetched = _json_of_hub(str(source), save_path)
+        if fetched is None:
+            return  # whoever loads it tells that it cannot be reached
+        folder = fetched
     for path in sorted(folder.glob("*.json")):
         if path.exists() and not path.is_file():
             raise ValueError(f"{path} is no regular file.")
@@ -211,6 +228,19 @@ def describe_misfit(source: str | Path, report: dict) -> str | None:
     )
 
 
+def _json_of_hub(name, save_path):
+    """The folder of a hub model's JSON files; None where there is none."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = snapshot_download(
+            name, cache_dir=save_path, allow_patterns=["*.json"]
+        )
+    except (OSError, ValueError):  # no network, no such model, no name of one
+        return None
+    return Path(found)
+
+
 def _check_code(content, path):
     """Refuse a model that transformers can only build by code beside it."""
     if not (isinstance(content, dict) and content.get("auto_map")):
@@ -282,9 +312,7 @@ def _check_positions(config, path):
 def _is_built_in(value):
     if isinstance(value, dict):
         return all(map(_is_built_in, value.values()))
-    return value in (None, "eager", "sdpa", "flex_attention") or str(
-        value
-    ).startswith("flash_attention_")
+    return value in ATTENTION
 
 
 def _damaged(path, error):

@@ -1,13 +1,19 @@
 """Folders of another kind, or damaged ones: one sentence that names them."""
 
+import ast
 import json
 import os
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from safetensors.torch import save_file
+from transformers import ViTConfig
 
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
@@ -20,16 +26,14 @@ from speechbrain_c2ser.inference import (
 from speechbrain_c2ser.lobes import (
     CategoryHead,
     Emotion2VecS,
-    LanguageModel,
     MaskedMean,
     MultiHead,
     SelfSupervisedEncoder,
-    WhisperEncoder,
+    TextEncoder,
     pretrained_files,
 )
 from speechbrain_c2ser.lobes import EmotionClassifier as Model
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
-from speechbrain_c2ser.lobes.speech_llm.llm_loading import load_model
 
 NINE = ["生气/angry", "开心/happy", "难过/sad", "<unk>"]
 
@@ -127,6 +131,11 @@ def llm(tmp_path):
             b'{"text_config": {"attn_implementation": "someone/kernels"}}',
             "asks for other code by attn_implementation",
         ),
+        (
+            "config.json",
+            b'{"attn_implementation": "flash_attention_of/kernels"}',
+            "asks for other code by attn_implementation",
+        ),
     ],
 )
 def test_damaged_models_are_named(llm, name, content, problem):
@@ -166,44 +175,54 @@ def test_a_pipe_in_place_of_a_file(llm):
         check_pretrained(llm)
 
 
-CODE = "open('OWNED', 'w')\nclass Thing:\n    pass\n"
-NAMED = {f"Auto{kind}": "evil.Thing" for kind in ("Config", "Model")}
-NAMED["AutoModelForCausalLM"] = "evil.Thing"
+CODE = "open({!r}, 'w').close()\nclass Foreign: pass\n"
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        LanguageModel,
-        lambda source: LanguageModel(source, pretrained=False),
-        SelfSupervisedEncoder,
-        lambda source: SelfSupervisedEncoder(source, pretrained=False),
-        WhisperEncoder,
-    ],
-)
-def test_code_beside_a_model_is_not_asked_about(llm, build, monkeypatch):
-    monkeypatch.chdir(llm)
-    (llm / "evil.py").write_text(CODE)
-    (llm / "config.json").write_text(
-        json.dumps({"model_type": "evil", "auto_map": NAMED})
-    )
-    (llm / "tokenizer_config.json").write_text(
-        json.dumps({"auto_map": {"AutoTokenizer": ["evil.Thing", None]}})
-    )
-    # Transformers would ask, and take a waiting "y" for a yes.
+@pytest.mark.parametrize("pretrained", [True, False])
+@pytest.mark.parametrize("file", ["preprocessor_config.json", "config.json"])
+def test_nobody_is_asked_to_run_an_extractors_code(
+    ssl_folder, tmp_path, monkeypatch, file, pretrained
+):
+    """Who types y, or pipes `yes`, runs none either."""
+    folder = shutil.copytree(ssl_folder("wav2vec2_layer"), tmp_path / "folder")
+    ran = tmp_path / "ran"
+    (folder / "foreign.py").write_text(CODE.format(str(ran)))
+    content = json.loads((folder / file).read_text())
+    content.pop("feature_extractor_type", None)
+    content["auto_map"] = {"AutoFeatureExtractor": "foreign.Foreign"}
+    if file == "config.json":
+        (folder / "preprocessor_config.json").write_text("{}")
+    (folder / file).write_text(json.dumps(content))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with suppress(ValueError):  # or it takes its own, by the model's kind
+        SelfSupervisedEncoder(str(folder), "wav2vec2", pretrained=pretrained)
+    assert not ran.exists()
+
+
+def test_nobody_is_asked_to_run_a_tokenizers_code(tmp_path, monkeypatch):
+    ran = tmp_path / "ran"
+    (tmp_path / "foreign.py").write_text(CODE.format(str(ran)))
+    content = {"auto_map": {"AutoTokenizer": ["foreign.Foreign", None]}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(content))
+    ViTConfig().save_pretrained(tmp_path)  # transformers has none for it
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     with pytest.raises((ValueError, OSError)):
-        build(str(llm))
-    assert not (llm / "OWNED").exists()
+        TextEncoder(str(tmp_path), 4, pretrained=False)
+    assert not ran.exists()
 
 
-def test_a_dtype_is_one_of_numbers(llm):
-    with pytest.raises(ValueError, match="There is no dtype 'load'"):
-        load_model(str(llm), "load", None, None, True)
-
-
-def test_weights_that_broke_off(llm):
-    whole = (llm / "one.safetensors").read_bytes()
-    (llm / "one.safetensors").write_bytes(whole[:-100])
-    with pytest.raises(ValueError, match="one.safetensors is damaged"):
-        check_pretrained(llm)
+def test_every_call_says_that_no_code_is_run():
+    root = Path(pretrained_files.__file__).parents[2]
+    folders = ("speechbrain_c2ser", "recipes", "benchmarks")
+    calls = 0
+    for path in [p for f in folders for p in (root / f).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ast.unparse(node.func)
+            if re.fullmatch(r"Auto\w+\.from_(pretrained|config)", name):
+                calls += 1
+                said = {k.arg: ast.unparse(k.value) for k in node.keywords}
+                where = f"{path}:{node.lineno}"
+                assert said.get("trust_remote_code") == "False", where
+    assert calls > 9

@@ -102,7 +102,7 @@ class SelfSupervisedEncoder(SpeechEncoder):
                 f"There is no kind {kind!r} (known: {', '.join(KINDS)})."
             )
         save_path = save_path or str(HF_HUB_CACHE)
-        check_pretrained(source)
+        check_pretrained(source, save_path)
         config = AutoConfig.from_pretrained(
             source, cache_dir=save_path, trust_remote_code=False
         )

@@ -94,12 +94,15 @@ class TextEncoder(nn.Module):
         if not 0 <= drop < 1:
             raise ValueError(f"drop is a share from 0 to below 1, not {drop}.")
         save_path = save_path or str(HF_HUB_CACHE)
-        check_pretrained(source)
+        check_pretrained(source, save_path)
         self.tokenizer = _tokenizer(source, save_path)
         if pretrained:
             try:
                 model = AutoModel.from_pretrained(
-                    source, cache_dir=save_path, use_safetensors=True
+                    source,
+                    cache_dir=save_path,
+                    use_safetensors=True,
+                    trust_remote_code=False,
                 )
             except OSError as error:
                 raise ValueError(
@@ -107,8 +110,10 @@ class TextEncoder(nn.Module):
                     f"{' '.join(str(error).split())}"
                 ) from error
         else:
-            config = AutoConfig.from_pretrained(source, cache_dir=save_path)
-            model = AutoModel.from_config(config)
+            config = AutoConfig.from_pretrained(
+                source, cache_dir=save_path, trust_remote_code=False
+            )
+            model = AutoModel.from_config(config, trust_remote_code=False)
         if model.config.is_encoder_decoder:
             model = model.get_encoder()
         # Transformers loads in the file's own type, which may be fp16.
@@ -257,7 +262,9 @@ class TextEncoder(nn.Module):
 
 
 def _tokenizer(source, save_path):
-    tokenizer = AutoTokenizer.from_pretrained(source, cache_dir=save_path)
+    tokenizer = AutoTokenizer.from_pretrained(
+        source, cache_dir=save_path, trust_remote_code=False
+    )
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -36,7 +36,7 @@ def from_source(
     FileNotFoundError: There is no Whisper folder './nothing'.
     """
     folder = Path(source)
-    check_pretrained(source)
+    check_pretrained(source, save_path)
     if not pretrained:
         config = WhisperConfig.from_pretrained(source, cache_dir=save_path)
         return modeling_whisper.WhisperEncoder(config)
