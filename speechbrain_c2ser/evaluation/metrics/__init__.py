@@ -18,16 +18,12 @@ from speechbrain_c2ser.evaluation.metrics.classification import (
     classification_metrics,
     paired_bootstrap,
 )
-from speechbrain_c2ser.evaluation.metrics.diarization import (
-    emotion_diarisation_error_rate,
-)
 
 __all__ = [
     "bootstrap_interval",
     "bootstrap_intervals",
     "classification_metrics",
     "edit_rate",
-    "emotion_diarisation_error_rate",
     "expected_calibration_error",
     "paired_bootstrap",
     "reliability_bins",
