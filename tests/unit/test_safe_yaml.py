@@ -238,7 +238,7 @@ def test_own_classes_by_allow(tmp_path, monkeypatch):
         refuse_foreign(text, "x.yaml")
     allow = ["blocks_of_mine"]
     root = parse_yaml(text, "x.yaml", allow=allow)
-    assert type(build_yaml(root, "x.yaml", allow)["a"]).__name__ == "Mine"
+    assert type(build_yaml(root, "x.yaml")["a"]).__name__ == "Mine"
     root = parse_yaml(text.replace("Mine", "OrderedDict"), "x.yaml", {}, allow)
     with pytest.raises(ValueError, match="there is no blocks_of_mine.Ordered"):
-        build_yaml(root, "x.yaml", allow)
+        build_yaml(root, "x.yaml")
