@@ -14,13 +14,14 @@ import tempfile
 from pathlib import Path
 
 import torch
-from baseline import command_line, entry, run
+from baseline import command_line, run
 from ruamel.yaml import YAML
 from speechbrain.inference.interfaces import Pretrained
 
 from speechbrain_c2ser.checkpoints.safe_yaml import refuse_foreign
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.evaluation.probabilities import within
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 ALLOWED = (
     "speechbrain.dataio.encoder",
@@ -130,4 +131,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    entry(main)
+    with errors_in_one_line(__file__):
+        main()
