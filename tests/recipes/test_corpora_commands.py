@@ -1,12 +1,12 @@
 """The commands of recipes/Corpora."""
 
-import importlib.util
 import json
 import re
 from inspect import signature
 from pathlib import Path
 
 import pytest
+from scripts import load_script
 
 from speechbrain_c2ser.data.manifest import write_manifest
 
@@ -15,11 +15,7 @@ DATA = ROOT / "speechbrain_c2ser/data"
 
 
 def script(name):
-    path = ROOT / f"recipes/Corpora/{name}.py"
-    spec = importlib.util.spec_from_file_location(f"corpora_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / f"recipes/Corpora/{name}.py")
 
 
 @pytest.fixture(scope="module")

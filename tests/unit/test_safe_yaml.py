@@ -1,12 +1,12 @@
 """A stranger's model folder: nothing in its yaml runs, opens or imports."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from scripts import load_script
 
 from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
 from speechbrain_c2ser.checkpoints.converters.emotion2vec import load_encoder
@@ -186,11 +186,7 @@ def test_the_baseline_refuses_it_too(folder, name, monkeypatch):
     if name in ("ref_to_object", "ref_nowhere", "no_mapping", "empty", "twice"):
         pytest.skip("runs nothing; left to SpeechBrain's own reader")
     monkeypatch.syspath_prepend(str(ROOT / "recipes" / "Baselines"))
-    spec = importlib.util.spec_from_file_location(
-        "hostile_baseline", ROOT / "recipes/Baselines/speechbrain_wav2vec2.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(ROOT / "recipes/Baselines/speechbrain_wav2vec2.py")
     with pytest.raises(ValueError, match=REFUSED):
         module.load(folder(HOSTILE[name]))
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+from waves import waveforms
 
 from speechbrain_c2ser.lobes.augmentation import SpecAugment
 from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
@@ -17,18 +18,6 @@ SIZES = {"num_layers": 2, "size": 32, "num_heads": 4, "ffn_size": 64}
 def encoder(**arguments):
     torch.manual_seed(0)
     return WhisperEncoder(**{**SIZES, **arguments})
-
-
-def waveforms(*seconds_and_gains):
-    """Zero-padded noise, and relative lengths."""
-    torch.manual_seed(1)
-    counts = [round(seconds * 16000) for seconds, _ in seconds_and_gains]
-    wavs = torch.zeros(len(counts), max(counts))
-    for wav, count, (_, gain) in zip(
-        wavs, counts, seconds_and_gains, strict=True
-    ):
-        wav[:count] = gain * torch.randn(count)
-    return wavs, torch.tensor(counts) / max(counts)
 
 
 def log_mel(model, wavs, wav_lens=None):
