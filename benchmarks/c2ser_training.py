@@ -42,7 +42,7 @@ sys.path += [str(ROOT / "benchmarks"), str(ROOT / "recipes" / "C2SER")]
 from c2ser_speed import SENTENCE, wait, write_llm  # noqa: E402
 from train_explicit import ExplicitBrain  # noqa: E402
 
-BF16_BYTES, FP32_BYTES = 2, 4
+FP32_BYTES = 4
 # Layers, width, heads of Whisper's encoder; the size of Emotion2Vec-S.
 ENCODERS = {
     "tiny": ((3, 128, 4), "tiny"),

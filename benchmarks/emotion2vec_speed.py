@@ -350,7 +350,7 @@ def main():
         report["limits"] = limits(
             report["settings"], sides, pythons, job, folder
         )
-    summarise(report, options.size)
+    summarise(report)
     print_tables(report)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -405,7 +405,7 @@ def limits(settings, sides, pythons, job, folder):
     return rates
 
 
-def summarise(report, size):
+def summarise(report):
     """The figures that are looked for, at the top level."""
     settings = report["settings"]
     mixed = settings.get("mixed", {"sides": {}})["sides"]

@@ -1,6 +1,5 @@
 """What all tests share: offline, few threads, small corpora and models."""
 
-import importlib.util
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ import pytest
 import soundfile
 import torch
 from device import set_up
+from scripts import load_script
 from tiny_encoders import save_self_supervised, save_text_encoder
 
 from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
@@ -133,11 +133,7 @@ def run_script():
 @pytest.fixture(scope="session")
 def make_tiny_models(root):
     """The recipe script that writes tiny LLM and Whisper folders."""
-    path = root / "recipes" / "Synthetic" / "make_tiny_models.py"
-    spec = importlib.util.spec_from_file_location("make_tiny_models", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(root / "recipes/Synthetic/make_tiny_models.py")
 
 
 @pytest.fixture(scope="session")

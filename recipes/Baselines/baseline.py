@@ -1,7 +1,6 @@
 """What the baselines share: command line, batches, predictions, scores."""
 
 import argparse
-import sys
 
 import torch
 from tqdm import tqdm
@@ -97,11 +96,3 @@ def heard(item, seconds=30.0):
             f"{len(wave) / SAMPLE_RATE:.1f} s are heard."
         )
     return wave[:most].numpy()
-
-
-def entry(main):
-    """Run a script's main; an expected error is one line on stderr."""
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f"{sys.argv[0]}: {' '.join(str(error).split())}")

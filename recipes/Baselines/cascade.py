@@ -11,11 +11,12 @@ recognition would give.
 """
 
 import torch
-from baseline import SAMPLE_RATE, command_line, entry, heard, run
+from baseline import SAMPLE_RATE, command_line, heard, run
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 
 from speechbrain_c2ser.inference.text_llm import TextLLM
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 QUESTION = (
     'Someone says: "{transcript}"\nWhich one of these emotions does the '
@@ -113,4 +114,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    entry(main)
+    with errors_in_one_line(__file__):
+        main()

@@ -13,7 +13,7 @@ of the set alone.
 from pathlib import Path
 
 import torch
-from baseline import command_line, entry, run
+from baseline import command_line, run
 from torch.nn.utils.rnn import pad_sequence
 
 from speechbrain_c2ser.checkpoints.converters.emotion2vec import load_official
@@ -21,6 +21,7 @@ from speechbrain_c2ser.checkpoints.emotion2vec_folder import load_emotion2vec
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.evaluation.probabilities import within
 from speechbrain_c2ser.lobes import EmotionClassifier
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 def load(source):
@@ -82,4 +83,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    entry(main)
+    with errors_in_one_line(__file__):
+        main()

@@ -13,7 +13,6 @@ predictions and computed once.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,7 @@ from speechbrain_c2ser.evaluation.predictions import (
 )
 from speechbrain_c2ser.evaluation.references import read_references
 from speechbrain_c2ser.evaluation.scoring import print_scores
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 SET_UPS = {
     "egemaps": ("eGeMAPSv02", {"kernel": "rbf", "C": 1.0}),
@@ -186,7 +186,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line(__file__):
         main()
-    except ValueError as error:
-        sys.exit(f"opensmile_svm: {error}")

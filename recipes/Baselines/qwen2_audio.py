@@ -9,10 +9,11 @@ reads them strictly, with synonyms and, with --llm, by a language model.
 """
 
 import torch
-from baseline import SAMPLE_RATE, command_line, entry, heard, run
+from baseline import SAMPLE_RATE, command_line, heard, run
 from transformers import AutoProcessor, Qwen2AudioForConditionalGeneration
 
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 QUESTION = (
     "Which one of these emotions does the speaker's voice express: {labels}? "
@@ -75,4 +76,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    entry(main)
+    with errors_in_one_line(__file__):
+        main()

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from baseline import command_line, entry, run
+from baseline import command_line, run
 from ruamel.yaml import YAML, MappingNode, ScalarNode
 from ruamel.yaml.error import YAMLError
 from speechbrain.dataio.encoder import CategoricalEncoder
@@ -29,6 +29,7 @@ from speechbrain_c2ser.checkpoints.converters.safe_pickle import (
 from speechbrain_c2ser.data.dataset import read_item
 from speechbrain_c2ser.evaluation.probabilities import within
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 class Wav2Vec2Classifier(nn.Module):
@@ -149,4 +150,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    entry(main)
+    with errors_in_one_line(__file__):
+        main()

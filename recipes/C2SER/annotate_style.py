@@ -17,11 +17,11 @@ from speechbrain_c2ser.data.manifest import (
     read_manifest,
     write_manifest,
 )
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 def annotate_corpus(source, target, splits=SPLITS):
     """Annotate splits of a corpus with the thresholds of the first."""
-    target.mkdir(parents=True, exist_ok=True)
     thresholds = None
     for split in splits:
         items = read_manifest(source / f"{split}.json")
@@ -31,7 +31,8 @@ def annotate_corpus(source, target, splits=SPLITS):
     thresholds.save(target / "thresholds.json")
 
 
-if __name__ == "__main__":
+def main():
+    """Read the command line and annotate."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("source", type=Path, help="folder of a corpus")
     parser.add_argument("target", type=Path, help="gets the new manifests")
@@ -43,3 +44,8 @@ if __name__ == "__main__":
     )
     options = parser.parse_args()
     annotate_corpus(options.source, options.target, options.splits)
+
+
+if __name__ == "__main__":
+    with errors_in_one_line(__file__):
+        main()

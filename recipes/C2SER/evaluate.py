@@ -11,11 +11,8 @@ predictions, and a report with tables and pictures.
 
 from speechbrain_c2ser.evaluation.answering import evaluate_c2ser
 from speechbrain_c2ser.inference.c2ser import C2SER
-from speechbrain_c2ser.training.experiment import (
-    errors_in_one_line,
-    load_experiment,
-    precision_of,
-)
+from speechbrain_c2ser.training.experiment import load_experiment, precision_of
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 def main():

@@ -11,7 +11,6 @@ of the templates. An interrupted run leaves nothing.
 """
 
 import argparse
-import sys
 
 from tqdm import tqdm
 
@@ -23,6 +22,7 @@ from speechbrain_c2ser.data.manifest import (
 )
 from speechbrain_c2ser.inference.text_llm import TextLLM
 from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 def rephrase_manifest(items, llm, content, max_new_tokens, batch_size):
@@ -100,7 +100,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line(__file__):
         main()
-    except ValueError as error:
-        sys.exit(f"rephrase_answers: {error}")

@@ -22,10 +22,8 @@ from speechbrain_c2ser.data.atomic import write_atomic
 from speechbrain_c2ser.data.dataset import loader_options
 from speechbrain_c2ser.evaluation.metrics import edit_rate
 from speechbrain_c2ser.inference.pretrained import find_device
-from speechbrain_c2ser.training.experiment import (
-    errors_in_one_line,
-    load_experiment,
-)
+from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 from speechbrain_c2ser.training.schedules import WarmupCosine
 from speechbrain_c2ser.training.word_teaching import (
     FrameTeacher,

@@ -40,11 +40,9 @@ from speechbrain_c2ser.evaluation.metrics.temperature import (
 )
 from speechbrain_c2ser.lobes.speech_llm.merging import Speech
 from speechbrain_c2ser.training.brain import TrainingBrain
-from speechbrain_c2ser.training.experiment import (
-    errors_in_one_line,
-    load_experiment,
-)
+from speechbrain_c2ser.training.experiment import load_experiment
 from speechbrain_c2ser.training.logs import means_of
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 from speechbrain_c2ser.training.rehearsal import rehearse
 
 logger = get_logger(__name__)

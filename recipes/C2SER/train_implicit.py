@@ -14,10 +14,8 @@ learned to write out, it learns to know at once (C2SER paper, section 3).
 
 from train_explicit import ExplicitBrain, train
 
-from speechbrain_c2ser.training.experiment import (
-    errors_in_one_line,
-    load_experiment,
-)
+from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 class ImplicitBrain(ExplicitBrain):

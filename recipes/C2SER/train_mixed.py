@@ -13,10 +13,8 @@ valid speaker's few dozen utterances say too little to choose one by.
 from train_explicit import train
 from train_implicit import ImplicitBrain
 
-from speechbrain_c2ser.training.experiment import (
-    errors_in_one_line,
-    load_experiment,
-)
+from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 class MixedBrain(ImplicitBrain):

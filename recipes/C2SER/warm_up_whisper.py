@@ -23,10 +23,8 @@ from speechbrain.utils.metric_stats import ErrorRateStats
 from speechbrain_c2ser.chain_of_thought.espeak import Espeak, EspeakError
 from speechbrain_c2ser.data.dataset import loader_options, speech_dataset
 from speechbrain_c2ser.training.brain import TrainingBrain
-from speechbrain_c2ser.training.experiment import (
-    errors_in_one_line,
-    load_experiment,
-)
+from speechbrain_c2ser.training.experiment import load_experiment
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ crema_d and CREMA-D are one. Exit status 1 names the first that is shared.
 """
 
 import argparse
-import sys
 
 from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
     check_leakage,
     read_manifest,
 )
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 FIELDS = ("id", "wav", "speaker")
 
@@ -32,25 +32,23 @@ def main(argv=None):
     parser.add_argument("--foreign", action="store_true")
     given = parser.parse_args(argv)
     splits = {"train": {}, "valid": {}, "test": {}}
-    try:
-        for split, items in splits.items():
-            for path in getattr(given, split):
-                for key, item in read_manifest(path).items():
-                    if key in items:
-                        raise ManifestError(
-                            f"The item {key!r} of {path} is in the {split} "
-                            "set already."
-                        )
-                    items[key] = item
-        check_leakage(splits, FIELDS)
-        if given.foreign:
-            known = splits["train"] | splits["valid"]
-            check_leakage({"train": known, "test": splits["test"]}, ["dataset"])
-    except ManifestError as error:
-        sys.exit(f"check_leakage.py: {error}")
+    for split, items in splits.items():
+        for path in getattr(given, split):
+            for key, item in read_manifest(path).items():
+                if key in items:
+                    raise ManifestError(
+                        f"The item {key!r} of {path} is in the {split} set "
+                        "already."
+                    )
+                items[key] = item
+    check_leakage(splits, FIELDS)
+    if given.foreign:
+        known = splits["train"] | splits["valid"]
+        check_leakage({"train": known, "test": splits["test"]}, ["dataset"])
     counts = ", ".join(f"{len(items)} {s}" for s, items in splits.items())
     print(f"Nothing shared: {counts}.")
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line(__file__):
+        main()

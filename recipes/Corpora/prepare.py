@@ -14,7 +14,6 @@ and what a user has to know; the same is in SAVE_FOLDER/corpus.json.
 import argparse
 import inspect
 import json
-import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import yaml
 from speechbrain_c2ser.data.importers.preparers import describe
 from speechbrain_c2ser.data.importers.writing import DESCRIPTION, count_table
 from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 CORPORA = (
     "asvp_esd",
@@ -122,17 +122,14 @@ def main(argv=None):
     if given.save_folder is None:
         print(f"{module.__doc__}\n{describe(module.prepare)}")
         return
-    try:
-        module.prepare(
-            given.data_folder,
-            given.save_folder,
-            **read_options(words, module.prepare),
-        )
-        path = Path(given.save_folder) / DESCRIPTION
-        if path.is_file():
-            tell(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, OSError) as error:
-        sys.exit(f"prepare.py: {error}")
+    module.prepare(
+        given.data_folder,
+        given.save_folder,
+        **read_options(words, module.prepare),
+    )
+    path = Path(given.save_folder) / DESCRIPTION
+    if path.is_file():
+        tell(json.loads(path.read_text(encoding="utf-8")))
 
 
 def tell(description):
@@ -150,4 +147,5 @@ def tell(description):
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line(__file__):
+        main()

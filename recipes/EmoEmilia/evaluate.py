@@ -12,10 +12,10 @@ from speechbrain_c2ser.data.corpora import emo_emilia
 from speechbrain_c2ser.evaluation.answering import evaluate_c2ser
 from speechbrain_c2ser.inference.c2ser import C2SER
 from speechbrain_c2ser.training.experiment import (
-    errors_in_one_line,
     load_experiment,
     precision_of,
 )
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 def main():

@@ -8,9 +8,9 @@ Emo-Emilia-ALL.jsonl, lies in it, beside it, or is given by --list.
 """
 
 import argparse
-import sys
 
 from speechbrain_c2ser.data.corpora import emo_emilia
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 def main(argv=None):
@@ -26,7 +26,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line(__file__):
         main()
-    except ValueError as error:
-        sys.exit(f"prepare: {error}")

@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 
 from speechbrain_c2ser.data.atomic import write_atomic
-from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import (
     SPLITS,
     check_leakage,
@@ -28,6 +27,7 @@ from speechbrain_c2ser.data.manifest import (
     write_manifest,
 )
 from speechbrain_c2ser.evaluation.report.pictures import embedding_maps
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "recipes/Synthetic"))
@@ -106,15 +106,14 @@ def main():
     options = parser.parse_args()
     folds = sorted(options.folds.resolve().glob("fold_*"))
     if not folds:
-        sys.exit(f"There is no fold_1/train.json and so on in {options.folds}.")
+        raise FileNotFoundError(
+            f"There is no fold_1/train.json and so on in {options.folds}."
+        )
     options.output = options.output.resolve()  # scripts run in the root
-    try:
-        manifests = {
-            fold: pretraining_items(fold, options.also, options.output)
-            for fold in folds
-        }
-    except ManifestError as error:
-        sys.exit(f"compare_losses: {error}")
+    manifests = {
+        fold: pretraining_items(fold, options.also, options.output)
+        for fold in folds
+    }
     names, numbers = options.losses, options.seeds
     plan = [(n, s, f) for n in names for s in numbers for f in folds]
     results = {name: {seed: [] for seed in numbers} for name in names}
@@ -152,4 +151,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line(__file__):
+        main()

@@ -29,11 +29,9 @@ from speechbrain_c2ser.data.streams import codes_of, durations_of
 from speechbrain_c2ser.host import on_host, to_device
 from speechbrain_c2ser.losses import data2vec_loss
 from speechbrain_c2ser.training.brain import TrainingBrain
-from speechbrain_c2ser.training.experiment import (
-    errors_in_one_line,
-    load_experiment,
-)
+from speechbrain_c2ser.training.experiment import load_experiment
 from speechbrain_c2ser.training.logs import means_of
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 class PretrainingBrain(TrainingBrain):

@@ -34,6 +34,7 @@ from speechbrain_c2ser.data.dataset import (
 )
 from speechbrain_c2ser.data.manifest import check_manifest, read_manifest
 from speechbrain_c2ser.evaluation.report.pictures import embedding_maps
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 def encoder_of(source, manifest, seed=0):
@@ -124,4 +125,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line(__file__):
+        main()

@@ -21,7 +21,6 @@ import argparse
 import itertools
 import json
 import re
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -42,6 +41,7 @@ from speechbrain_c2ser.training.experiment import (
     load_experiment,
     merge_yaml,
 )
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 def jobs_of(options, passed, folds, folder):
@@ -309,7 +309,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line(__file__):
         main()
-    except ValueError as error:
-        sys.exit(f"cross_validate: {error}")

@@ -38,11 +38,9 @@ from speechbrain_c2ser.evaluation.metrics.temperature import (
 from speechbrain_c2ser.evaluation.predictions import write_predictions
 from speechbrain_c2ser.training.brain import TrainingBrain
 from speechbrain_c2ser.training.choosing import EpochChoice
-from speechbrain_c2ser.training.experiment import (
-    errors_in_one_line,
-    load_experiment,
-)
+from speechbrain_c2ser.training.experiment import load_experiment
 from speechbrain_c2ser.training.fixed import Fixed
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 from speechbrain_c2ser.training.rehearsal import rehearse
 
 

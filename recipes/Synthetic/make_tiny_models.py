@@ -35,6 +35,7 @@ from transformers import (
 
 from speechbrain_c2ser.chain_of_thought import answers
 from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 END = "<|endoftext|>"
 # A token has fewer bytes: a word of nine letters with its space fits, or three
@@ -276,11 +277,11 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
-    output = Path(options.output)
+    items, output = _read(options.manifest), Path(options.output)
     output.mkdir(parents=True, exist_ok=True)
     make_llm(
         output / "tiny_llm",
-        task_texts(_read(options.manifest), options.languages, options.seed),
+        task_texts(items, options.languages, options.seed),
         vocab_size=options.vocab_size,
         words=unspaced_words(options.manifest),
         hidden_size=options.llm_width,
@@ -296,4 +297,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line(__file__):
+        main()

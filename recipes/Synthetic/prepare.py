@@ -12,12 +12,12 @@ test.json, and corpus.json, which tells the report what the corpus is.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from hyperpyyaml import load_hyperpyyaml
 
 from speechbrain_c2ser.chain_of_thought.espeak import EspeakError
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 def main(argv=None):
@@ -37,8 +37,8 @@ def main(argv=None):
         with open(options.yaml, encoding="utf-8") as file:
             hparams = load_hyperpyyaml(file, lines)
         paths = hparams["prepare"]()
-    except (ValueError, OSError, EspeakError, KeyError) as error:
-        sys.exit(f"prepare.py: {error}")
+    except (EspeakError, KeyError) as error:
+        raise ValueError(str(error)) from error
     folder = Path(paths["train"]).parent
     corpus = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
     counts = ", ".join(f"{n} {split}" for split, n in corpus["counts"].items())
@@ -48,4 +48,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line(__file__):
+        main()

@@ -8,11 +8,11 @@ of the utterances, and conflict.json, for `c2ser evaluate --conflict`.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from speechbrain_c2ser.chain_of_thought.espeak import EspeakError
 from speechbrain_c2ser.data.synthetic.conflict import prepare
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 def main(argv=None):
@@ -34,11 +34,12 @@ def main(argv=None):
             options.train_voices,
             valid,
         )
-    except (ValueError, OSError, EspeakError) as error:
-        sys.exit(f"prepare_conflict.py: {error}")
+    except EspeakError as error:
+        raise ValueError(str(error)) from error
     for part, path in paths.items():
         print(f"{part}: {path}")
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line(__file__):
+        main()

@@ -5,7 +5,6 @@
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from controls import as_section, run_controls
@@ -14,6 +13,7 @@ from speechbrain_c2ser.evaluation.report.run_report import (
     print_report,
     write_report,
 )
+from speechbrain_c2ser.training.one_line import errors_in_one_line
 
 
 def main(argv=None):
@@ -25,11 +25,8 @@ def main(argv=None):
     )
     arguments = parser.parse_args(argv)
     folder = arguments.report or arguments.output / "report"
-    try:
-        figures = write_report(arguments.output, folder)
-        controls = run_controls(arguments.output)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f"report: {error}")
+    figures = write_report(arguments.output, folder)
+    controls = run_controls(arguments.output)
     print_report(figures, folder)
     if controls is not None:
         section = as_section(controls)
@@ -39,4 +36,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line(__file__):
+        main()

@@ -121,51 +121,27 @@ def explicit_answers(item, label_space, content, label_first):
     return [text[not content].format(**fields) for text in texts]
 
 
-def implicit_answer(
-    item, language=None, rng=None, label_space=None, phrasings=None
-):
-    """One short sentence that names the emotion.
+def implicit_answers(item, label_space, language):
+    """One short sentence that names the emotion, in every phrasing.
 
     Arguments
     ---------
-    item : dict | str
-        Manifest row, or an emotion.
-    language : str | None
-        Of the answer; None takes the item's.
-    rng, label_space, phrasings
-        As in :func:`explicit_answer`.
+    item : dict
+        Manifest row with an emotion.
+    label_space : LabelSpace | None
+        Gives the emotion's word; None takes the package's words.
+    language : str
+        Of the answer, one of those that have texts.
 
     Returns
     -------
-    str
+    list of str
+        The canonical one first.
 
     Raises
     ------
     ValueError
         If the item has no emotion.
-
-    Example
-    -------
-    >>> implicit_answer("sad", "zh")
-    '情绪是悲伤。'
-    """
-    if isinstance(item, str):
-        item = {"emotion": item, "language": language}
-    language = answer_language(language or item.get("language"))
-    return pick(implicit_answers(item, label_space, language)[:phrasings], rng)
-
-
-def implicit_answers(item, label_space, language):
-    """The implicit answer in every phrasing, the canonical one first.
-
-    Arguments
-    ---------
-    item, label_space, language
-        As in :func:`implicit_answer`.
-
-    Returns
-    -------
-    list of str
 
     Example
     -------

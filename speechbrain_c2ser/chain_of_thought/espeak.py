@@ -150,12 +150,6 @@ class Espeak:
         """Rate of the synthesised audio (Hz)."""
         return Espeak._library.sample_rate
 
-    @property
-    def variants(self):
-        """Names of the voice variants, sorted."""
-        folder = Espeak._library.data / "voices/!v"
-        return sorted(path.name for path in folder.iterdir())
-
     def synthesize(
         self,
         text,

@@ -253,7 +253,7 @@ def read_model(folder, overrides=None, allow=(), elsewhere=lambda key: False):
     load_kept_modules(root, folder, given)
     rename = modernize(root)
     weights = count_weights(folder / WEIGHTS)
-    settings = build_yaml(root, folder / SETTINGS, allow, weights)
+    settings = build_yaml(root, folder / SETTINGS, weights)
     if settings.get("format") != FORMAT:
         raise ValueError(
             f"{folder} has format {settings.get('format')}; this version reads "

@@ -46,7 +46,6 @@ SLOTS = slots.__name__ + "."
 def build_yaml(
     root: Node,
     path: str | Path,
-    allow: Sequence[str] = (),
     weights: int | None = None,
 ) -> dict:
     """Build what the checked yaml of a model folder describes.
@@ -57,8 +56,6 @@ def build_yaml(
         From :func:`parse_yaml`: one mapping.
     path : str | Path
         Where it is from, for messages.
-    allow : Sequence[str]
-        Modules of your own whose classes may be built as well.
     weights : int | None
         Numbers that are to fill the blocks: what is far larger is refused
         before it takes memory. What loads weights of its own may be larger.
@@ -85,7 +82,7 @@ def build_yaml(
         for key, value in root.value
         if isinstance(value, ScalarNode) and value.tag in PLAIN
     }
-    return _Builder(path, top, allow, weights).build(root)
+    return _Builder(path, top, weights).build(root)
 
 
 def parse_yaml(
@@ -253,9 +250,8 @@ def _largest(value: Any) -> float:
 class _Builder:
     """Checked nodes to values and objects, inner ones first."""
 
-    def __init__(self, path, top, allow, weights=None):
-        self.path, self.top, self.allow = path, top, allow
-        self.weights = weights
+    def __init__(self, path, top, weights):
+        self.path, self.top, self.weights = path, top, weights
         self.scalars = YAML(typ="safe", pure=True).constructor
 
     def build(self, node: Node | None) -> Any:

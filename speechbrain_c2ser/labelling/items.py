@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 LABELLED, LEFT_OUT, FAILED = "labelled", "left out", "failed"
-OUTCOMES = (LABELLED, LEFT_OUT, FAILED)
 
 
 @dataclass

@@ -166,18 +166,13 @@ class LabelSpace:
         refuse_several(names)
         return cls.from_names(names)
 
-    @classmethod
-    def from_dict(cls, state):
-        """Back from :meth:`to_dict`."""
-        return cls(**state)
-
     def to_dict(self):
         """Constructor arguments, as plain as JSON.
 
         Example
         -------
         >>> space = LabelSpace.from_name("emodb")
-        >>> LabelSpace.from_dict(space.to_dict()) == space
+        >>> LabelSpace(**space.to_dict()) == space
         True
         """
         return {

@@ -12,8 +12,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,35 +115,6 @@ def load_experiment(argv: list[str] | None = None):
         args=[folder, _stream(text, hparams_file), argv, overlays, hparams],
     )
     return hparams, run_opts
-
-
-@contextmanager
-def errors_in_one_line(script: str) -> Iterator[None]:
-    """End a recipe in one line where its user can mend what was given.
-
-    Arguments
-    ---------
-    script : str
-        The recipe's ``__file__``.
-
-    Raises
-    ------
-    SystemExit
-        For an error in what was given: a value, a file that is not there.
-
-    Example
-    -------
-    >>> with errors_in_one_line("recipes/C2SER/train_explicit.py"):
-    ...     raise ValueError("42 of 42 rows lack\\nthe field.")
-    Traceback (most recent call last):
-    ...
-    SystemExit: train_explicit: 42 of 42 rows lack the field.
-    """
-    try:
-        yield
-    except (ValueError, FileNotFoundError) as error:
-        told = " ".join(str(error).split())
-        raise SystemExit(f"{Path(script).stem}: {told}") from error
 
 
 def find_base(

@@ -92,7 +92,7 @@ def check_rebuilding(model: nn.Module, rebuilt: nn.Module, folder: Path):
         write_yaml({"folder": str(folder), name: described}, path)
         text = path.read_text(encoding="utf-8")
         root = parse_yaml(text, path.name, allow=allow)
-    again = build_yaml(root, path.name, allow)["model"]
+    again = build_yaml(root, path.name)["model"]
     load_strict(again, rebuilt.state_dict(), type(rebuilt).__name__)
 
 

@@ -200,11 +200,7 @@ def build_page(listener: Listener, folder: str | Path) -> Any:
                     views = []
                     for _ in names:
                         with gr.Column(min_width=320):
-                            views.append(
-                                gr.HTML(
-                                    js_on_load=script, elem_classes="c2-result"
-                                )
-                            )
+                            views.append(gr.HTML(js_on_load=script))
             with gr.Tab(says["many"], id="many") as many:
                 uploads = gr.File(
                     file_count="multiple",

@@ -8,7 +8,6 @@ ENGLISH = {
         "removed after {minutes:.0f} minutes. At most {seconds:g} s and "
         "{size:g} MB each, {files} at once."
     ),
-    "language": "Language",
     "one": "One recording",
     "many": "Many recordings",
     "recording": "Recording (microphone or file)",
@@ -42,7 +41,6 @@ CHINESE = {
         "{minutes:.0f} 分钟后删除。每个最多 {seconds:g} 秒、{size:g} MB，"
         "一次最多 {files} 个。"
     ),
-    "language": "语言",
     "one": "单个录音",
     "many": "多个录音",
     "recording": "录音（麦克风或文件）",

@@ -290,4 +290,4 @@ def _words(record, says):
     rows = list(_details(record, says))
     if not rows or len(record["windows"]) > 1:
         return ""  # longer recordings have their words at each moment
-    return f'<dl class="c2-words">{_dl(rows)}</dl>'
+    return f"<dl>{_dl(rows)}</dl>"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import speechbrain
 from device import DEVICE, needs_processes
+from scripts import scripts_in
 
 from speechbrain_c2ser.chain_of_thought.prosody import annotate
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
@@ -43,10 +44,9 @@ def scripts_of(folder, names):
 
     Other recipes have scripts of the same names, too.
     """
-    sys.path.insert(0, str(folder))
     others = {name: sys.modules.pop(name, None) for name in names}
-    yield importlib.import_module
-    sys.path.remove(str(folder))
+    with scripts_in(folder) as imported:
+        yield imported
     for name, module in others.items():
         sys.modules.pop(name, None)
         if module is not None:
@@ -65,9 +65,18 @@ def classifier_scripts():
 @pytest.fixture(scope="session")
 def recipe():
     """recipe(name) -> the script of recipes/C2SER as a module."""
-    sys.path.insert(0, str(RECIPES))
-    yield importlib.import_module
-    sys.path.remove(str(RECIPES))
+    with scripts_in(RECIPES) as imported:
+        yield imported
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    """benchmark(name) -> the script of benchmarks as a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        # they add folders of their own
+        patch.setattr(sys, "path", list(sys.path))
+        yield importlib.import_module
 
 
 @pytest.fixture(scope="session")

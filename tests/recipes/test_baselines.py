@@ -17,6 +17,7 @@ import torch
 import yaml
 from device import DEVICE
 from safetensors.torch import load_file
+from scripts import scripts_in
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 from transformers import (
     GenerationConfig,
@@ -56,9 +57,8 @@ TEXTS = ["The speaker sounds angry, happy or sad."] * 4
 @pytest.fixture(scope="module")
 def recipe():
     """recipe(name) -> the script as a module."""
-    sys.path.insert(0, str(RECIPES))
-    yield importlib.import_module
-    sys.path.remove(str(RECIPES))
+    with scripts_in(RECIPES) as imported:
+        yield imported
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 import torch
 from device import needs_processes
 from safetensors.torch import load_file
+from train_log import read_log
 
 from speechbrain_c2ser.checkpoints.c2ser_folder import load_c2ser
 from speechbrain_c2ser.data import pools
@@ -314,11 +315,6 @@ def test_a_killed_stage_of_a_stream_ends_with_the_weights_of_json(
     whole = read_log(tmp_path / "whole")
     assert [line["epoch"] for line in whole] == [1, 2]
     assert whole == read_log(output)
-
-
-def read_log(output):
-    lines = (output / "train_log.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 # without what each rank draws on its own: dropout and masks

@@ -13,15 +13,10 @@ from device import DEVICE
 
 from speechbrain_c2ser.lobes import PUBLIC
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
-def script():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        patch.setattr(sys, "path", list(sys.path))
-        yield importlib.import_module("gpu_report")
+def script(benchmark):
+    return benchmark("gpu_report")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """An archive is labelled, and stages 0 and 1 train on what came of it."""
 
-import importlib.util
 import io
 import json
 import tarfile
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from device import DEVICE
+from scripts import load_script
 from tiny_classifier import uneven_classifier
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -60,11 +60,7 @@ def labelled(archive, corpus, tmp_path_factory):
 
 @pytest.fixture
 def pretrain():
-    path = ROOT / "recipes" / "Emotion2VecS" / "pretrain.py"
-    spec = importlib.util.spec_from_file_location("pretrain", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "recipes/Emotion2VecS/pretrain.py")
 
 
 def weakly(manifest):

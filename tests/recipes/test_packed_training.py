@@ -1,9 +1,9 @@
 """A training whose items share rows of the language model, in its recipe."""
 
-import json
 from pathlib import Path
 
 import pytest
+from train_log import read_log
 
 from speechbrain_c2ser.lobes.speech_llm import packing
 from speechbrain_c2ser.lobes.speech_llm.packing import RowPacking
@@ -25,8 +25,7 @@ def train(recipe, corpus, models, options):
         module.train(
             module.ImplicitBrain, *load_experiment([*argv, *arguments])
         )
-        lines = (output / "train_log.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        return read_log(output)
 
     return run
 

@@ -1,6 +1,5 @@
 """The pre-training recipe: debug runs, a kill in mid-epoch, two processes."""
 
-import importlib.util
 import json
 import os
 import socket
@@ -14,6 +13,8 @@ import soundfile
 from device import DEVICE, needs_processes
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
+from scripts import load_script
+from train_log import read_log
 
 from speechbrain_c2ser.data.arrow_writing import write_arrow_manifest
 from speechbrain_c2ser.data.errors import ManifestError
@@ -119,11 +120,6 @@ def finish(process):
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output[-3000:]
     return output
-
-
-def read_log(output):
-    lines = (output / "train_log.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 @pytest.mark.slow
@@ -254,11 +250,7 @@ def test_an_unknown_emotion_is_named(corpus, tmp_path):
 @pytest.fixture
 def comparison():
     """The script that compares losses, as a module."""
-    path = ROOT / "recipes/Emotion2VecS/compare_losses.py"
-    spec = importlib.util.spec_from_file_location("compare_losses", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+    return load_script(ROOT / "recipes/Emotion2VecS/compare_losses.py")
 
 
 def test_further_items_are_pretrained_on(comparison, corpus, tmp_path):

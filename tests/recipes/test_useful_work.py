@@ -3,20 +3,14 @@
 import importlib
 import json
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
-def script():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        patch.setattr(sys, "path", list(sys.path))
-        yield importlib.import_module("useful_work")
+def script(benchmark):
+    return benchmark("useful_work")
 
 
 @pytest.fixture(scope="module")

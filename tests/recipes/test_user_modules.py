@@ -3,7 +3,6 @@
 The file and the overlay are those of docs/your_own_block.md.
 """
 
-import importlib
 import json
 import re
 import sys
@@ -22,19 +21,9 @@ from speechbrain_c2ser.training.experiment import load_experiment
 
 
 @pytest.fixture(scope="module")
-def train(root):
+def train(classifier_scripts):
     """The recipe's function."""
-    folder = str(root / "recipes" / "EmotionRecognition")
-    sys.path.insert(0, folder)
-    # other recipes have scripts of these names too
-    names = ("train", "closed_form", "splits")
-    before = {name: sys.modules.pop(name, None) for name in names}
-    yield importlib.import_module("train").train
-    sys.path.remove(folder)
-    for name in names:
-        sys.modules.pop(name, None)
-        if before[name] is not None:
-            sys.modules[name] = before[name]
+    return classifier_scripts("train").train
 
 
 def forget():

@@ -7,11 +7,11 @@ from random import Random
 import pytest
 
 from speechbrain_c2ser.chain_of_thought import languages
+from speechbrain_c2ser.chain_of_thought.answer_texts import implicit_answers
 from speechbrain_c2ser.chain_of_thought.answers import (
     AnswerBuilder,
     answer_language,
     explicit_answer,
-    implicit_answer,
     label_answers,
     parse_answer,
     prompt,
@@ -92,10 +92,10 @@ def test_implicit_answers_read_back(space, language):
     written = answer_language(language)
     listed = label_answers(space, "implicit", language, phrasings=None)
     for label in space:
-        for index in range(len(IMPLICIT[written])):
-            rng = Phrasing(index)
-            text = implicit_answer(item(label), language, rng, space)
-            assert text == listed[label][index]
+        texts = implicit_answers(item(label), space, written)
+        assert texts == listed[label]
+        assert len(texts) == len(IMPLICIT[written])
+        for text in texts:
             assert parse_answer(text, space).emotion == label
             assert parse_answer(text, space).style is None
     canonical = label_answers(space, "implicit", language)
@@ -208,9 +208,9 @@ def test_what_is_missing_is_named():
             ):
                 explicit_answer(item(**{field: empty}))
     with pytest.raises(ValueError, match="'u1' has no emotion"):
-        implicit_answer(item(emotion=None))
+        implicit_answers(item(emotion=None), None, "en")
     with pytest.raises(ValueError, match="'u1': Unknown emotion 'bored'"):
-        implicit_answer(item("bored"), label_space=SPACES[0])
+        implicit_answers(item("bored"), SPACES[0], "en")
     with pytest.raises(ValueError, match="'u1'.*pitch is 'deep'"):
         explicit_answer(item(style={**STYLE, "pitch": "deep"}))
     for call in (
@@ -228,7 +228,8 @@ def test_builder_takes_canonical_texts_without_a_moment():
     build = AnswerBuilder(SPACES[0], prompts="varied")
     prompts, texts = build([item(), item()], ["explicit", "implicit"])
     assert prompts == [prompt("explicit"), prompt("implicit")]
-    assert texts == [explicit_answer(item()), implicit_answer(item())]
+    implicit = implicit_answers(item(), SPACES[0], "en")[0]
+    assert texts == [explicit_answer(item()), implicit]
 
 
 def test_builder_draws_the_same_alone_and_in_any_batch():

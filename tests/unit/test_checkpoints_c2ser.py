@@ -194,15 +194,6 @@ def test_a_converted_folder_computes_the_same(convert, trained, clips, wrapped):
         torch.testing.assert_close(model(*batch).logits, trained(*batch).logits)
 
 
-def test_the_encoder_alone(trained, tmp_path, clips):
-    torch.save(official_state(trained), tmp_path / "C2SER_llm.pt")
-    encoder = c2ser.load_whisper_encoder(
-        tmp_path / "C2SER_llm.pt", num_heads=2, freeze=True
-    )
-    expected = trained.perception.semantic_encoder(*clips)
-    torch.testing.assert_close(encoder(*clips), expected)
-
-
 def test_a_key_of_something_else_is_an_error(convert, trained, tmp_path):
     official = official_state(trained)
     official["vocoder.weight"] = torch.ones(1)

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-import torch
+from stub_classifier import Stub
 from tqdm import tqdm
 
 from speechbrain_c2ser import __version__
@@ -23,25 +23,9 @@ from speechbrain_c2ser.cli.inputs import find_recordings
 from speechbrain_c2ser.cli.terminal import one_line, to_json
 from speechbrain_c2ser.cli.writing import document_paths
 from speechbrain_c2ser.inference import progress
-from speechbrain_c2ser.inference.file_classifier import FileClassifier
 
 TONE = (0.3 * np.sin(np.arange(8000) / 7)).astype("f4")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="names are bytes")
-
-
-class Stub(FileClassifier):
-    """Loud, whatever it hears."""
-
-    labels = ["loud", "quiet"]
-
-    def __init__(self):
-        super().__init__(torch.nn.Linear(1, 1), {}, {"device": "cpu"})
-
-    def names_of(self):
-        return self.labels
-
-    def classify_batch(self, wavs, wav_lens=None):
-        return (torch.tensor([[0.75, 0.25]] * len(wavs)),)
 
 
 @pytest.fixture(autouse=True)
@@ -235,7 +219,7 @@ PROGRAM = """
 import sys
 from speechbrain_c2ser.cli import main, recordings
 sys.path.insert(0, sys.argv[1])
-from test_cli_recordings import Stub
+from stub_classifier import Stub
 recordings._load = lambda *_: Stub()
 sys.exit(main(["classify", "--model", "m", *sys.argv[2:]]))
 """

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from json_lines import write_lines
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -58,11 +59,6 @@ def draw_predictions(true, accuracy=0.6, seed=1):
         )
         rows.append({"id": key, "label": label, "probabilities": probabilities})
     return rows
-
-
-def write_lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def test_figures_equal_scikit_learn_in_all_and_in_each_group():

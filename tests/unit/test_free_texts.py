@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from json_lines import write_lines
 from sklearn.metrics import cohen_kappa_score
 
 from speechbrain_c2ser.cli import main
@@ -16,11 +17,6 @@ from speechbrain_c2ser.evaluation.readings import (
 from speechbrain_c2ser.labels import LabelSpace
 
 SPACE = LabelSpace(["angry", "happy", "sad"])
-
-
-def write_lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def test_sets_of_emotions_by_hand():

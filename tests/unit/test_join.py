@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from waves import RATE, tone
 
 from speechbrain_c2ser.audio.trimming import trim_silence
 from speechbrain_c2ser.data.errors import ManifestError
@@ -12,13 +13,6 @@ from speechbrain_c2ser.data.manifest import (
     read_manifest,
     write_manifest,
 )
-
-RATE = 16000
-
-
-def tone(pitch, seconds, level=0.3):
-    time = np.arange(int(seconds * RATE)) / RATE
-    return level * np.sin(2 * np.pi * pitch * time)
 
 
 @pytest.fixture
@@ -117,7 +111,7 @@ def test_what_cannot_be_joined_is_counted_or_refused(corpus, tmp_path, capsys):
 
 def test_trimming_keeps_the_speech_and_a_margin():
     wave = torch.zeros(RATE)
-    wave[6400:9600] = torch.tensor(tone(200, 0.2)).float()
+    wave[6400:9600] = torch.tensor(tone(200, 0.2, 0.3)).float()
     assert len(trim_silence(wave)) == 3200 + 1600
     assert torch.equal(trim_silence(wave, margin=0.0), wave[6400:9600])
     # Quiet speech stays, and what is too short or silent is as it was.

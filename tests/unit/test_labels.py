@@ -126,7 +126,7 @@ def test_own_labels_and_words():
     assert space.parse("very odd indeed") == "Very_Odd"
     assert space.parse("gelangweilt") == "boredom"
     assert space.definitions["Very_Odd"] == "Like nothing else."
-    again = LabelSpace.from_dict(json.loads(json.dumps(space.to_dict())))
+    again = LabelSpace(**json.loads(json.dumps(space.to_dict())))
     assert again == space
     assert again.parse("weird") == "Very_Odd"
     assert LabelSpace(**space.constructor_arguments) == space
@@ -228,7 +228,7 @@ def test_broader_places():
 
 def test_a_word_of_an_emotion_that_a_set_may_lack():
     space = LabelSpace(["angry", "happy", "neutral", "sad", "frustrated"])
-    for each in (space, LabelSpace.from_dict(space.to_dict())):
+    for each in (space, LabelSpace(**space.to_dict())):
         assert each.surface("frustrated", "zh") == "沮丧"
         assert each.parse("她听起来很沮丧。") == "frustrated"
         assert each.map("沮丧") == "frustrated"
@@ -241,7 +241,7 @@ def test_a_word_of_an_emotion_that_a_set_may_lack():
 )
 def test_marks_tell_given_names_apart(names):
     space = LabelSpace(names)
-    assert LabelSpace.from_dict(space.to_dict()).names == names
+    assert LabelSpace(**space.to_dict()).names == names
     assert [space.map(name) for name in names] == names
     assert LabelSpace(["sad?", "sad"]).map("Sad.") == "sad"
 

@@ -14,7 +14,6 @@ from speechbrain_c2ser.evaluation.metrics import (
     bootstrap_intervals,
     classification_metrics,
     edit_rate,
-    emotion_diarisation_error_rate,
     expected_calibration_error,
     paired_bootstrap,
     reliability_bins,
@@ -25,6 +24,9 @@ from speechbrain_c2ser.evaluation.metrics.classification import (
     count_confusions,
     label_indices,
     score_confusions,
+)
+from speechbrain_c2ser.evaluation.metrics.diarization import (
+    recording_error_rates,
 )
 
 LABELS = ["angry", "happy", "neutral", "sad"]
@@ -196,19 +198,20 @@ def test_style_accuracy_by_hand():
 
 def test_diarisation_by_hand():
     reference = [(0.0, 2.0, "sad"), (2.0, 4.0, "neutral"), (6.0, 8.0, "angry")]
-    hypothesis = [(1.0, 3.0, "sad"), (6.0, 7.0, "happy"), (7.0, 9.0, "angry")]
-    scores = emotion_diarisation_error_rate([reference], [hypothesis], [10.0])
+    calm = [(s, e, "neutral") for s, e in ((0, 1), (3, 6), (9, 10))]
+    said = [(1.0, 3.0, "sad"), (6.0, 7.0, "happy"), (7.0, 9.0, "angry")]
+
+    def rate(hypothesis):
+        rates = recording_error_rates([reference], [hypothesis], [10.0])
+        assert rates["eder"] == rates["eder_pooled"]
+        return pytest.approx(rates["eder"])
+
     # missed 0–1; false alarm 2–3 and 8–9; confusion 6–7.
-    assert scores == pytest.approx(
-        {"missed": 0.1, "false_alarm": 0.2, "confusion": 0.1, "eder": 0.4}
-    )
-    perfect = emotion_diarisation_error_rate([reference], [reference], [10.0])
-    assert perfect["eder"] == 0
-    overlap = [*reference, (0.0, 2.0, "angry")]
-    scores = emotion_diarisation_error_rate([reference], [overlap], [10.0])
-    assert scores["false_alarm"] == pytest.approx(0.2)
-    with pytest.raises(ValueError, match="Recording 0.*11"):
-        emotion_diarisation_error_rate([[(0, 11, "sad")]], [[]], [10.0])
+    assert rate([*said, *calm]) == 0.4
+    assert rate(said) == 0.8  # calm stretches that are not named
+    gaps = [(4, 6, "neutral"), (8, 10, "neutral")]
+    assert rate([*reference, *gaps]) == 0
+    assert rate([*reference, *gaps, (0.0, 2.0, "angry")]) == 0  # one is right
 
 
 def test_multinomial_resampling_is_drawing_utterances():

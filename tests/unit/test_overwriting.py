@@ -8,23 +8,9 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-import torch
+from stub_classifier import Stub
 
 from speechbrain_c2ser.cli import main, recordings
-from speechbrain_c2ser.inference.file_classifier import FileClassifier
-
-
-class Stub(FileClassifier):
-    labels = ["loud", "quiet"]
-
-    def __init__(self):
-        super().__init__(torch.nn.Linear(1, 1), {}, {"device": "cpu"})
-
-    def names_of(self):
-        return self.labels
-
-    def classify_batch(self, wavs, wav_lens=None):
-        return (torch.tensor([[0.75, 0.25]] * len(wavs)),)
 
 
 @pytest.fixture

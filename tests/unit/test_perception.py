@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from waves import waveforms
 
 from speechbrain_c2ser.lobes.emotion2vec.encoder import Emotion2VecS
 from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
@@ -40,17 +41,6 @@ def perception(**parts):
         **parts,
     }
     return ContextualPerception(**parts)
-
-
-def waveforms(*seconds_and_gains):
-    torch.manual_seed(4)
-    counts = [round(seconds * 16000) for seconds, _ in seconds_and_gains]
-    wavs = torch.zeros(len(counts), max(counts))
-    for wav, count, (_, gain) in zip(
-        wavs, counts, seconds_and_gains, strict=True
-    ):
-        wav[:count] = gain * torch.randn(count)
-    return wavs, torch.tensor(counts) / max(counts)
 
 
 @pytest.mark.parametrize("source", ["tokens", "first_frames", "mean"])

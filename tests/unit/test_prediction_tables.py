@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from json_lines import write_lines
 
 from speechbrain_c2ser.cli import main
 from speechbrain_c2ser.data.errors import ManifestError
@@ -129,14 +130,6 @@ NINE = ["生气/angry", "厌恶/disgusted", "恐惧/fearful", "开心/happy",
 
 def nine(best):
     return {name: 0.92 if best in name else 0.01 for name in NINE}
-
-
-def write_lines(path, rows):
-    path.write_text(
-        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
-        encoding="utf-8",
-    )
-    return path
 
 
 def test_nine_classes_on_a_smaller_set(tmp_path, capsys):

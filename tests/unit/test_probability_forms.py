@@ -1,8 +1,7 @@
 """Probabilities as systems write them: cells, columns, parts of them."""
 
-import json
-
 import pytest
+from json_lines import write_lines
 
 from speechbrain_c2ser.evaluation.errors import PredictionError
 from speechbrain_c2ser.evaluation.predictions import read_predictions
@@ -18,12 +17,6 @@ NINE = ["生气/angry", "厌恶/disgusted", "恐惧/fearful", "开心/happy",
 
 def nine(best):
     return {name: 0.92 if best in name else 0.01 for name in NINE}
-
-
-def write_lines(path, rows):
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    path.write_text("".join(lines), encoding="utf-8")
-    return path
 
 
 def score(path):

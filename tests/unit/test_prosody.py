@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from waves import RATE, tone
 
 from speechbrain_c2ser.chain_of_thought import prosody
 from speechbrain_c2ser.chain_of_thought.espeak import Espeak
@@ -17,17 +18,12 @@ from speechbrain_c2ser.chain_of_thought.prosody import (
     measure_items,
 )
 
-RATE = 16000
-
-
-def tone(pitch, seconds, gain=0.1):
-    time = np.arange(int(seconds * RATE)) / RATE
-    return gain * np.sin(2 * np.pi * pitch * time)
-
 
 @pytest.mark.parametrize("pitch", [90.0, 210.0, 400.0])
 def test_pitch_of_a_tone(pitch):
-    assert measure(tone(pitch, 0.6))["f0"] == pytest.approx(pitch, rel=0.01)
+    assert measure(tone(pitch, 0.6, 0.1))["f0"] == pytest.approx(
+        pitch, rel=0.01
+    )
 
 
 def test_loudness():
@@ -42,7 +38,7 @@ def test_loudness():
 
 
 def test_rate_is_phonemes_between_first_and_last_sound():
-    speech = tone(200.0, 1.0)
+    speech = tone(200.0, 1.0, 0.1)
     silence = np.zeros(RATE // 2)
     padded = np.concatenate([silence, speech, silence, silence])
     values = measure(padded, "blue hat", "en")
@@ -75,7 +71,7 @@ def test_never_nan(count):
 
 
 def test_language_that_espeak_does_not_know(caplog):
-    values = measure(tone(200.0, 0.5), "hello", "klingon-x")
+    values = measure(tone(200.0, 0.5, 0.1), "hello", "klingon-x")
     assert values["rate"] is None
     assert "klingon-x" in caplog.text
 
@@ -211,5 +207,5 @@ def test_bad_audio_is_named_and_nothing_is_changed(corpus, workers, tmp_path):
 
 
 def test_tensors_are_welcome():
-    wave = tone(200.0, 0.5)
+    wave = tone(200.0, 0.5, 0.1)
     assert measure(torch.from_numpy(wave)) == measure(wave)

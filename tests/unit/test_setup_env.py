@@ -1,22 +1,18 @@
 """The set-up's decisions and repairs, with pip played by a fake."""
 
-import importlib.util
 import json
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from scripts import load_script
 
 
 @pytest.fixture
 def setup_env(root):
     """A fresh copy of the set-up's module."""
-    path = root / "tools" / "setup_env.py"
-    spec = importlib.util.spec_from_file_location("setup_env", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(root / "tools" / "setup_env.py")
 
 
 def add_package(site, name, version="1.0", files=("__init__.py",)):

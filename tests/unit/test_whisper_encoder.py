@@ -6,9 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+from waves import waveforms
 
 from speechbrain_c2ser.lobes.augmentation import SpecAugment
 from speechbrain_c2ser.lobes.encoders.whisper import WhisperEncoder
+from speechbrain_c2ser.lobes.padding import sample_counts
 
 SIZES = {"num_layers": 2, "size": 32, "num_heads": 4, "ffn_size": 64}
 
@@ -18,16 +20,9 @@ def encoder(**arguments):
     return WhisperEncoder(**{**SIZES, **arguments})
 
 
-def waveforms(*seconds_and_gains):
-    """Zero-padded noise, and relative lengths."""
-    torch.manual_seed(1)
-    counts = [round(seconds * 16000) for seconds, _ in seconds_and_gains]
-    wavs = torch.zeros(len(counts), max(counts))
-    for wav, count, (_, gain) in zip(
-        wavs, counts, seconds_and_gains, strict=True
-    ):
-        wav[:count] = gain * torch.randn(count)
-    return wavs, torch.tensor(counts) / max(counts)
+def log_mel(model, wavs, wav_lens=None):
+    """What the layers get, and the frames of each item."""
+    return model._log_mel(wavs, sample_counts(wavs, wav_lens))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +103,7 @@ def test_what_stands_behind_an_item_does_not_matter():
 
 def test_log_mel_is_that_of_the_feature_extractor():
     wavs, _ = waveforms((0.7, 1.0))
-    mel, lengths = encoder().log_mel(wavs)
+    mel, lengths = log_mel(encoder(), wavs)
     extractor = WhisperFeatureExtractor(80)
     theirs = extractor(
         wavs[0].numpy(), 16000, padding=False, return_tensors="pt"
@@ -134,11 +129,11 @@ def test_padded_to_a_window_it_is_transformers_own_encoder(folder):
 def test_long_audio_is_encoded_in_windows():
     model = encoder(max_positions=50).eval()
     wavs, _ = waveforms((2.35, 1.0))
-    mel, length = model.log_mel(wavs)
-    frames, count = model.encode(mel, length)
+    mel, length = log_mel(model, wavs)
+    frames, count, _, _ = model.extract(wavs)
     assert length == 235 and count == 118 and frames.shape[1] == 118
     for window, part in enumerate(mel.split(100, dim=1)):
-        alone, _ = model.encode(part, torch.tensor([part.shape[1]]))
+        (alone,) = model._encode(part, torch.tensor([part.shape[1]]))
         torch.testing.assert_close(
             frames[:, window * 50 :][:, : alone.shape[1]],
             alone,
@@ -308,8 +303,8 @@ def test_features_stay_in_float32_under_bf16_autocast():
     model = encoder().eval()
     wavs, wav_lens = waveforms((0.5, 1.0), (0.3, 1.0))
     exact = model(wavs, wav_lens)
-    mel, _ = model.log_mel(wavs, wav_lens)
+    mel, _ = log_mel(model, wavs, wav_lens)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(model.log_mel(wavs, wav_lens)[0], mel)
+        assert torch.equal(log_mel(model, wavs, wav_lens)[0], mel)
         frames = model(wavs, wav_lens)
     torch.testing.assert_close(frames.float(), exact, atol=0.1, rtol=0.1)

@@ -7,7 +7,6 @@ import torch
 from speechbrain_c2ser.checkpoints.c2ser_folder import save_c2ser
 from speechbrain_c2ser.checkpoints.converters.c2ser_keys import (
     LANGUAGE_MODEL,
-    SEMANTIC,
     rename,
     sizes,
 )
@@ -153,47 +152,10 @@ def convert_c2ser(
     )
 
 
-def load_whisper_encoder(
-    c2ser_checkpoint: str | Path, num_heads: int | None = None, **arguments
-) -> WhisperEncoder:
-    """The semantic encoder of the published file, alone.
-
-    Arguments
-    ---------
-    c2ser_checkpoint : str | Path
-        ``C2SER_llm.pt``.
-    num_heads : int | None
-        Attention heads; None = width / 64.
-    **arguments
-        Further arguments of
-        :class:`speechbrain_c2ser.lobes.WhisperEncoder`, such
-        as ``freeze``.
-
-    Returns
-    -------
-    WhisperEncoder
-    """
-    official = read(c2ser_checkpoint)
-    tensors, _ = rename(official)
-    encoder = _whisper_encoder(sizes(official), num_heads, **arguments)
-    load_strict(
-        encoder.encoder,
-        {
-            key.removeprefix(SEMANTIC): tensor
-            for key, tensor in tensors.items()
-            if key.startswith(SEMANTIC)
-        },
-        str(c2ser_checkpoint),
-    )
-    return encoder
-
-
-def _whisper_encoder(numbers, num_heads, **arguments):
+def _whisper_encoder(numbers, num_heads):
     numbers = numbers["semantic_encoder"]
     return WhisperEncoder(
-        num_heads=num_heads or numbers["size"] // WHISPER_HEAD,
-        **numbers,
-        **arguments,
+        num_heads=num_heads or numbers["size"] // WHISPER_HEAD, **numbers
     )
 
 

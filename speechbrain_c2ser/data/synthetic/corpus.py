@@ -114,7 +114,7 @@ def prepare(
     voices = split_voices(seed, train_voices, valid_voices, test_voices)
     repeats = (train_repeats, valid_repeats, test_repeats)
     items = {
-        split: _plan(split, voices[split], number, settings)
+        split: _plan(voices[split], number, settings)
         for split, number in zip(SPLITS, repeats, strict=True)
     }
     todo = [
@@ -167,7 +167,7 @@ def _cue_vector(condition):
     ]
 
 
-def _plan(split, voices, repeats, settings):
+def _plan(voices, repeats, settings):
     """Items of a split: all but the audio's duration."""
     items = {}
     for voice in voices:

@@ -19,15 +19,11 @@ from speechbrain_c2ser.evaluation.metrics.calibration import (
 from speechbrain_c2ser.evaluation.metrics.classification import (
     classification_metrics,
 )
-from speechbrain_c2ser.evaluation.metrics.diarization import (
-    emotion_diarisation_error_rate,
-)
 
 __all__ = [
     "bootstrap_intervals",
     "classification_metrics",
     "edit_rate",
-    "emotion_diarisation_error_rate",
     "expected_calibration_error",
     "paired_bootstrap",
     "reliability_bins",

@@ -209,52 +209,6 @@ class WhisperEncoder(SpeechEncoder):
         self.encoder.layers = layers[:number]
         self.encoder.config.encoder_layers = number
 
-    def log_mel(self, wavs, wav_lens=None):
-        """Whisper's log-mel features, each utterance on its own.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms [B, T], 16 kHz.
-        wav_lens : torch.Tensor | None
-            Relative lengths [B].
-
-        Returns
-        -------
-        mel : torch.Tensor
-            [B, T, bands] in float32, padded frames zero.
-        lengths : torch.Tensor
-            Valid frames [B], samples // 160.
-
-        Raises
-        ------
-        ValueError
-            When an item is shorter than one frame (10 ms).
-        """
-        counts = sample_counts(wavs, wav_lens)
-        self._check_counts(counts)
-        return self._log_mel(wavs, counts)
-
-    def encode(self, mel, lengths):
-        """Encodes log-mel frames.
-
-        Arguments
-        ---------
-        mel : torch.Tensor
-            Log-mel frames [B, T, bands].
-        lengths : torch.Tensor
-            Valid frames [B].
-
-        Returns
-        -------
-        frames : torch.Tensor
-            [B, (time + 1) // 2, size], padded frames zero.
-        lengths : torch.Tensor
-            Valid frames [B], (lengths + 1) // 2.
-        """
-        lengths = lengths.to(mel.device, torch.long)
-        return self._encode(mel, lengths)[0], (lengths + 1) // 2
-
     def _encode(self, mel, lengths, all_layers=False):
         """[frames], with `all_layers` [frames, layer 0, layer 1, ...]."""
         window = 2 * self.encoder.config.max_source_positions
