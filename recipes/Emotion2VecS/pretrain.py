@@ -92,8 +92,9 @@ class PretrainingBrain(TrainingBrain):
             self.train_means = self.hparams.means.take()
             return
         means = means_of(self.numbers)
+        any_optimizer = next(iter(self.optimizers_dict.values()))
         state = {
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": any_optimizer.param_groups[0]["lr"],
             "ema_decay": self.hparams.model.teacher_decay(self.progress),
             "updates": self.optimizer_step,
         }

@@ -23,7 +23,10 @@ from torch.utils.data import DataLoader
 
 from speechbrain_c2ser.data.sampling import BatchesInTurn
 from speechbrain_c2ser.host import to_device
-from speechbrain_c2ser.training.optimizers import make_optimizers
+from speechbrain_c2ser.training.optimizers import (
+    make_optimizers,
+    split_by_decay,
+)
 from speechbrain_c2ser.training.seeds import seed_from
 from speechbrain_c2ser.training.shared_validation import (
     Turns,
@@ -51,6 +54,8 @@ class TrainingBrain(sb.Brain):
     - Where hparams hold ``optimizer_parts`` (name → module), each part of the
       model has an optimiser of its own, whose rate is multiplied by its
       factor where ``lr_factors`` (name → factor) holds one.
+    - Where they hold ``undecayed`` (names) instead, vectors and what is named
+      have an optimiser of their own, without weight decay.
     - Under DDP the training loss is the mean over all ranks, as one process
       with as many batches in an update would report it.
     - Under DDP each rank validates a share of the batches. ``validated`` names
@@ -202,13 +207,19 @@ class TrainingBrain(sb.Brain):
     def init_optimizers(self) -> None:
         """One optimiser, or one for each of the yaml's ``optimizer_parts``."""
         parts = getattr(self.hparams, "optimizer_parts", None)
-        if parts is None:
+        undecayed = getattr(self.hparams, "undecayed", None)
+        if parts is not None:
+            factors = getattr(self.hparams, "lr_factors", {})
+            self.optimizers_dict = make_optimizers(
+                self.opt_class, parts, self.modules, factors
+            )
+        elif undecayed is not None:
+            self.optimizers_dict = split_by_decay(
+                self.opt_class, self.modules, undecayed
+            )
+        else:
             super().init_optimizers()
             return
-        factors = getattr(self.hparams, "lr_factors", {})
-        self.optimizers_dict = make_optimizers(
-            self.opt_class, parts, self.modules, factors
-        )
         if self.checkpointer is not None:
             for name, optimizer in self.optimizers_dict.items():
                 if self.sharding is not None:

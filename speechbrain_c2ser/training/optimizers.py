@@ -1,6 +1,66 @@
-"""Optimisers by the parts of a model, so that each may have its own rate."""
+"""Optimisers by parts of a model, each with its own rate or weight decay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+
+from torch import nn
+from torch.optim import Optimizer
+
+
+def split_by_decay(
+    opt_class: Callable, modules: nn.Module, undecayed: Collection[str]
+) -> dict[str, Optimizer]:
+    """One optimiser for what weight decay draws to zero, one for the rest.
+
+    Biases and the gains of norms are vectors, and work around 0 or 1 as they
+    have to; so does what is named. Source: data2vec 2.0.
+
+    Arguments
+    ---------
+    opt_class : callable
+        ``parameters -> optimiser``, with its ``weight_decay``.
+    modules : torch.nn.Module
+        All that is trained.
+    undecayed : collection of str
+        Last parts of the names of further tensors without weight decay.
+
+    Returns
+    -------
+    dict[str, torch.optim.Optimizer]
+        "decayed" and "undecayed", for ``Brain.optimizers_dict``.
+
+    Raises
+    ------
+    ValueError
+        When no trained tensor has one of the names.
+
+    Example
+    -------
+    >>> import torch
+    >>> found = split_by_decay(torch.optim.AdamW, torch.nn.Linear(2, 3), [])
+    >>> [optimizer.param_groups[0]["weight_decay"] for optimizer in
+    ...  found.values()]
+    [0.01, 0.0]
+    """
+    trained = {n: p for n, p in modules.named_parameters() if p.requires_grad}
+    lasts = {name.rpartition(".")[2] for name in trained}
+    unknown = sorted(set(undecayed) - lasts)
+    if unknown:
+        raise ValueError(
+            f"undecayed names {unknown[0]}, which is not trained: take it out."
+        )
+    free = {
+        name
+        for name, tensor in trained.items()
+        if tensor.dim() < 2 or name.rpartition(".")[2] in undecayed
+    }
+    groups = {
+        "decayed": {"params": [p for n, p in trained.items() if n not in free]},
+        "undecayed": {
+            "params": [p for n, p in trained.items() if n in free],
+            "weight_decay": 0.0,
+        },
+    }
+    return {n: opt_class([g]) for n, g in groups.items() if g["params"]}
 
 
 def make_optimizers(opt_class: Callable, parts, modules, factors=()):

@@ -250,3 +250,19 @@ def test_utterance_token_zero_starts_at_zero():
 def test_impossible_settings_are_refused(change, word):
     with pytest.raises(ValueError, match=word):
         make_model(**change)
+
+
+def test_the_decoder_is_given_dropped_frames_in_training_alone(monkeypatch):
+    given = []
+
+    def refill(self, frames, keep_indices, mask):
+        given.append(frames)
+        return frames.new_zeros(*mask.shape, frames.shape[-1])
+
+    monkeypatch.setattr(Emotion2VecPretraining, "_refill", refill)
+    wavs = torch.randn(2, 16000)
+    for share, training in ((0.5, True), (0.5, False), (0.0, True)):
+        model = make_model(decoder_dropout=share).train(training)
+        model(wavs)
+        dropped = (given[-1] == 0).float().mean()
+        assert (dropped > 0.4) == (share > 0 and training)

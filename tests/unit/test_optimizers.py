@@ -2,10 +2,15 @@
 
 import pytest
 import torch
+from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.epoch_loop import EpochCounter
 
+from speechbrain_c2ser.lobes import Emotion2VecPretraining, Emotion2VecS
 from speechbrain_c2ser.training.brain import TrainingBrain
-from speechbrain_c2ser.training.optimizers import make_optimizers
+from speechbrain_c2ser.training.optimizers import (
+    make_optimizers,
+    split_by_decay,
+)
 from speechbrain_c2ser.training.schedules import WarmupCosine
 
 
@@ -69,3 +74,44 @@ def test_a_factor_of_no_part_is_named(model):
         make_optimizers(
             torch.optim.AdamW, {"rest": model}, model, {"encodr": 0.1}
         )
+
+
+@pytest.mark.parametrize("size", ["base", "tiny"])
+def test_stage_0_draws_weights_alone_to_zero(root, size):
+    """As data2vec 2.0: decoupled, and neither gains, biases nor the scale."""
+    text = (root / f"hparams/emotion2vec_s/{size}.yaml").read_text()
+    optimizer = text[text.index("undecayed:") : text.index("lr_schedule:")]
+    hparams = load_hyperpyyaml("peak_rate: 0.001\n" + optimizer)
+    torch.manual_seed(0)
+    encoder = Emotion2VecS(
+        embed_dim=16, num_heads=2, prenet_depth=1, depth=1, conv_pos_groups=2,
+        conv_layers=[[8, 10, 5], [8, 8, 8], [8, 8, 8]],
+        alibi_learned_scale=True,
+    )  # fmt: skip
+    model = Emotion2VecPretraining(
+        encoder, average_top_k_layers=1, decoder_size=16, decoder_groups=2
+    )
+    names = {id(p): n for n, p in model.named_parameters()}
+    found = split_by_decay(hparams["opt_class"], model, hparams["undecayed"])
+    undecayed = {
+        names[id(p)] for p in found["undecayed"].param_groups[0]["params"]
+    }
+    assert "encoder.alibi_scale" in undecayed
+    for name, tensor in model.named_parameters():
+        is_free = tensor.dim() == 1 or name == "encoder.alibi_scale"
+        assert (name in undecayed) == (is_free and tensor.requires_grad), name
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for optimizer in found.values():
+        optimizer.step()
+    for name, tensor in model.named_parameters():
+        kept = name in undecayed or not tensor.requires_grad
+        # decoupled: by rate times decay, whatever the gradient
+        wanted = before[name] * (1.0 if kept else 1 - 0.001 * 0.01)
+        torch.testing.assert_close(tensor.detach(), wanted, rtol=1e-6, atol=0)
+
+
+def test_what_is_not_trained_is_told():
+    with pytest.raises(ValueError, match="undecayed names scale, which is not"):
+        split_by_decay(torch.optim.AdamW, torch.nn.Linear(2, 2), ["scale"])

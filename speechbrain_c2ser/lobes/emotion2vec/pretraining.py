@@ -70,6 +70,8 @@ class Emotion2VecPretraining(nn.Module):
         Frames per convolution, odd.
     decoder_groups : int
         Groups per convolution.
+    decoder_dropout : float
+        Dropout of the frames that the decoder is given.
     ema_decay : float
         Teacher's decay at the start.
     ema_end_decay : float
@@ -127,6 +129,7 @@ class Emotion2VecPretraining(nn.Module):
         decoder_depth: int = 4,
         decoder_kernel: int = 7,
         decoder_groups: int = 16,
+        decoder_dropout: float = 0.1,
         ema_decay: float = 0.999,
         ema_end_decay: float = 0.99999,
         ema_anneal: float = 0.2,
@@ -163,6 +166,7 @@ class Emotion2VecPretraining(nn.Module):
         self.mask_prob_adjust = mask_prob_adjust
         self.mask_length = mask_length
         self.mask_noise_std = mask_noise_std
+        self.decoder_dropout = decoder_dropout
         self.ema_decay = ema_decay
         self.ema_end_decay = ema_end_decay
         self.ema_anneal = ema_anneal
@@ -233,9 +237,8 @@ class Emotion2VecPretraining(nn.Module):
         frames, tokens, _ = self.encoder.contextualise(
             features, lengths, keep_indices=keep_indices
         )
-        decoded = self.decoder(
-            self._refill(frames, keep_indices, mask), lengths
-        )
+        given = F.dropout(frames, self.decoder_dropout, self.training)
+        decoded = self.decoder(self._refill(given, keep_indices, mask), lengths)
 
         frame_targets = frame_targets.repeat_interleave(self.clone_batch, 0)
         utterance_targets = utterance_targets.repeat_interleave(
