@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from speechbrain_c2ser.cli.channels import as_row, groups_of
-from speechbrain_c2ser.cli.terminal import is_utf8, tell, to_json
+from speechbrain_c2ser.cli.terminal import is_utf8, one_line, tell, to_json
 from speechbrain_c2ser.data.atomic import is_device, part_of, shortened
 from speechbrain_c2ser.timelines.documents import (
     DOCUMENTS,
@@ -333,6 +333,9 @@ class _Joined:
         self._row([row.get(name) for name in self._columns])
 
     def _row(self, cells):
+        if self._file.isatty():
+            # A file keeps every character, so that paths are found again.
+            cells = [one_line(c) if isinstance(c, str) else c for c in cells]
         text = io.StringIO()
         csv.writer(text, lineterminator="").writerow(cells)
         self._line(text.getvalue())
