@@ -1,8 +1,6 @@
 """Results as text, JSON, JSON lines, CSV, RTTM, or a document of each."""
 
-import csv
 import errno
-import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 from speechbrain_c2ser.cli.channels import as_row, groups_of
 from speechbrain_c2ser.cli.terminal import is_utf8, one_line, tell, to_json
 from speechbrain_c2ser.data.atomic import is_device, part_of, shortened
+from speechbrain_c2ser.data.cells import csv_line
 from speechbrain_c2ser.timelines.documents import (
     DOCUMENTS,
     check_format,
@@ -336,9 +335,7 @@ class _Joined:
         if self._file.isatty():
             # A file keeps every character, so that paths are found again.
             cells = [one_line(c) if isinstance(c, str) else c for c in cells]
-        text = io.StringIO()
-        csv.writer(text, lineterminator="").writerow(cells)
-        self._line(text.getvalue())
+        self._line(csv_line(cells))
 
 
 def in_words(record: dict) -> str:
