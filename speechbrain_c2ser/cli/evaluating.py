@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from speechbrain_c2ser.cli.terminal import quiet_libraries, say
 from speechbrain_c2ser.evaluation.suites.command import (
     add_disturb,
     add_options,
@@ -147,7 +148,7 @@ def _evaluate(options):
             title = options.name or f"Evaluation of {path.name}"
             section = free_texts_section(free)
             write_sections({"free_texts": free}, folder, title, [section])
-            print(f"{section}\n\nReport: {folder / 'report.md'}")
+            say(f"{section}\n\nReport: {folder / 'report.md'}")
             return
         unknown = without_truth(predictions)
         predictions = [r for r in predictions if r["id"] not in set(unknown)]
@@ -156,7 +157,7 @@ def _evaluate(options):
             write_sections(
                 heads, folder, title, [heads_section(heads)], "heads.json"
             )
-            print(f"{heads_section(heads)}\n\nReport: {folder / 'report.md'}")
+            say(f"{heads_section(heads)}\n\nReport: {folder / 'report.md'}")
             return
         references = own_references(predictions, path, faults)
     if lenient:
@@ -195,38 +196,38 @@ def _evaluate(options):
         list(references.values()),
     )
     for fault in faults or ():
-        print(f"c2ser: {fault}")
-    print(readings_table(result))
+        say(f"c2ser: {fault}")
+    say(readings_table(result))
     for section in sections:
-        print(f"\n{section}")
-    print(f"\n{summary(result)}")
+        say(f"\n{section}")
+    say(f"\n{summary(result)}")
     if result["free_texts"]:
-        print(free_texts_section(result["free_texts"]))
+        say(free_texts_section(result["free_texts"]))
     if result["judges"]:
-        print(judges_sentence(result["judges"]))
+        say(judges_sentence(result["judges"]))
     if result["missing"]:
-        print(f"{result['missing']} utterances have no prediction.")
+        say(f"{result['missing']} utterances have no prediction.")
     if unknown:
-        print(
+        say(
             f"{len(unknown)} utterances have no true emotion: only their other "
             "heads are scored."
         )
     for same in same_meaning(result["labels"]):
-        print(f"{same} Give --labels that join them.")
+        say(f"{same} Give --labels that join them.")
     if result["mapped"]:
-        print(f"True labels mapped into the set: {result['mapped']}")
+        say(f"True labels mapped into the set: {result['mapped']}")
     if result["calibration"] and result["calibration"]["left_out"]:
-        print(
+        say(
             "Probabilities of labels outside the set are left out: "
             f"{result['calibration']['left_out']:.1%} on average."
         )
     for key, words in unparsed_answers(result, predictions)[:3]:
-        print(f"unparsed, for example: {key}: {words!r}")
+        say(f"unparsed, for example: {key}: {words!r}")
     if options.oruk_bench:
-        print(write_oruk(result, references, options.oruk_bench))
+        say(write_oruk(result, references, options.oruk_bench))
     if not pictures:
-        print("No pictures: matplotlib is not installed.")
-    print(f"Report: {folder / 'report.md'}")
+        say("No pictures: matplotlib is not installed.")
+    say(f"Report: {folder / 'report.md'}")
 
 
 def _judge(folder, device, space):
@@ -235,6 +236,7 @@ def _judge(folder, device, space):
     def judge(texts):
         from speechbrain_c2ser.inference.text_llm import TextLLM, label_judge
 
+        quiet_libraries()
         return label_judge(TextLLM(folder, device), space)(texts)
 
     return judge
@@ -249,10 +251,10 @@ def _compare(options):
     comparison = compare(
         *results, options.reading, options.samples, options.seed
     )
-    print(
+    say(
         f"{comparison['n']} utterances, read as "
         f"{' and '.join(comparison['readings'])}"
     )
-    print(comparison_table(comparison, "first", "second"))
+    say(comparison_table(comparison, "first", "second"))
     if options.output:
         write_atomic(json.dumps(comparison, indent=1) + "\n", options.output)

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from speechbrain_c2ser.cli.terminal import quiet_libraries, say
+
 
 def add_export(commands: argparse._SubParsersAction) -> None:
     """Add the command.
@@ -25,10 +27,11 @@ def add_export(commands: argparse._SubParsersAction) -> None:
 def _export(options):
     from speechbrain_c2ser.inference.exporting import TRIALS, export_onnx
 
+    quiet_libraries()
     differences = export_onnx(options.model, options.output)
     lengths = ", ".join(f"{seconds:g}" for seconds, _ in TRIALS)
-    print(f"greatest difference from torch at {lengths} s:")
+    say(f"greatest difference from torch at {lengths} s:")
     for name, apart in differences.items():
-        print(f"  {name}: {apart:.1e}")
+        say(f"  {name}: {apart:.1e}")
     size = Path(options.output).stat().st_size / 1e6
-    print(f"written: {options.output} ({size:.1f} MB)")
+    say(f"written: {options.output} ({size:.1f} MB)")

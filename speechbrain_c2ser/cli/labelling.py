@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from speechbrain_c2ser.cli.terminal import quiet_libraries, say, tell
+
 SHOWN = 5  # failures that are told one by one
 # What a path as OUTPUT would be taken for by everything else.
 TABLES = (".arrow", ".csv", ".jsonl", ".parquet", ".tar", ".tsv")
@@ -217,13 +219,13 @@ def _label(options):
             stages, options.validation, precision, folder
         )
         about |= {"validation": options.validation, "precision": precision}
-        print(thresholds_table(fitted))
+        say(thresholds_table(fitted))
     counts = label_shards(shards, stages, folder, engine, about)
     manifest, failures = folder / MANIFEST, folder / FAILURES
     if is_json:
         manifest = Path(options.output)
         failures = as_json_manifest(shards, folder, manifest)
-    print(summary_of(counts, manifest, failures))
+    say(summary_of(counts, manifest, failures))
     if counts[FAILED]:
         _tell_first(failures)
     return int(counts[FAILED] > 0)
@@ -232,8 +234,6 @@ def _label(options):
 def _tell_first(path):
     import json
     from itertools import islice
-
-    from speechbrain_c2ser.cli.terminal import tell
 
     with open(path, encoding="utf-8") as file:
         for line in islice(file, SHOWN):
@@ -258,15 +258,13 @@ def _engine(options):
 
 
 def _stages(options, folder, limited):
-    from transformers.utils import logging
-
     from speechbrain_c2ser.evaluation.references import find_space
     from speechbrain_c2ser.labelling.standard import (
         read_stages,
         standard_stages,
     )
 
-    logging.disable_progress_bar()
+    quiet_libraries()
     if options.stages:
         values = {"output_folder": str(folder)}
         for pair in options.set or ():

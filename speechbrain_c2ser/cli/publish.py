@@ -7,6 +7,8 @@ import argparse
 import json
 from pathlib import Path
 
+from speechbrain_c2ser.cli.terminal import say
+
 CARD = "README.md"
 
 
@@ -108,11 +110,11 @@ def run_publish(options: argparse.Namespace) -> int:
     )
     block = _metadata(facts, options.evaluation)
     write_atomic(f"{block}\n{card_text(facts)}", folder / CARD)
-    print(f"loads in a new process, and answers {loaded['answer']!r}")
-    print(f"licence: {licence}")
+    say(f"loads in a new process, and answers {loaded['answer']!r}")
+    say(f"licence: {licence}")
     for note in notes:
-        print(f"c2ser: {note}")
-    print(f"card: {folder / CARD}")
+        say(f"c2ser: {note}")
+    say(f"card: {folder / CARD}")
     if options.upload:
         _upload(folder, options.upload, not options.public)
     return 0
@@ -279,4 +281,4 @@ def _upload(folder, place, private):
             f"{type(error).__name__}: {words}. Look to network and token "
             "(`hf auth login`), and publish again."
         ) from error
-    print(f"uploaded: https://huggingface.co/{place}")
+    say(f"uploaded: https://huggingface.co/{place}")

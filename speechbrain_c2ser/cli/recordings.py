@@ -21,7 +21,11 @@ from speechbrain_c2ser.cli.overwriting import (
     check_not_model,
 )
 from speechbrain_c2ser.cli.resuming import opened_journal
-from speechbrain_c2ser.cli.terminal import one_line, tell
+from speechbrain_c2ser.cli.terminal import (
+    one_line,
+    quiet_libraries,
+    tell,
+)
 from speechbrain_c2ser.cli.writing import (
     check_output,
     in_words,
@@ -160,9 +164,7 @@ def _add_model(command, what):
 
 def _load(interface, options):
     """A model, without the libraries' own progress bars."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
+    quiet_libraries()
     load = getattr(interface, "from_hparams", interface)
     return load(options.model, run_opts=run_opts_of(options))
 
@@ -322,23 +324,24 @@ def _bar(options):
 
 def _head(record):
     path = one_line(name_of_record(record))
-    return f"{path}\t{record['label']}\t{record['score']:.3f}"
+    return f"{path}\t{one_line(record['label'])}\t{record['score']:.3f}"
 
 
 def _classified(record):
     decided = record["label"] is not None
     lines = [_head(record) if decided else one_line(name_of_record(record))]
     for name, answer in record.get("heads", {}).items():
-        lines.append(f"  {name}: {in_words(answer)}")
+        lines.append(one_line(f"  {name}: {in_words(answer)}"))
     windows = record["windows"] if decided else ()
     for window in windows if len(windows) > 1 else ():
-        label = window["label"] or "(silent)"
+        label = one_line(window["label"] or "(silent)")
         lines.append(f"  {window['start']:.1f}-{window['end']:.1f} s\t{label}")
     return "\n".join(lines)
 
 
 def _described(record):
-    return f"{_head(record)}\n{record['text']}"
+    lines = "\n".join(map(one_line, record["text"].splitlines()))
+    return f"{_head(record)}\n{lines}"
 
 
 def _timeline(record):
@@ -346,7 +349,7 @@ def _timeline(record):
     for segment in record["segments"]:
         label = segment["label"]
         lines.append(
-            f"  {segment['start']:.2f}-{segment['end']:.2f} s\t{label}\t"
-            f"{segment['probabilities'][label]:.3f}"
+            f"  {segment['start']:.2f}-{segment['end']:.2f} s\t"
+            f"{one_line(label)}\t{segment['probabilities'][label]:.3f}"
         )
     return "\n".join(lines)

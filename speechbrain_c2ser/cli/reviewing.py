@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from speechbrain_c2ser.cli.terminal import say
+
 
 def add_reviewing(commands: argparse._SubParsersAction) -> None:
     """Add both commands.
@@ -80,14 +82,14 @@ def _sample(options):
     sheets = write_review(
         sample, space.names, options.experts, options.folder, options.seed
     )
-    print(f"{len(sample)} recordings: {options.folder}")
+    say(f"{len(sample)} recordings: {options.folder}")
     for (label, language), number in counts.items():
         if number < options.number:
-            print(f"only {number} of {options.number}: {label}, {language}")
-    print("Each expert fills one sheet, by what is in labels.txt, or downloads")
-    print("it filled from the page of that name; and sees no other:")
+            say(f"only {number} of {options.number}: {label}, {language}")
+    say("Each expert fills one sheet, by what is in labels.txt, or downloads")
+    say("it filled from the page of that name; and sees no other:")
     for sheet in sheets:
-        print(f"  {sheet}, {sheet.with_suffix('.html').name}")
+        say(f"  {sheet}, {sheet.with_suffix('.html').name}")
 
 
 def _verify(options):
@@ -107,11 +109,11 @@ def _verify(options):
     number = write_test_set(items, answers, options.output)
     text = json.dumps({"sheets": list(map(str, sheets)), **figures}, indent=1)
     write_atomic(text + "\n", Path(options.output) / "agreement.json")
-    print(f"{number} of {len(items)} recordings are unanimous: "
+    say(f"{number} of {len(items)} recordings are unanimous: "
           f"{options.output}")  # fmt: skip
-    print(f"Krippendorff's alpha: {figures['alpha']}")
+    say(f"Krippendorff's alpha: {figures['alpha']}")
     if figures["unanswered"]:
-        print(f"{figures['unanswered']} without an answer of every expert")
-    print("Unanimous and as the models said, of all that they labelled so:")
+        say(f"{figures['unanswered']} without an answer of every expert")
+    say("Unanimous and as the models said, of all that they labelled so:")
     for label, (same, of) in figures["by_label"].items():
-        print(f"  {label}: {same} of {of}")
+        say(f"  {label}: {same} of {of}")

@@ -7,6 +7,7 @@ from speechbrain_c2ser.cli.computation import (
     check_computation,
     run_opts_of,
 )
+from speechbrain_c2ser.cli.terminal import quiet_libraries
 
 
 def add_serve(commands: argparse._SubParsersAction) -> None:
@@ -79,12 +80,10 @@ def _serve(options):
         files=options.max_files,
     )
 
-    from transformers.utils import logging
-
     from speechbrain_c2ser.inference.opening import open_classifier
     from speechbrain_c2ser.web.listener import Listener, short_names
 
-    logging.disable_progress_bar()
+    quiet_libraries()
     run_opts = run_opts_of(options)
     models = [open_classifier(m, run_opts=run_opts) for m in options.model]
     names = short_names(options.model)

@@ -11,7 +11,9 @@ import sys
 CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
-SURROGATE = re.compile(r"[\ud800-\udfff]")
+# JSON need not escape them, but terminals obey the first, and UTF-8 lacks
+# the others.
+UNSAFE = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
 
 
 def prepare_streams() -> None:
@@ -49,6 +51,58 @@ def tell(message: str) -> None:
         bars.tqdm.write(line, file=sys.stderr)
 
 
+def say(text: object) -> None:
+    """Print what holds names of others, such as a model's labels.
+
+    Arguments
+    ---------
+    text : object
+        One line or several; :func:`one_line` is asked of each.
+
+    Example
+    -------
+    >>> say("labels:\\n  sad\\x1b[31m")
+    labels:
+      sad\\x1b[31m
+    """
+    print(each_line(str(text)))
+
+
+def each_line(text: str) -> str:
+    """Lines without characters that a terminal obeys.
+
+    Arguments
+    ---------
+    text : str
+        What ends its lines is a line feed.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> each_line("a\\nb\\tc") == "a\\nb\\\\tc"
+    True
+    """
+    return "\n".join(map(one_line, text.split("\n")))
+
+
+def quiet_libraries() -> None:
+    """No bars of the libraries; what they log is told as ours is.
+
+    Their own handlers would print names out of a stranger's model as they
+    are. Call it before a model is opened; it imports transformers.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    for name in ("transformers", "huggingface_hub"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+
+
 class _Told(logging.Handler):
     """Warnings of libraries and ours, where nobody else takes them; once."""
 
@@ -57,7 +111,7 @@ class _Told(logging.Handler):
         self._told = set()
 
     def emit(self, record):
-        message = self.format(record)
+        message = self.format(record).replace("\n", " ")
         # A recording is opened for its length, and for each window.
         if message not in self._told:
             self._told.add(message)
@@ -118,7 +172,7 @@ def is_utf8(stream: object) -> bool:
 def to_json(
     value: object, indent: int | None = None, ascii_only: bool = False
 ) -> str:
-    """JSON that any reader takes: valid UTF-8, no NaN.
+    """JSON that any reader takes, and a terminal: valid UTF-8, no NaN.
 
     Bytes of a file name that are no UTF-8 become the escapes of lone
     surrogates, ``\\udce9``; Python's ``json.loads`` and ``os.fsencode`` give
@@ -147,7 +201,7 @@ def to_json(
     text = json.dumps(
         value, ensure_ascii=ascii_only, indent=indent, allow_nan=False
     )
-    return SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _escaped(match):

@@ -1,8 +1,6 @@
 """Results as text, JSON, JSON lines, CSV, RTTM, or a document of each."""
 
-import csv
 import errno
-import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -10,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from speechbrain_c2ser.cli.channels import as_row, groups_of
-from speechbrain_c2ser.cli.terminal import is_utf8, tell, to_json
+from speechbrain_c2ser.cli.terminal import is_utf8, one_line, tell, to_json
 from speechbrain_c2ser.data.atomic import is_device, part_of, shortened
+from speechbrain_c2ser.data.cells import csv_line
 from speechbrain_c2ser.timelines.documents import (
     DOCUMENTS,
     check_format,
@@ -333,9 +332,10 @@ class _Joined:
         self._row([row.get(name) for name in self._columns])
 
     def _row(self, cells):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="").writerow(cells)
-        self._line(text.getvalue())
+        if self._file.isatty():
+            # A file keeps every character, so that paths are found again.
+            cells = [one_line(c) if isinstance(c, str) else c for c in cells]
+        self._line(csv_line(cells))
 
 
 def in_words(record: dict) -> str:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from speechbrain_c2ser.audio.formats import SOUNDS
+from speechbrain_c2ser.data.cells import OURS, from_cell
 from speechbrain_c2ser.data.columns import FIELDS, PREDICTED, bare, plain_name
 from speechbrain_c2ser.data.errors import ManifestError
 
@@ -127,6 +128,10 @@ def _divided_rows(text, path, delimiter, escape):
         and any(cells[-1] for _, _, cells in body)
     )
     header = [""] * is_of_r + header
+    # Another's table has a mark only where it belongs to the text.
+    is_ours = set(header) >= OURS
+    if is_ours:
+        header = list(map(from_cell, header))
     _check_header(header, path)
     if header[0] in NAMELESS:
         header[0] = INDEX
@@ -138,6 +143,8 @@ def _divided_rows(text, path, delimiter, escape):
                 f"its header {len(header)}: put texts that hold the "
                 "delimiter in double quotes, and name each column."
             )
+        if is_ours:
+            cells = list(map(from_cell, cells))
         cells += [""] * (len(header) - len(cells))
         row = dict(zip(header, cells, strict=False))
         # pandas writes its row numbers under no name.
@@ -183,10 +190,15 @@ def _read(lines, **dialect):
     """(first line, line behind the last, cells) of each row with a value."""
     reader, start = csv.reader(lines, **dialect), 0
     for cells in reader:
-        cells = [EXCEL_TEXT.sub(r"\1", bare(cell)) for cell in cells]
+        cells = [_text_of(bare(cell)) for cell in cells]
         if any(cells) and not all(RULE.fullmatch(c) for c in cells if c):
             yield start, reader.line_num, cells
         start = reader.line_num
+
+
+def _text_of(cell):
+    found = EXCEL_TEXT.fullmatch(cell)
+    return found[1] if found else cell
 
 
 def _is_closed(lines, dialect):

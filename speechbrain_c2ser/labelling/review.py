@@ -5,8 +5,6 @@ stays. Agreement beyond chance is Krippendorff's alpha for nominal data
 (Krippendorff 2011, Computing Krippendorff's alpha-reliability).
 """
 
-import csv
-import io
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -17,6 +15,7 @@ import soundfile
 from speechbrain_c2ser.audio import AudioError
 from speechbrain_c2ser.data.arrow_manifest import hash_of
 from speechbrain_c2ser.data.atomic import file_name, write_atomic
+from speechbrain_c2ser.data.cells import csv_line, from_cell
 from speechbrain_c2ser.data.columns import plain_name
 from speechbrain_c2ser.data.corpora.emo_emilia import LANGUAGES, LIST
 from speechbrain_c2ser.data.dataset import read_item
@@ -102,10 +101,9 @@ def write_review(
             (f"wav/{Path(row['wav']).name}", row.get("transcript") or "", "")
             for row in order
         ]
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *lines])
         sheets.append(folder / f"{expert}.csv")
-        write_atomic(text.getvalue(), sheets[-1])
+        text = "".join(f"{csv_line(line)}\n" for line in (COLUMNS, *lines))
+        write_atomic(text, sheets[-1])
         write_page(sheets[-1], COLUMNS, lines, labels)
     write_atomic(", ".join(labels) + "\n", folder / "labels.txt")
     # Last: a folder that has it is whole.
@@ -204,7 +202,8 @@ def read_answers(
                 )
             answer = row.get("emotion")
             if answer is not None:
-                known = space.map(answer)
+                # As a page writes it; then as an expert may write it.
+                known = space.map(from_cell(answer)) or space.map(answer)
                 if known is None:
                     raise ManifestError(
                         f"Line {number} of {sheet}: {answer!r} is none of "

@@ -1,6 +1,5 @@
 """Results of many recordings as files to take away."""
 
-import csv
 import json
 import os
 import tempfile
@@ -8,6 +7,7 @@ import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from speechbrain_c2ser.data.cells import csv_line
 from speechbrain_c2ser.timelines.documents import csv_rows, document_of
 
 
@@ -34,9 +34,8 @@ def write_downloads(records: list[dict], folder: str | Path) -> list:
     table = place / "emotions.csv"
     # With a mark, so that spreadsheets read Chinese names.
     with open(table, "w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+        for cells in (rows[0], *(row.values() for row in rows)):
+            file.write(f"{csv_line(cells)}\r\n")
     listed = place / "emotions.json"
     listed.write_text(
         json.dumps(records, ensure_ascii=False, indent=1, allow_nan=False),

@@ -5,6 +5,7 @@ import logging
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from speechbrain_c2ser.web.limits import MEGABYTE, Limits
 from speechbrain_c2ser.web.uploads import stored_bytes
@@ -25,9 +26,26 @@ HEADERS = {
 }
 FAILED = "This request cannot be used; the server's log says why."
 ROOM = 64 * 1024  # bytes around the files of a request
+PREFIX = "gradio_api"
+FILE = "file="
 UPLOADS = ("/v1/emotion", "/gradio_api/upload")
 STRANGE = "Only what was uploaded to this page can be asked about: upload it."
+FOREIGN = (
+    "The request comes from a web page of another address: use the page of "
+    "this server itself; what stands before the server has to pass on the Host "
+    "that it was asked for, with its port."
+)
+NOWHERE = (
+    f"There is no such place below /{PREFIX}: programs ask POST /v1/emotion."
+)
 UNREADABLE = "The request is no JSON object: ask by POST /v1/emotion."
+# What the page and Gradio's clients ask for below the prefix; the rest, such
+# as Gradio's proxy of other hosts, is nobody's here.
+ASKED = frozenset(
+    "api app_id call cancel heartbeat info login_check queue reset run "
+    "startup-events theme.css upload upload_progress".split()
+)
+PORTS = {"http": 80, "https": 443}
 logger = logging.getLogger(__name__)
 
 
@@ -51,6 +69,14 @@ class Guard:
         """Pass a request on, or answer it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        # What only reads is left to browsers: they show it to no other page.
+        if scope.get("method") not in ("GET", "HEAD") and _is_foreign(scope):
+            await _refuse(send, 403, FOREIGN)
+            return
+        refusal = self._place_refused(scope)
+        if refusal:
+            await _refuse(send, *refusal)
             return
         most = self._most(scope["path"])
         count, started, failed = 0, False, False
@@ -140,12 +166,58 @@ class Guard:
             return again, None
         return again, (403, STRANGE)
 
+    def _place_refused(self, scope):
+        """Why a place is refused; None for a page's own and uploaded files.
+
+        Gradio fetches an address and hands it on, as if it were our page's.
+        """
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        parts = [part for part in path.split("/") if part]
+        names = [part.casefold() for part in parts]
+        if PREFIX not in names:
+            return None
+        asked = parts[names.index(PREFIX) + 1 :]
+        if not asked or asked[0] in ASKED:
+            return None
+        # Only as Gradio itself writes it, so that both read the same name.
+        begin = f"/{PREFIX}/{FILE}"
+        if not path.startswith(begin):
+            return 404, NOWHERE
+        if _lies_in(path[len(begin) :], self.folder):
+            return None
+        return 403, STRANGE
+
     def _most(self, path):
         if path.startswith("/v1/"):
             return self.limits.size + ROOM
         if path.startswith("/gradio_api/upload"):
             return self.limits.files * (self.limits.size + ROOM)
         return MEGABYTE
+
+
+def _is_foreign(scope):
+    """Whether a browser says that another server's page asks."""
+    told: dict[bytes, set[bytes]] = {b"origin": set(), b"host": set()}
+    for name, value in scope["headers"]:
+        if name.lower() in told:
+            told[name.lower()].add(value)
+    hosts = told[b"host"]
+    return any(
+        len(hosts) != 1 or not _is_same(origin, *hosts)
+        for origin in told[b"origin"]
+    )
+
+
+def _is_same(origin, host):
+    """Whether an origin is of that host and port; "null" is of none."""
+    try:
+        page = urlsplit(origin.decode("ascii"))
+        asked = urlsplit(f"//{host.decode('ascii')}")
+        port = PORTS[page.scheme]
+        ends = [(e.hostname, e.port or port) for e in (page, asked)]
+    except (KeyError, ValueError):  # no such scheme; no text or port
+        return False
+    return bool(page.hostname) and ends[0] == ends[1]
 
 
 def _paths_in(value):
@@ -179,7 +251,13 @@ def _too_large(most):
 
 def _with_ours(message):
     ours = {key.encode() for key in HEADERS}
-    others = [h for h in message["headers"] if h[0].lower() not in ours]
+    # Gradio lets pages of others read what they get, where it is no localhost.
+    others = [
+        (name, value)
+        for name, value in message["headers"]
+        if name.lower() not in ours
+        and not name.lower().startswith(b"access-control-")
+    ]
     return [*others, *((k.encode(), v.encode()) for k, v in HEADERS.items())]
 
 

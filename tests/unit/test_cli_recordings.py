@@ -385,6 +385,80 @@ def test_texts_for_terminals_and_programs():
         to_json(float("nan"))
 
 
+TITLE = "\x1b]0;OWNED\x07\x9b31m"  # sets a terminal's title, then its colour
+STRANGE = f"lo{TITLE}ud"
+
+
+class Stranger(Stub):
+    """A model of somebody whose labels are orders to a terminal."""
+
+    labels = [STRANGE, "quiet"]
+
+
+def printed(capsys, *words):
+    assert main([*words[:1], "--model", "m", *words[1:]]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["classify", "diarize"])
+@pytest.mark.parametrize("form", ["text", "json", "jsonl", "csv", "rttm"])
+def test_a_terminal_takes_no_orders_from_labels(
+    command, form, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(recordings, "_load", lambda *_: Stranger())
+    path = write(tmp_path / "a.wav")
+    words = (command, str(path), "--window", "0.25", "--format", form)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    found = printed(capsys, *words)
+    assert "OWNED" in found and not set(found) & set("\x1b\x07\x9b")
+    if form == "csv":  # a file keeps what paths and labels are
+        out = tmp_path / "out.csv"
+        printed(capsys, *words, "-o", str(out))
+        with open(out, encoding="utf-8", newline="") as file:
+            assert {row["label"] for row in csv.DictReader(file)} == {STRANGE}
+
+
+def test_words_and_heads_of_a_stranger_are_lines_alone():
+    shared = {"path": "a.wav", "score": 1.0, "windows": ()}
+    told = {**shared, "label": "sad", "text": f"he\nsays {TITLE}\r\nso"}
+    lines = recordings._described(told).split("\n")
+    assert lines == [
+        "a.wav\tsad\t1.000", "he", "says \\x1b]0;OWNED\\x07\\x9b31m", "so"
+    ]  # fmt: skip
+    heads = {
+        f"h{TITLE}": {"probabilities": {STRANGE: 1.0}, "label": STRANGE},
+        "values": {"values": {STRANGE: 1.0}},
+        "each": {"each": {STRANGE: 1.0}, "labels": [STRANGE]},
+        "when": {"segments": [[0.0, 1.0, STRANGE]]},
+        "tracks": {"tracks": {STRANGE: [0.0, 1.0]}},
+        "other": {STRANGE: 1},
+    }
+    found = recordings._classified({**shared, "label": None, "heads": heads})
+    assert found.count("\n") == len(heads)
+    assert not set(found) & set("\x1b\x07\x9b")
+
+
+def test_what_libraries_log_is_told_as_ours_is(capsys, monkeypatch):
+    from transformers.utils import logging as transformers_logging
+
+    logger = transformers_logging.get_logger("transformers.a.model")
+    terminal.prepare_streams()
+    terminal.quiet_libraries()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    for name in (logger.name, "huggingface_hub.a"):
+        logging.getLogger(name).warning("A model of type %s,\nso.", STRANGE)
+    err = capsys.readouterr().err
+    said = "A model of type lo\\x1b]0;OWNED\\x07\\x9b31mud, so."
+    assert err == f"c2ser: {said}\n"  # once
+
+
+def test_reports_say_names_of_others_safely(capsys):
+    terminal.say(f"| {STRANGE} |\n| sad |")
+    assert capsys.readouterr().out.split("\n") == [
+        "| lo\\x1b]0;OWNED\\x07\\x9b31mud |", "| sad |", ""
+    ]  # fmt: skip
+
+
 def test_a_warning_is_told_once(capsys):
     logger = logging.Logger("a window")
     logger.addHandler(terminal._Told(logging.WARNING))

@@ -34,6 +34,7 @@ FLOORS = {
     "losses": 1,
     "evaluation.metrics": 1,
     "data.atomic": 1,
+    "data.cells": 1,
     "timelines": 1,
     "lobes": 2,
     "chain_of_thought": 3,

@@ -16,9 +16,10 @@ import soundfile
 pytest.importorskip("krippendorff", reason="krippendorff is not installed")
 
 from speechbrain_c2ser.cli import main
+from speechbrain_c2ser.data.cells import from_cell
 from speechbrain_c2ser.data.corpora import emo_emilia
 from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
-from speechbrain_c2ser.labelling.review import write_review
+from speechbrain_c2ser.labelling.review import read_answers, write_review
 from speechbrain_c2ser.labelling.review_page import write_page
 from speechbrain_c2ser.labelling.sampling import Apart, draw_sample
 
@@ -84,16 +85,17 @@ def test_a_page_asks_no_other_host_and_takes_no_markup(tmp_path):
 @pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
 def test_what_a_page_gives_to_download_is_the_filled_sheet(tmp_path):
     folder, rows = tmp_path / "review", {}
-    for number, text in enumerate(('a, "b"', "你好\nyou", "", "c")):
+    texts = ('a, "b"', "你好\nyou", "", "=1+1", "''-2,", "it's\r", "\uff0b1")
+    for number, text in enumerate(texts):
         path = tmp_path / f"{number}.wav"
         soundfile.write(path, np.full(1600, 0.1), 16000)
         rows[f"u{number}"] = {"wav": str(path), "transcript": text}
-    sheet, other = write_review(rows, ["sad", "well, fine"], "ab", folder)
+    sheet, other = write_review(rows, ["sad", "=well, fine"], "ab", folder)
     page = sheet.with_suffix(".html").read_text("utf-8")
     script = page.split("<script>")[1].split("</script>")[0]
     data = page_of(page)
     second = next(r[0] for r in data["rows"] if r[0].startswith("wav/0002_"))
-    answers = {second: "well, fine"}
+    answers = {second: "=well, fine"}
 
     def run(call):
         told = f"const data = {json.dumps(data)}, kept = {json.dumps(answers)};"
@@ -108,13 +110,41 @@ def test_what_a_page_gives_to_download_is_the_filled_sheet(tmp_path):
     sheet.write_text(run("asCsv(data, kept)"), encoding="utf-8")
     filled = list(csv.DictReader(io.StringIO(sheet.read_bytes().decode())))
     for row in filled:
-        assert row["emotion"] == answers.get(row["recording"], "")
+        assert not row["emotion"].startswith("=")
+        answer = answers.get(row["recording"], "")
+        assert from_cell(row["emotion"]) == answer
         key = f"u{int(row['recording'][4:8]) - 1}"
-        assert row["transcript"] == rows[key]["transcript"]
+        assert from_cell(row["transcript"]) == rows[key]["transcript"]
     # The next that has no answer, round the end.
     place = [row[0] for row in data["rows"]].index(second)
-    assert run(f"openPlace(data.rows, kept, {(place - 1) % 4})") != place
-    assert run("openPlace(data.rows, kept, 3)") == (1 if place == 0 else 0)
+    assert run(f"openPlace(data.rows, kept, {(place - 1) % 7})") != place
+    assert run("openPlace(data.rows, kept, 6)") == (1 if place == 0 else 0)
+
+
+@pytest.mark.parametrize("as_typed", [True, False])
+def test_a_sheet_has_no_formula_and_its_answers_are_read(tmp_path, as_typed):
+    rows, folder = {}, tmp_path / "review"
+    texts = ("=1+1", "@home", "-2", "'=1", "\t=1", "'tis", "sad")
+    for number, text in enumerate(texts):
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, np.full(1600, 0.1), 16000)
+        rows[f"u{number}"] = {"wav": str(path), "transcript": text}
+    sheets = write_review(rows, ["=sad", "@home"], "ab", folder)
+    for sheet in sheets:
+        with open(sheet, encoding="utf-8", newline="") as file:
+            cells = list(csv.DictReader(file))
+        found = {from_cell(row["transcript"]) for row in cells}
+        assert found == set(texts)
+        begins = {row["transcript"][0] for row in cells}
+        assert begins == {"'", "s"}
+        for row in cells:
+            row["emotion"] = "=sad" if as_typed else "'=sad"
+        with open(sheet, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, cells[0])
+            writer.writeheader()
+            writer.writerows(cells)
+    _, answers, _ = read_answers(folder, sheets)
+    assert answers == [["=sad"] * len(texts)] * 2
 
 
 def test_drawn_verified_and_read_as_emo_emilia(pool, tmp_path, capsys):

@@ -312,6 +312,8 @@ def test_the_page_hears_uploads_alone(client, folder, tmp_path):
     files = {"files": ("my call.wav", sound(), "audio/wav")}
     (stored,) = client.post("/gradio_api/upload", files=files).json()
     assert "c2-view" in ask_page(client, stored).text
+    found = client.get(f"/gradio_api/file={stored}")
+    assert found.status_code == 200 and found.content == sound()
     os.remove(stored)
     said = ask_page(client, stored).text
     assert "my call.wav is no longer here" in said and str(folder) not in said

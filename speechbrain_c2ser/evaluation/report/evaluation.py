@@ -1,13 +1,12 @@
 """The result of an evaluation as files: JSON, CSV, Markdown, pictures."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from speechbrain_c2ser.data.atomic import write_atomic
+from speechbrain_c2ser.data.cells import csv_line
 from speechbrain_c2ser.evaluation.report.html import as_html
 from speechbrain_c2ser.evaluation.report.model_card import model_card_block
 from speechbrain_c2ser.evaluation.report.text import markdown_table, shown
@@ -316,8 +315,5 @@ def _draw(result, folder):
 
 
 def _csv(rows):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    lines = [rows[0], *([row[name] for name in rows[0]] for row in rows)]
+    return "".join(f"{csv_line(line)}\n" for line in lines)
