@@ -153,6 +153,11 @@ WRONG = {
         "larger than the weights beside it",
     ),
     "filters": (LOBE + "LogMel {n_mels: 1000000000}", "more than any size"),
+    "hidden_by_nan": (
+        LOBE + "LogMel {hop: .nan, n_mels: 1000000000}",
+        "number of nan, which is more than any size, or no number",
+    ),
+    "no_float": (LOBE + f"LogMel {{n_mels: 1{400 * '0'}}}", "number of 1e.300"),
     "division": (
         LOBE + "Emotion2VecS {num_heads: 0, embed_dim: 8}",
         "Emotion2VecS cannot be built",
