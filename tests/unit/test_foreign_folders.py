@@ -2,12 +2,20 @@
 
 import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from safetensors.torch import save_file
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    Wav2Vec2FeatureExtractor,
+)
 
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
@@ -24,6 +32,7 @@ from speechbrain_c2ser.lobes import (
     MaskedMean,
     MultiHead,
     SelfSupervisedEncoder,
+    TextEncoder,
     WhisperEncoder,
     pretrained_files,
 )
@@ -207,3 +216,78 @@ def test_weights_that_broke_off(llm):
     (llm / "one.safetensors").write_bytes(whole[:-100])
     with pytest.raises(ValueError, match="one.safetensors is damaged"):
         check_pretrained(llm)
+
+
+TINY = {"vocab_size": 20, "hidden_size": 8, "intermediate_size": 8}
+TINY |= {"num_hidden_layers": 1, "num_attention_heads": 2}
+WAVES = {"conv_dim": [4], "conv_stride": [2], "conv_kernel": [4]}
+WAVES |= {"num_conv_pos_embedding_groups": 2, "num_feat_extract_layers": 1}
+WAVES |= {"do_stable_layer_norm": True, "feat_extract_norm": "layer"}
+SPOKEN = {"d_model": 8, "encoder_layers": 1, "encoder_attention_heads": 2}
+SPOKEN |= {"encoder_ffn_dim": 8, "decoder_layers": 1, "decoder_ffn_dim": 8}
+SPOKEN |= {"decoder_attention_heads": 2, "vocab_size": 8, "pad_token_id": 0}
+# Kind of model -> its sizes, and what builds an encoder or a model of it.
+READERS = {
+    "qwen2": (
+        TINY | {"num_key_value_heads": 1, "tie_word_embeddings": True},
+        lambda folder: load_model(folder, "float32", None, None, True),
+    ),
+    "bert": (TINY, lambda folder: TextEncoder(folder, 4)),
+    "whisper": (SPOKEN, WhisperEncoder),
+    "hubert": (
+        TINY | WAVES,
+        lambda folder: SelfSupervisedEncoder(folder, "hubert"),
+    ),
+}
+
+
+@pytest.fixture
+def part(request, tmp_path, tiny_llm):
+    """A pretrained model's folder, and what reads it."""
+    sizes, read = READERS[request.param]
+    config = AutoConfig.for_model(request.param, **sizes)
+    kind = AutoModelForCausalLM if request.param == "qwen2" else AutoModel
+    kind.from_config(config).save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    for path in Path(tiny_llm).glob("token*"):
+        shutil.copy(path, tmp_path)
+    return tmp_path, read
+
+
+@pytest.mark.parametrize("part", READERS, indirect=True)
+@pytest.mark.parametrize("size", ["width", "layers", "more_layers"])
+def test_a_model_is_no_larger_than_its_weights(part, size):
+    folder, read = part
+    read(str(folder))
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    wide = "d_model" if "d_model" in config else "intermediate_size"
+    deep = "encoder_layers" if "d_model" in config else "num_hidden_layers"
+    name, number, problem = {
+        "width": (wide, 8_000_000, "asks for a model of .* numbers or more"),
+        "layers": (deep, 9999, "asks for a model of .* tensors or more"),
+        "more_layers": (deep, 10**9, f"a {deep} of more than 1000000"),
+    }[size]
+    path.write_text(json.dumps({**config, "layer_types": None, name: number}))
+    with pytest.raises(ValueError, match=problem):
+        read(str(folder))
+
+
+class Touches:
+    """A pickle that leaves a mark when it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("part", ["whisper", "hubert", "qwen2"], indirect=True)
+def test_a_pickle_is_one_sentence_and_runs_nothing(part):
+    folder, read = part
+    (folder / "model.safetensors").unlink()
+    torch.save({"a": Touches(folder / "mark")}, folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="are a pickle of more than tensors"):
+        read(str(folder))
+    assert not (folder / "mark").exists()
