@@ -238,13 +238,16 @@ def _override(node: Node, changes: dict, path: str | Path) -> None:
             node.value[place] = (key, ScalarNode(STRING, change))
 
 
-def _largest(value: Any) -> float:
-    """The largest number among plain arguments."""
+def _too_large(value: Any) -> float | None:
+    """The first among plain arguments that is larger than sizes are, or nan."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
-        return max(map(_largest, value), default=0)
-    return value if isinstance(value, int | float) else 0
+        found = (_too_large(part) for part in value)
+        return next((number for number in found if number is not None), None)
+    if not isinstance(value, int | float):
+        return None
+    return None if value <= LARGEST else value  # nan is not <= any
 
 
 class _Builder:
@@ -326,10 +329,11 @@ class _Builder:
                 f"{self.path}: {name} wants to write to "
                 f"{options['save_path']!r}; refused."
             )
-        if (size := _largest(arguments)) > LARGEST:
+        if (number := _too_large(arguments)) is not None:
+            told = f"{min(number, 1e300):.3g}"  # longer ones are no float
             raise ValueError(
-                f"{self.path}: {name} has a number of {size:.3g}, more than "
-                "any size; refused."
+                f"{self.path}: {name} has a number of {told}, which is more "
+                "than any size, or no number; refused."
             )
         loads = options.get("source") and options.get("pretrained", True)
         try:

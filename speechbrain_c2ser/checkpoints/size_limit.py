@@ -6,12 +6,15 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter, tree_map_only
 
 from speechbrain_c2ser.lobes.pretrained_files import told_if_damaged
 
-# Beside the weights: what is built and thrown away (a decoder, norms twice).
-TIMES, MORE = 4, 1_000_000
+# Beside the weights: what is built and thrown away (a decoder, norms twice),
+# and tables that no file holds (mel filters, windows, positions).
+TIMES, MORE = 4, 16_000_000
+LEAST = 4000  # what the smallest counts: it takes objects, and time
 
 
 def count_weights(path: str | Path) -> int:
@@ -37,10 +40,11 @@ def count_weights(path: str | Path) -> int:
 
 @contextmanager
 def no_larger_than(weights: int | None) -> Iterator[None]:
-    """Modules built here have no more parameters than fit some weights.
+    """What is built here has no more numbers than fit some weights.
 
-    A parameter is counted before its memory is used, so that a yaml that asks
-    for terabytes, or for a million layers, ends in a sentence.
+    Every tensor is counted, parameters, buffers and what is thrown away, and
+    counted before its memory is used, so that a yaml that asks for terabytes,
+    or for a million layers, ends in a sentence.
 
     Arguments
     ---------
@@ -55,28 +59,70 @@ def no_larger_than(weights: int | None) -> Iterator[None]:
     Example
     -------
     >>> with no_larger_than(10):
-    ...     torch.nn.Linear(3000, 3000)
+    ...     torch.nn.Linear(9000, 9000)
     Traceback (most recent call last):
-    RuntimeError: it is larger than the weights beside it (9000000 parameters \
+    RuntimeError: it is larger than the weights beside it (81000000 numbers \
 or more; they hold 10)
     """
     if weights is None:
         yield
         return
-    count = 0
+    with _Counting(weights):
+        yield
 
-    def counted(module, name, parameter):
-        nonlocal count
-        if parameter is not None and not parameter.is_meta:
-            count += parameter.numel()
-        if count > TIMES * weights + MORE:
+
+class _Counting(TorchDispatchMode):
+    """Sees each operation of torch before it runs."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.weights, self.count = weights, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        # What gives a view, or its own input changed, takes no memory.
+        takes_none = all(
+            result.alias_info is not None for result in func._schema.returns
+        )
+        if takes_none or _is_on_meta(args, kwargs):
+            return func(*args, **kwargs)
+        planned = _plan(func, args, kwargs)
+        self._add(planned)
+        made = func(*args, **kwargs)
+        if planned is None:
+            self._add(made)
+        return made
+
+    def _add(self, made):
+        for tensor in made if isinstance(made, list | tuple) else [made]:
+            if isinstance(tensor, torch.Tensor):
+                self.count += max(tensor.numel(), LEAST)
+        if self.count > TIMES * self.weights + MORE:
             raise RuntimeError(
-                f"it is larger than the weights beside it ({count} parameters "
-                f"or more; they hold {weights})"
+                f"it is larger than the weights beside it ({self.count} "
+                f"numbers or more; they hold {self.weights})"
             )
 
-    handle = register_module_parameter_registration_hook(counted)
+
+def _is_on_meta(args, kwargs):
+    return str(kwargs.get("device")) == "meta" or any(
+        isinstance(value, torch.Tensor) and value.is_meta
+        for value in tree_iter((args, kwargs))
+    )
+
+
+def _plan(func, args, kwargs):
+    """What an operation will give, without memory; None: torch cannot say."""
+    args, kwargs = tree_map_only(torch.Tensor, _without_memory, (args, kwargs))
+    if any(argument.name == "device" for argument in func._schema.arguments):
+        kwargs = {**kwargs, "device": torch.device("meta")}
     try:
-        yield
-    finally:
-        handle.remove()
+        return func(*args, **kwargs)
+    except Exception:  # it depends on the numbers, or is unknown there
+        return None
+
+
+def _without_memory(tensor):
+    return torch.empty_strided(
+        tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"
+    )

@@ -14,6 +14,7 @@ ATTENTION = (  # of transformers itself; others are downloaded code
     None, "eager", "sdpa", "flex_attention", "flash_attention_2",
     "flash_attention_3",
 )  # fmt: skip
+MOST = 1_000_000  # layers or labels of a model
 LARGEST = 300_000_000  # bytes of a JSON file; large vocabularies have 40 MB
 
 
@@ -80,6 +81,7 @@ def check_pretrained(
         if path.name == "config.json":
             _check_code(content, path)
             _check_kernels(content, path)
+            _check_counts(content, path)
             if version("transformers").startswith("4."):
                 _check_positions(content, path)
     if not (folder / "config.json").is_file():
@@ -291,6 +293,18 @@ def _check_kernels(config, path):
                 f"{path} asks for other code by {key}: {value!r}; refused."
             )
         _check_kernels(value, path)
+
+
+def _check_counts(config, path):
+    """Transformers makes lists of so many, before there is any model."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        _check_counts(value, path)
+        counts = "layer" in key or key == "num_labels"
+        if counts and isinstance(value, int | float) and value > MOST:
+            raise ValueError(
+                f"{path} has a {key} of more than {MOST}, which is no model; "
+                "refused."
+            )
 
 
 def _check_positions(config, path):

@@ -8,12 +8,19 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import soundfile
 import torch
 from safetensors.torch import save_file
-from transformers import ViTConfig
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    ViTConfig,
+    Wav2Vec2FeatureExtractor,
+)
 
 from speechbrain_c2ser.checkpoints.classifier_folder import save_classifier
 from speechbrain_c2ser.checkpoints.emotion2vec_folder import save_emotion2vec
@@ -26,14 +33,17 @@ from speechbrain_c2ser.inference import (
 from speechbrain_c2ser.lobes import (
     CategoryHead,
     Emotion2VecS,
+    LanguageModel,
     MaskedMean,
     MultiHead,
     SelfSupervisedEncoder,
     TextEncoder,
+    WhisperEncoder,
     pretrained_files,
 )
 from speechbrain_c2ser.lobes import EmotionClassifier as Model
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+from speechbrain_c2ser.lobes.speech_llm.llm_loading import load_model
 
 NINE = ["生气/angry", "开心/happy", "难过/sad", "<unk>"]
 
@@ -175,7 +185,141 @@ def test_a_pipe_in_place_of_a_file(llm):
         check_pretrained(llm)
 
 
-CODE = "open({!r}, 'w').close()\nclass Foreign: pass\n"
+CODE = "open('OWNED', 'w')\nclass Thing:\n    pass\n"
+NAMED = {f"Auto{kind}": "evil.Thing" for kind in ("Config", "Model")}
+NAMED["AutoModelForCausalLM"] = "evil.Thing"
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        LanguageModel,
+        lambda source: LanguageModel(source, pretrained=False),
+        SelfSupervisedEncoder,
+        lambda source: SelfSupervisedEncoder(source, pretrained=False),
+        WhisperEncoder,
+    ],
+)
+def test_code_beside_a_model_is_not_asked_about(llm, build, monkeypatch):
+    monkeypatch.chdir(llm)
+    (llm / "evil.py").write_text(CODE)
+    (llm / "config.json").write_text(
+        json.dumps({"model_type": "evil", "auto_map": NAMED})
+    )
+    (llm / "tokenizer_config.json").write_text(
+        json.dumps({"auto_map": {"AutoTokenizer": ["evil.Thing", None]}})
+    )
+    # Transformers would ask, and take a waiting "y" for a yes.
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises((ValueError, OSError)):
+        build(str(llm))
+    assert not (llm / "OWNED").exists()
+
+
+def test_a_dtype_is_one_of_numbers(llm):
+    with pytest.raises(ValueError, match="There is no dtype 'load'"):
+        load_model(str(llm), "load", None, None, True)
+
+
+def test_weights_that_broke_off(llm):
+    whole = (llm / "one.safetensors").read_bytes()
+    (llm / "one.safetensors").write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match="one.safetensors is damaged"):
+        check_pretrained(llm)
+
+
+TINY = {"vocab_size": 20, "hidden_size": 8, "intermediate_size": 8}
+TINY |= {"num_hidden_layers": 1, "num_attention_heads": 2}
+WAVES = {"conv_dim": [4], "conv_stride": [2], "conv_kernel": [4]}
+WAVES |= {"num_conv_pos_embedding_groups": 2, "num_feat_extract_layers": 1}
+WAVES |= {"do_stable_layer_norm": True, "feat_extract_norm": "layer"}
+SPOKEN = {"d_model": 8, "encoder_layers": 1, "encoder_attention_heads": 2}
+SPOKEN |= {"encoder_ffn_dim": 8, "decoder_layers": 1, "decoder_ffn_dim": 8}
+SPOKEN |= {"decoder_attention_heads": 2, "vocab_size": 8, "pad_token_id": 0}
+# Kind of model -> its sizes, and what builds an encoder or a model of it.
+READERS = {
+    "qwen2": (
+        TINY | {"num_key_value_heads": 1, "tie_word_embeddings": True},
+        lambda folder: load_model(folder, "float32", None, None, True),
+    ),
+    "bert": (TINY, lambda folder: TextEncoder(folder, 4)),
+    "whisper": (SPOKEN, WhisperEncoder),
+    "hubert": (
+        TINY | WAVES,
+        lambda folder: SelfSupervisedEncoder(folder, "hubert"),
+    ),
+}
+
+
+@pytest.fixture
+def part(request, tmp_path, tiny_llm):
+    """A pretrained model's folder, and what reads it."""
+    sizes, read = READERS[request.param]
+    config = AutoConfig.for_model(request.param, **sizes)
+    kind = AutoModelForCausalLM if request.param == "qwen2" else AutoModel
+    kind.from_config(config).save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    for path in Path(tiny_llm).glob("token*"):
+        shutil.copy(path, tmp_path)
+    return tmp_path, read
+
+
+@pytest.mark.parametrize("part", READERS, indirect=True)
+@pytest.mark.parametrize("size", ["width", "layers", "more_layers"])
+def test_a_model_is_no_larger_than_its_weights(part, size):
+    folder, read = part
+    read(str(folder))
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    wide = "d_model" if "d_model" in config else "intermediate_size"
+    deep = "encoder_layers" if "d_model" in config else "num_hidden_layers"
+    name, number, problem = {
+        "width": (wide, 8_000_000, "asks for a model of .* numbers or more"),
+        "layers": (deep, 9999, "asks for a model of .* tensors or more"),
+        "more_layers": (deep, 10**9, f"a {deep} of more than 1000000"),
+    }[size]
+    path.write_text(json.dumps({**config, "layer_types": None, name: number}))
+    with pytest.raises(ValueError, match=problem):
+        read(str(folder))
+
+
+class Touches:
+    """A pickle that leaves a mark when it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("part", ["whisper", "hubert", "qwen2"], indirect=True)
+def test_a_pickle_is_one_sentence_and_runs_nothing(part):
+    folder, read = part
+    (folder / "model.safetensors").unlink()
+    torch.save({"a": Touches(folder / "mark")}, folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="are a pickle of more than tensors"):
+        read(str(folder))
+    assert not (folder / "mark").exists()
+
+
+def test_files_of_the_hub_are_checked_as_those_of_a_folder(llm, monkeypatch):
+    """By a model's name a stranger's yaml reaches any folder of the hub."""
+    asked = []
+
+    def fetch(name, cache_dir, allow_patterns):
+        asked.append((name, cache_dir, allow_patterns))
+        return str(llm)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    check_pretrained("someone/model", "cache")
+    assert asked == [("someone/model", "cache", ["*.json"])]
+    (llm / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match="an adapter of another model"):
+        WhisperEncoder("someone/model")
+
+
+FOREIGN = "open({!r}, 'w').close()\nclass Foreign: pass\n"
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
@@ -186,7 +330,7 @@ def test_nobody_is_asked_to_run_an_extractors_code(
     """Who types y, or pipes `yes`, runs none either."""
     folder = shutil.copytree(ssl_folder("wav2vec2_layer"), tmp_path / "folder")
     ran = tmp_path / "ran"
-    (folder / "foreign.py").write_text(CODE.format(str(ran)))
+    (folder / "foreign.py").write_text(FOREIGN.format(str(ran)))
     content = json.loads((folder / file).read_text())
     content.pop("feature_extractor_type", None)
     content["auto_map"] = {"AutoFeatureExtractor": "foreign.Foreign"}
@@ -201,7 +345,7 @@ def test_nobody_is_asked_to_run_an_extractors_code(
 
 def test_nobody_is_asked_to_run_a_tokenizers_code(tmp_path, monkeypatch):
     ran = tmp_path / "ran"
-    (tmp_path / "foreign.py").write_text(CODE.format(str(ran)))
+    (tmp_path / "foreign.py").write_text(FOREIGN.format(str(ran)))
     content = {"auto_map": {"AutoTokenizer": ["foreign.Foreign", None]}}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(content))
     ViTConfig().save_pretrained(tmp_path)  # transformers has none for it

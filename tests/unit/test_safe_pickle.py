@@ -213,6 +213,24 @@ def test_other_kinds_of_files_are_refused(tmp_path):
         load_checkpoint(tmp_path / "cut.pt")
 
 
+@pytest.mark.parametrize("kind", ["deflated", "bzip2", "shared"])
+def test_what_unpacks_to_more_is_refused(tmp_path, kind):
+    whole, path = tmp_path / "whole.pt", tmp_path / "packed.pt"
+    torch.save({"a": torch.zeros(1000), "b": torch.ones(1000)}, whole)
+    assert load_checkpoint(whole)["b"].sum() == 1000
+    method = {"deflated": zipfile.ZIP_DEFLATED, "bzip2": zipfile.ZIP_BZIP2}
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name), method.get(kind, 0))
+        if kind == "shared":  # many names of one member's bytes
+            large = max(new.infolist(), key=lambda member: member.file_size)
+            new.filelist += [large] * 20
+    # What torch itself cannot unpack is no checkpoint anyway.
+    said = "no PyTorch checkpoint" if kind == "bzip2" else "compressed"
+    with pytest.raises(ValueError, match=f"packed.pt is {said}"):
+        load_checkpoint(path)
+
+
 def test_safetensors(tmp_path):
     path = tmp_path / "model.safetensors"
     save_file({"weight": torch.arange(3.0)}, path)

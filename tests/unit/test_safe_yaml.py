@@ -15,6 +15,7 @@ from speechbrain_c2ser.checkpoints.safe_yaml import (
     parse_yaml,
     refuse_foreign,
 )
+from speechbrain_c2ser.checkpoints.size_limit import no_larger_than
 from speechbrain_c2ser.inference import (
     C2SER,
     Emotion2VecSEncoder,
@@ -153,7 +154,43 @@ WRONG = {
         "{input_size: 64, hidden_size: 64, num_layers: 1000000}}",
         "larger than the weights beside it",
     ),
+    "small_layers": (
+        BLOCK + "torch.nn.GRU, arguments: "
+        "{input_size: 1, hidden_size: 1, num_layers: 1000000}}",
+        "larger than the weights beside it",
+    ),
+    "tables": (
+        LOBE + "LogMel {n_mels: 100000, window: 0.1}",
+        "LogMel cannot be built: it is larger than the weights beside it",
+    ),
+    "tables_at_once": (
+        LOBE + "LogMel {n_mels: 1000000, window: 1.0}",
+        "LogMel cannot be built: it is larger than the weights beside it",
+    ),
+    "spectrum": (
+        LOBE + "Emotion2VecS {conv_layers: [[96, 5, 2]], spectrum: "
+        "{bands: 80, lags: 1000000, window: 1000000, hop: 320}}",
+        "Emotion2VecS cannot be built: it is larger than the weights beside",
+    ),
+    "cepstra": (
+        LOBE + "SpeechFunctionals {n_mels: 1000000, n_cepstra: 1000}",
+        "SpeechFunctionals cannot be built: it is larger than the weights",
+    ),
+    "columns": (
+        LOBE + "SpeechFunctionals {n_mels: 8, n_cepstra: 1000000}",
+        "8 mel bands have no 1000000 cepstral coefficients",
+    ),
+    "whisper_filters": (
+        LOBE + "WhisperEncoder {num_layers: 1, size: 4, num_heads: 1, "
+        "ffn_size: 1, max_positions: 2, n_mels: 300000}",
+        "300000 mel bands are too many",
+    ),
     "filters": (LOBE + "LogMel {n_mels: 1000000000}", "more than any size"),
+    "hidden_by_nan": (
+        LOBE + "LogMel {hop: .nan, n_mels: 1000000000}",
+        "number of nan, which is more than any size, or no number",
+    ),
+    "no_float": (LOBE + f"LogMel {{n_mels: 1{400 * '0'}}}", "number of 1e.300"),
     "division": (
         LOBE + "Emotion2VecS {num_heads: 0, embed_dim: 8}",
         "Emotion2VecS cannot be built",
@@ -181,6 +218,31 @@ def test_what_cannot_be_built_is_one_sentence(folder, name):
     for loader in (C2SER.from_hparams, EmotionClassifier.from_hparams):
         with pytest.raises(ValueError, match=problem):
             loader(place)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: torch.zeros(10**12),
+        lambda: torch.arange(10**6).unsqueeze(1) * torch.arange(10**6),
+        lambda: torch.zeros(1).expand(10**12).clone(),
+        lambda: [torch.zeros(10**6) for _ in range(100)],
+        lambda: [torch.zeros(1) for _ in range(100_000)],
+    ],
+)
+def test_tensors_are_counted_before_they_take_memory(build):
+    with pytest.raises(RuntimeError, match="larger than the weights beside"):
+        with no_larger_than(1000):
+            build()
+
+
+def test_what_takes_no_memory_is_not_counted():
+    with no_larger_than(1000):
+        torch.zeros(1).expand(10**12).view(10**6, 10**6)
+        torch.nn.Linear(10**6, 10**6, device="meta").double()
+        changed = torch.zeros(10**6)
+        for _ in range(100):
+            changed.add_(1)
 
 
 def test_settings_that_are_no_text(folder):

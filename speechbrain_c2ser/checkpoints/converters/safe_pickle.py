@@ -11,6 +11,7 @@ import io
 import pickle
 import sys
 import tarfile
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,6 +148,30 @@ _RESTRICTED = SimpleNamespace(
 )
 
 
+def _refuse_unpacking(path):
+    """A zip file that unpacks to more than its own size, as none of PyTorch's.
+
+    Some kilobytes could otherwise fill the memory.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError):
+        return  # what follows says that it is damaged
+    # Members that share their bytes unpack to more, too.
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > path.stat().st_size or any(
+        member.compress_type != zipfile.ZIP_STORED for member in members
+    ):
+        raise UnsafeCheckpointError(
+            f"{path} is compressed ({unpacked} bytes in it), which no "
+            "checkpoint of PyTorch is; refused. Unzip it and zip it anew "
+            "without compression (zip -0), or get it from its authors again."
+        )
+
+
 def load_checkpoint(path: str | Path) -> object:
     """Reads a .safetensors file or a PyTorch checkpoint without running code.
 
@@ -191,6 +216,7 @@ def load_checkpoint(path: str | Path) -> object:
             "it anew with a current PyTorch."
         )
     _refuse_programs(path)
+    _refuse_unpacking(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError):

@@ -63,6 +63,11 @@ class SpeechFunctionals(SpeechEncoder):
 
     def __init__(self, n_mels: int = 64, n_cepstra: int = 24):
         super().__init__()
+        if n_cepstra > n_mels:
+            raise ValueError(
+                f"{n_mels} mel bands have no {n_cepstra} cepstral "
+                "coefficients: set n_cepstra to at most n_mels."
+            )
         self.log_mel = LogMel(n_mels)
         bands = torch.arange(n_mels) + 0.5
         orders = torch.arange(n_cepstra)

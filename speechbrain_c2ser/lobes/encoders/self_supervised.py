@@ -26,6 +26,7 @@ from speechbrain_c2ser.lobes.padding import (
     valid_frames,
 )
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+from speechbrain_c2ser.lobes.pretrained_sizes import reading_weights
 
 KINDS = {"wav2vec2": Wav2Vec2, "hubert": HuBERT, "wavlm": WavLM}
 
@@ -111,7 +112,8 @@ class SelfSupervisedEncoder(SpeechEncoder):
                 f"'{source}' is a {config.model_type} model: set kind to it."
             )
         if pretrained:
-            lobe = KINDS[kind](source, save_path)
+            with reading_weights(source):
+                lobe = KINDS[kind](source, save_path)
             self.model, self.extractor = lobe.model, lobe.feature_extractor
         else:
             self.model = AutoModel.from_config(config, trust_remote_code=False)

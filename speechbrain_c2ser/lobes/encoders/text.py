@@ -13,6 +13,7 @@ from speechbrain_c2ser.arguments import remember_arguments
 from speechbrain_c2ser.lobes.encoders.features import SpeechFeatures
 from speechbrain_c2ser.lobes.padding import frame_mask
 from speechbrain_c2ser.lobes.pretrained_files import check_pretrained
+from speechbrain_c2ser.lobes.pretrained_sizes import reading_weights
 
 
 @remember_arguments
@@ -98,12 +99,13 @@ class TextEncoder(nn.Module):
         self.tokenizer = _tokenizer(source, save_path)
         if pretrained:
             try:
-                model = AutoModel.from_pretrained(
-                    source,
-                    cache_dir=save_path,
-                    use_safetensors=True,
-                    trust_remote_code=False,
-                )
+                with reading_weights(source):
+                    model = AutoModel.from_pretrained(
+                        source,
+                        cache_dir=save_path,
+                        use_safetensors=True,
+                        trust_remote_code=False,
+                    )
             except OSError as error:
                 raise ValueError(
                     f"{source} has no safetensors to load as a text encoder: "

@@ -158,7 +158,13 @@ class WhisperEncoder(SpeechEncoder):
         if freeze:
             self.requires_grad_(False)
 
-        extractor = WhisperFeatureExtractor(self.encoder.config.num_mel_bins)
+        bands = self.encoder.config.num_mel_bins
+        if bands > N_FFT // 2 + 1:
+            raise ValueError(
+                f"A spectrum of Whisper has {N_FFT // 2 + 1} frequencies: "
+                f"{bands} mel bands are too many."
+            )
+        extractor = WhisperFeatureExtractor(bands)
         filters = torch.as_tensor(extractor.mel_filters, dtype=torch.float32)
         self.register_buffer("mel_filters", filters, persistent=False)
         self.register_buffer(

@@ -11,6 +11,7 @@ from speechbrain_c2ser.lobes.pretrained_files import (
     describe_misfit,
     describe_unreachable,
 )
+from speechbrain_c2ser.lobes.pretrained_sizes import reading_weights
 
 
 def from_source(
@@ -54,12 +55,13 @@ def from_source(
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
-        loaded: tuple = WhisperModel.from_pretrained(
-            source,
-            cache_dir=save_path,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # refused below, by name
-        )
+        with reading_weights(source):
+            loaded: tuple = WhisperModel.from_pretrained(
+                source,
+                cache_dir=save_path,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
+            )
     except OSError as error:
         if folder.is_dir():
             raise

@@ -1,7 +1,6 @@
 """Reading a Hugging Face language model and its tokenizer."""
 
 import logging
-import pickle
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from speechbrain_c2ser.lobes.pretrained_files import (
     describe_misfit,
     describe_unreachable,
 )
+from speechbrain_c2ser.lobes.pretrained_sizes import reading_weights
 from speechbrain_c2ser.processor import memory_of_machine, processor_has
 
 logger = logging.getLogger(__name__)
@@ -79,15 +79,6 @@ def _read_config(source):
         ) from error
 
 
-def _is_of_pickles(error):
-    """Whether an error began with a pickle that may not be opened."""
-    while error is not None:
-        if isinstance(error, pickle.UnpicklingError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
 def load_model(source, dtype, quantize, device, pretrained):
     """A causal language model; a device takes the weights as they are read.
 
@@ -136,20 +127,16 @@ def load_model(source, dtype, quantize, device, pretrained):
             bnb_4bit_compute_dtype=dtype,
         )
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=dtype,
-            output_loading_info=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,  # refused below, by name
-            **options,
-        )
+        with reading_weights(source):
+            model, info = AutoModelForCausalLM.from_pretrained(
+                source,
+                dtype=dtype,
+                output_loading_info=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # refused below, by name
+                **options,
+            )
     except Exception as error:
-        if _is_of_pickles(error):  # transformers 4 makes another error of it
-            raise ValueError(
-                f"The weights of {source} are a pickle of more than tensors, "
-                "which is never opened: take them as safetensors."
-            ) from error
         told = (RuntimeError, OSError, ValueError, AssertionError)
         if isinstance(error, told):
             raise
