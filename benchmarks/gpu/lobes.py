@@ -285,6 +285,10 @@ LOBES: dict[str, tuple[Callable, tuple | Callable]] = {
         _named("SpecAugment", 2, 50, 2, 10),
         lambda augment, x: augment(x["frames"], x["lengths"]),
     ),
+    "SpecSub": (
+        _named("SpecSub", 3, 30),
+        lambda augment, x: augment(x["frames"], x["lengths"]),
+    ),
     "SpeechEmotionLLM": (speech_llm, _answered),
     "SpeechFunctionals": (
         _named("SpeechFunctionals", n_mels=SIZE, n_cepstra=8),

@@ -200,7 +200,8 @@ def fingerprint(module: torch.nn.Module) -> str:
         if isinstance(value, torch.nn.Module):
             digest.update(f"{name}={fingerprint(value)};".encode())
         elif name not in RUN_ONLY:
-            digest.update(f"{name}={json.dumps(value)};".encode())
+            text = json.dumps(value, default=fingerprint)  # of modules in it
+            digest.update(f"{name}={text};".encode())
     for key, value in sorted(module.state_dict().items()):
         digest.update(f"{key} {value.dtype} {list(value.shape)};".encode())
         value = value.detach().cpu().contiguous().flatten()

@@ -54,6 +54,7 @@ PUBLIC = {
     "SelfSupervisedEncoder": "encoders.self_supervised",
     "SpeakerEncoder": "encoders.speaker",
     "SpecAugment": "augmentation",
+    "SpecSub": "augmentation",
     "SpeechEmotionLLM": "speech_llm.speech_emotion_llm",
     "SpeechEncoder": "encoders.features",
     "SpeechFunctionals": "encoders.functionals",

@@ -1,4 +1,4 @@
-"""Augmentation of features: SpecAugment, stretching in time, mixup."""
+"""Augmentation of features: SpecAugment, SpecSub, stretching, mixup."""
 
 import torch
 from torch import nn
@@ -76,6 +76,8 @@ class SpecAugment(nn.Module):
     ``SpectrogramDrop`` places its bands within the padded length, so that a
     short item beside a long one would mostly be left alone; here every item
     is masked as if it were alone, and never more than half of it by one band.
+    A departure: widths are 0 to the largest and a band lies inside the item;
+    the authors' are 1 to the largest and may be cut off at the item's end.
 
     Arguments
     ---------
@@ -139,6 +141,70 @@ class SpecAugment(nn.Module):
 
 
 @remember_arguments
+class SpecSub(nn.Module):
+    """Puts earlier frames in the place of later ones; does nothing in eval.
+
+    Of U2++ (Wu et al., arXiv 2106.05642): each piece of an item is replaced
+    by as many frames that begin no later than itself, so that what is seen
+    is speech, but not what was said. Pieces are drawn as C2SER's authors draw
+    them, within every item's own length, and copied from what came in: none
+    copies what another has put there. The defaults are theirs, too.
+
+    Arguments
+    ---------
+    pieces : int
+        Number of pieces that are replaced.
+    width : int
+        Largest width of one of them, in mel frames (10 ms each); the
+        smallest is one frame, unless the item ends within it.
+
+    Example
+    -------
+    >>> substitute = SpecSub(3, 30)
+    >>> mel = torch.arange(300.0).view(1, 300, 1)
+    >>> changed = substitute(mel, torch.tensor([300]))
+    >>> bool((changed <= mel).all())
+    True
+    >>> torch.equal(substitute.eval()(mel, torch.tensor([300])), mel)
+    True
+    """
+
+    def __init__(self, pieces: int = 3, width: int = 30):
+        super().__init__()
+        self.pieces = pieces
+        self.width = width
+
+    def forward(self, mel: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Returns a copy of the features with pieces replaced.
+
+        Arguments
+        ---------
+        mel : torch.Tensor
+            Log-mel frames [B, T, bands].
+        lengths : torch.Tensor
+            Valid frames [B].
+
+        Returns
+        -------
+        torch.Tensor
+            Log-mel frames of the same shape.
+        """
+        if not self.training:
+            return mel
+        lengths = lengths.unsqueeze(1)
+        positions = torch.arange(mel.shape[1], device=mel.device)
+        source = positions.expand(mel.shape[:2])  # [B, T] frame that is copied
+        for _ in range(self.pieces):
+            start = _random_below(lengths)
+            width = 1 + _random_below(torch.full_like(lengths, self.width))
+            end = torch.minimum(start + width, lengths)
+            back = _random_below(start + 1)
+            inside = (positions >= start) & (positions < end)
+            source = torch.where(inside, positions - back, source)
+        return mel.gather(1, source.unsqueeze(2).expand_as(mel))
+
+
+@remember_arguments
 class TimeStretch(nn.Module):
     """Plays features faster or slower; does nothing in eval.
 
@@ -199,6 +265,12 @@ class TimeStretch(nn.Module):
         items = torch.arange(len(frames), device=frames.device)[:, None]
         x = torch.lerp(frames[items, before], frames[items, after], share)
         return x * frame_mask(longer, x.shape[1]).unsqueeze(2), longer
+
+
+def _random_below(limits):
+    """Whole numbers from 0 to one below each of the limits."""
+    drawn = (torch.rand(limits.shape, device=limits.device) * limits).long()
+    return torch.minimum(drawn, limits - 1)  # a product may round up to it
 
 
 def _random_bands(lengths, size, count, width):

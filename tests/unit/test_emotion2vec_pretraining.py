@@ -196,6 +196,126 @@ def test_predictions_and_targets_are_those_of_the_masked_frames(monkeypatch):
     assert torch.equal(output.frame_targets, targets[masks[0]])
 
 
+def convolved(x, conv):
+    """[T, C] through a grouped convolution of the same length, by hand."""
+    weight = conv.weight.detach()  # [outputs, inputs of a group, kernel]
+    outputs, width, kernel = weight.shape
+    padded = torch.nn.functional.pad(x, (0, 0, kernel // 2, kernel // 2))
+    rows = []
+    for time in range(len(x)):
+        window = padded[time : time + kernel]
+        row = []
+        for output in range(outputs):
+            first = output * conv.groups // outputs * width  # its group's
+            inputs = window[:, first : first + width].T
+            row.append((weight[output] * inputs).sum())
+        rows.append(torch.stack(row) + conv.bias.detach())
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("size", [8, 4])
+def test_decoder_by_hand(size):
+    """Convolution, LayerNorm, GELU; residual but where the width changes."""
+    torch.manual_seed(0)
+    decoder = ConvDecoder(8, size, depth=3, kernel=3, groups=2)
+    x = hidden = torch.randn(6, 8)
+    for (conv,) in decoder.blocks:
+        y = convolved(hidden, conv)
+        y = y - y.mean(1, keepdim=True)
+        y = y / (y.square().mean(1, keepdim=True) + 1e-5).sqrt()
+        y = y * 0.5 * (1 + torch.erf(y / 2**0.5))
+        hidden = y + hidden if hidden.shape == y.shape else y
+    wanted = hidden @ decoder.proj.weight.T + decoder.proj.bias
+    decoded = decoder(x.unsqueeze(0), torch.tensor([6]))[0]
+    torch.testing.assert_close(decoded, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_targets_by_hand():
+    """Of the last blocks' MLPs, without the tokens (depth 3, the last 2)."""
+    model = make_model(make_encoder(depth=3), average_top_k_layers=2)
+    outputs = []
+    for block in model.teacher:
+        block.register_forward_hook(lambda *args: outputs.append(args[2][1]))
+    with torch.no_grad():
+        features, lengths = model.encoder.frontend(torch.randn(1, 8000))
+        frame_targets, utterance_targets = model.make_targets(features, lengths)
+    assert len(outputs) == 3
+    normed, means = [], []
+    for output in outputs[1:]:
+        frames = output[0, model.encoder.num_tokens :]
+        means.append(frames.mean(0))
+        deviation = (frames.var(0, unbiased=False) + 1e-5).sqrt()
+        normed.append((frames - frames.mean(0)) / deviation)
+    torch.testing.assert_close(
+        frame_targets[0], sum(normed) / 2, atol=1e-5, rtol=1e-4
+    )
+    mean = sum(means)
+    deviation = (mean.var(unbiased=False) + 1e-5).sqrt()
+    torch.testing.assert_close(
+        utterance_targets[0],
+        (mean - mean.mean()) / deviation,
+        atol=1e-5,
+        rtol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("pooling", ["tokens", "frames"])
+def test_utterance_vectors_are_means(pooling, monkeypatch):
+    """Tokens predict the utterance, all of them; they or frames are pooled."""
+    model = make_model(pooling=pooling, clone_batch=1).eval()
+    contextualise, seen = model.encoder.contextualise, []
+
+    def noted(*args, **options):
+        seen.append(contextualise(*args, **options))
+        return seen[-1]
+
+    monkeypatch.setattr(model.encoder, "contextualise", noted)
+    output = model(torch.randn(1, 8000))
+    frames, tokens, _ = seen[-1]  # the student's; the teacher came first
+    assert torch.allclose(output.utterance_predictions, tokens.mean(1))
+    pooled = {"tokens": tokens, "frames": frames}[pooling].mean(1)
+    assert torch.allclose(output.utterance_vectors, pooled, atol=1e-6)
+
+
+@pytest.mark.parametrize("given", [{}, {"mask_noise_std": 0.2}])
+def test_noise_stands_for_masked_frames_in_the_decoder(given, monkeypatch):
+    model = make_model(clone_batch=1, **given).eval()
+    contextualise, seen, masks = model.encoder.contextualise, [], []
+
+    def noted(*args, **options):
+        seen.append(contextualise(*args, **options))
+        return seen[-1]
+
+    def noted_mask(*args):
+        masks.append(block_mask(*args))
+        return masks[-1]
+
+    monkeypatch.setattr(model.encoder, "contextualise", noted)
+    module = "speechbrain_c2ser.lobes.emotion2vec.pretraining.block_mask"
+    monkeypatch.setattr(module, noted_mask)
+    model.decoder.register_forward_pre_hook(
+        lambda decoder, args: seen.append(args[0])
+    )
+    torch.manual_seed(3)
+    model(torch.randn(1, 64000))
+    _, (frames, _, _), filled = seen
+    noise = filled[masks[0]]
+    std = given.get("mask_noise_std", 0.01)
+    assert noise.std().item() == pytest.approx(std, rel=0.1)
+    assert noise.mean().item() == pytest.approx(0, abs=std / 5)
+    assert torch.equal(filled[~masks[0]], frames[0])
+
+
+def test_auxiliary_head_narrows_as_published():
+    """D, D, D/2, classes (the authors' first model file), GELU and dropout."""
+    model = make_model(num_classes=9)
+    layers = [type(layer).__name__ for layer in model.head]
+    assert layers == [*["Linear", "GELU", "Dropout"] * 2, "Linear"]
+    shapes = [tuple(layer.weight.shape) for layer in list(model.head)[::3]]
+    assert shapes == [(16, 16), (8, 16), (9, 8)]
+    assert [layer.p for layer in list(model.head)[2::3]] == [0.5, 0.5]
+
+
 def test_teacher_follows_the_student_by_the_schedule():
     model = make_model(ema_decay=0.9, ema_end_decay=0.99, ema_anneal=0.5)
     decays = [model.teacher_decay(p) for p in (0.0, 0.25, 0.5, 1.0)]

@@ -84,8 +84,8 @@ class WhisperEncoder(SpeechEncoder):
     dropout : float
         Dropout on embeddings, attention outputs and in the feed-forward
         (C2SER was trained with 0.1).
-    spec_augment : torch.nn.Module | None
-        ``(mel, lengths) -> mel``, applied in training mode.
+    spec_augment : torch.nn.Module | list[torch.nn.Module] | None
+        ``(mel, lengths) -> mel``, applied in training mode; several in turn.
     gradient_checkpointing : bool
         Trade time for memory in training.
 
@@ -153,6 +153,8 @@ class WhisperEncoder(SpeechEncoder):
         # two convolutions, the second of stride 2
         self.frame_rate = SAMPLE_RATE / (2 * HOP_LENGTH)
         self.pad_to_30s = pad_to_30s
+        if isinstance(spec_augment, list | tuple):
+            spec_augment = nn.ModuleList(spec_augment)
         self.spec_augment = spec_augment
         self.freeze = freeze
         if freeze:
@@ -288,7 +290,12 @@ class WhisperEncoder(SpeechEncoder):
         return pad(wavs, (0, max(missing, 0))), full
 
     def _augment(self, mel, lengths):
-        return self.spec_augment(mel, lengths) if self.spec_augment else mel
+        steps = self.spec_augment
+        if not isinstance(steps, nn.ModuleList):
+            steps = [] if steps is None else [steps]
+        for augment in steps:
+            mel = augment(mel, lengths)
+        return mel
 
     def _log_mel(self, wavs, counts):
         # Each item is mirrored at its own two ends, as if it were alone.
