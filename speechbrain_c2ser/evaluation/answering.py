@@ -1,6 +1,7 @@
 """What a C2SER model answers to a manifest, and what the answers are worth."""
 
 import json
+import logging
 import time
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from speechbrain_c2ser.evaluation.predictions import (
 )
 from speechbrain_c2ser.evaluation.report.evaluation import write_evaluation
 from speechbrain_c2ser.evaluation.scoring import evaluate, summary
+
+logger = logging.getLogger(__name__)
 
 DECODING = ("max_new_tokens", "num_beams", "repetition_penalty")
 
@@ -56,6 +59,7 @@ def evaluate_c2ser(c2ser, manifest, hparams):
     predictions, seconds = predict(
         c2ser, dataset, mode, hparams["batching"], decoding
     )
+    warn_of_cut(predictions)
     result = evaluate(
         predictions,
         {row["id"]: row for row in predictions},
@@ -140,7 +144,20 @@ def prediction(item, description):
         text=description.text,
         content=description.content,
         style=description.style,
+        cut=description.cut,
     )
+
+
+def warn_of_cut(predictions):
+    """Say how many answers the length limit ended: the emotion comes last."""
+    cut = sum(row["cut"] for row in predictions)
+    if cut:
+        logger.warning(
+            "%d of %d answers were cut at the length limit, before their end "
+            "token, and may lack the emotion: raise max_new_tokens.",
+            cut,
+            len(predictions),
+        )
 
 
 def flat_metrics(result, predictions, mode):

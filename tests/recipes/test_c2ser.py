@@ -114,7 +114,9 @@ def test_implicit_starts_from_stage_one(
 
 
 @pytest.mark.parametrize("mode", ["explicit", "implicit"])
-def test_evaluation(recipe, explicit, corpus, mode, tmp_path, monkeypatch):
+def test_evaluation(
+    recipe, explicit, corpus, mode, tmp_path, monkeypatch, caplog
+):
     argv = [
         "evaluate.py",
         str(ROOT / "hparams" / "c2ser" / "evaluate.yaml"),
@@ -128,6 +130,10 @@ def test_evaluation(recipe, explicit, corpus, mode, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", argv)
     recipe("evaluate").main()
     result = json.loads((tmp_path / f"{mode}.json").read_text())
+    cut = [row["cut"] for row in result["predictions"]]
+    told = f"{sum(cut)} of {len(cut)} answers were cut at the length limit"
+    log = (tmp_path / "log.txt").read_text() + caplog.text
+    assert log.count(told) == any(cut)
     labels = set(synthetic.EMOTIONS)
     assert len(result["predictions"]) == len(
         read_manifest(corpus / "test.json")
