@@ -48,7 +48,7 @@ def base_fingerprint(model: nn.Module) -> str | None:
             return None
         first = weight.detach().flatten()[:VALUES].to(torch.bfloat16).cpu()
         digest = hashlib.sha256(f"{list(weight.shape)};".encode())
-        digest.update(first.view(torch.uint8).numpy())
+        digest.update(first.view(torch.uint8).numpy().tobytes())
         digests.append(digest.digest())
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
