@@ -7,6 +7,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from speechbrain_c2ser.checkpoints.base_model import (
+    base_fingerprint,
+    require_base,
+)
 from speechbrain_c2ser.checkpoints.description import reference
 from speechbrain_c2ser.checkpoints.folder import (
     fingerprint,
@@ -19,12 +23,14 @@ from speechbrain_c2ser.checkpoints.licences import (
     carry_licence,
     licence_of,
     parts_of,
+    plain_settings,
 )
 from speechbrain_c2ser.checkpoints.replacing import written_beside
 from speechbrain_c2ser.checkpoints.signatures import describe_folder
 from speechbrain_c2ser.lobes.pretrained_files import told_if_damaged
 
 WEIGHTS = "model.safetensors"
+LLM_HASH = "language_model_hash"
 SMALL_LLM = 200_000_000  # parameters; a smaller one is copied along
 
 
@@ -93,6 +99,7 @@ def save_c2ser(
         "temperature": float(temperature),
         "prior": None if prior is None else [float(p) for p in prior],
         "acoustic_encoder_hash": acoustic and fingerprint(acoustic),
+        LLM_HASH: base_fingerprint(lm.model),
         "extra": extra,
         "licence": licence,
         "label_space": label_space,
@@ -131,12 +138,16 @@ def load_c2ser(
     FileNotFoundError
         When a file of the folder is missing.
     ValueError
-        When the yaml builds foreign objects, or the weights do not fit.
+        When the yaml builds foreign objects, the weights do not fit, or the
+        language model is another one than that of the training.
     """
     overrides = {}
     if llm is not None:
         overrides["model"] = {"language_model": {"source": str(llm)}}
-    return read_model(folder, overrides, allow, elsewhere=_is_base)
+    settings = read_model(folder, overrides, allow, elsewhere=_is_base)
+    lm = settings["model"].language_model
+    require_base(lm, settings.get(LLM_HASH), folder, "llm=FOLDER")
+    return settings
 
 
 def load_weights(model, folder: str | Path) -> None:
@@ -166,7 +177,7 @@ def load_weights(model, folder: str | Path) -> None:
             f"{folder} is no complete model folder (it has no {WEIGHTS}): "
             f"{describe_folder(folder)}."
         )
-    _require_same_base(model.language_model, Path(folder) / "llm")
+    _require_same_base(model.language_model, Path(folder))
     with told_if_damaged(weights):
         tensors = load_file(weights)
     load_strict(model, tensors, weights, elsewhere=_is_base)
@@ -175,17 +186,22 @@ def load_weights(model, folder: str | Path) -> None:
 
 def _require_same_base(lm, folder):
     """Whether a model has the language model that a folder was saved with."""
-    if not folder.is_dir() or Path(lm.source).resolve() == folder.resolve():
+    llm = folder / "llm"
+    if not llm.is_dir():
+        expected = plain_settings(folder).get(LLM_HASH)
+        require_base(lm, expected, folder, "--llm_source=FOLDER")
+        return
+    if Path(lm.source).resolve() == llm.resolve():
         return
     base_tensors = _base_tensors(lm)
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted(llm.glob("*.safetensors")):
         with safe_open(file, "pt") as saved:
             for key in saved.keys():
                 if not _equal(base_tensors.get(key), saved.get_tensor(key)):
                     raise ValueError(
-                        f"{folder.parent} was trained with the language model "
-                        f"in its llm/, and {lm.source} is another one ({key} "
-                        f"differs): start with --llm_source={folder}."
+                        f"{folder} was trained with the language model in "
+                        f"its llm/, and {lm.source} is another one ({key} "
+                        f"differs): start with --llm_source={llm}."
                     )
 
 

@@ -1,6 +1,7 @@
 """What a C2SER model answers to a manifest, and what the answers are worth."""
 
 import json
+import logging
 import time
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from speechbrain_c2ser.evaluation.predictions import (
 from speechbrain_c2ser.evaluation.report.evaluation import write_evaluation
 from speechbrain_c2ser.evaluation.scoring import evaluate, summary
 
+logger = logging.getLogger(__name__)
+
+DECODING = ("max_new_tokens", "num_beams", "repetition_penalty")
+
 
 def evaluate_c2ser(c2ser, manifest, hparams):
     """Predict, score, write: what the evaluation recipes share.
@@ -30,9 +35,10 @@ def evaluate_c2ser(c2ser, manifest, hparams):
     manifest : str | Path | dict
         The utterances, each with its emotion.
     hparams : dict
-        mode ("explicit" or "implicit"), batching, max_new_tokens,
-        predictions_file (JSONL), result_file (JSON: metrics and predictions)
-        and report_folder.
+        mode ("explicit" or "implicit"), batching, predictions_file (JSONL),
+        result_file (JSON: metrics and predictions), report_folder, and
+        decoding's max_new_tokens, num_beams and repetition_penalty, where
+        they are not the interface's.
 
     Returns
     -------
@@ -49,9 +55,11 @@ def evaluate_c2ser(c2ser, manifest, hparams):
     mode = hparams["mode"]
     dataset = speech_dataset(manifest, ["emotion"], c2ser.hparams.label_space)
     check_slots(c2ser.slots, [each["row"] for each in dataset.data.values()])
+    decoding = {name: hparams[name] for name in DECODING if name in hparams}
     predictions, seconds = predict(
-        c2ser, dataset, mode, hparams["batching"], hparams["max_new_tokens"]
+        c2ser, dataset, mode, hparams["batching"], decoding
     )
+    warn_of_cut(predictions)
     result = evaluate(
         predictions,
         {row["id"]: row for row in predictions},
@@ -74,7 +82,7 @@ def evaluate_c2ser(c2ser, manifest, hparams):
     return metrics
 
 
-def predict(c2ser, dataset, mode, batching, max_new_tokens):
+def predict(c2ser, dataset, mode, batching, decoding):
     """Predictions of a whole dataset, and seconds spent on each utterance.
 
     Arguments
@@ -88,8 +96,9 @@ def predict(c2ser, dataset, mode, batching, max_new_tokens):
     batching : dict
         batch_seconds and more of
         :func:`~speechbrain_c2ser.data.dataset.loader_options`.
-    max_new_tokens : int
-        Length limit of an answer.
+    decoding : dict
+        max_new_tokens, num_beams and repetition_penalty, as of
+        :meth:`speechbrain_c2ser.inference.C2SER.describe_batch`.
 
     Returns
     -------
@@ -106,10 +115,7 @@ def predict(c2ser, dataset, mode, batching, max_new_tokens):
         for batch in loader:
             started = time.perf_counter()
             descriptions = c2ser.describe_batch(
-                *batch.sig,
-                mode=mode,
-                max_new_tokens=max_new_tokens,
-                items=batch.item,
+                *batch.sig, mode=mode, items=batch.item, **decoding
             )
             seconds += time.perf_counter() - started
             predictions += [
@@ -138,7 +144,20 @@ def prediction(item, description):
         text=description.text,
         content=description.content,
         style=description.style,
+        cut=description.cut,
     )
+
+
+def warn_of_cut(predictions):
+    """Say how many answers the length limit ended: the emotion comes last."""
+    cut = sum(row["cut"] for row in predictions)
+    if cut:
+        logger.warning(
+            "%d of %d answers were cut at the length limit, before their end "
+            "token, and may lack the emotion: raise max_new_tokens.",
+            cut,
+            len(predictions),
+        )
 
 
 def flat_metrics(result, predictions, mode):

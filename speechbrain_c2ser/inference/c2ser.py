@@ -269,9 +269,10 @@ class C2SER(FileClassifier):
                 probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
                 text_emotion=answer.emotion,
                 language=answer.language,
+                cut=cut,
             )
-            for text, answer, row in zip(
-                texts, parsed, probabilities, strict=True
+            for text, answer, row, cut in zip(
+                texts, parsed, probabilities, written.cut, strict=True
             )
         ]
 
@@ -379,6 +380,7 @@ class C2SER(FileClassifier):
             emotion=max(mean, key=mean.get),
             probabilities=mean,
             windows=windows,
+            cut=any(d.cut for d in descriptions),
         )
 
     def _answers(self, mode, language=None, labels=None):

@@ -120,6 +120,8 @@ class Description:
         Language of the text.
     windows : tuple of DescribedWindow
         The stretches of the recording, in one or in more.
+    cut : bool
+        Whether the length limit ended the text: it may lack the emotion.
     """
 
     text: str
@@ -130,6 +132,7 @@ class Description:
     text_emotion: str | None = None
     language: str | None = None
     windows: "tuple[DescribedWindow, ...]" = field(default=(), repr=False)
+    cut: bool = False
 
 
 @dataclass(frozen=True)

@@ -72,3 +72,36 @@ class WarmupInverseSquareRoot:
         """Rate of an update (counted from 1); their number does not matter."""
         share = update / self.warmup_updates
         return self.peak * min(share, share**-0.5)
+
+
+class EpochTriangles:
+    """Learning rate: up and down in equal lines, the same within an epoch.
+
+    torch's ``CyclicLR`` ("triangular"), stepped once an epoch; as it depends
+    on the update alone, a restart needs no state.
+
+    Arguments
+    ---------
+    low, high : float
+        The rates of the first epoch and of each peak.
+    epochs_up : int
+        Epochs from one to the other.
+    epochs : int
+        Of the whole training.
+
+    Example
+    -------
+    >>> schedule = EpochTriangles(low=1.0, high=2.0, epochs_up=2, epochs=5)
+    >>> [schedule(update, 10) for update in range(1, 11)]
+    [1.0, 1.0, 1.5, 1.5, 2.0, 2.0, 1.5, 1.5, 1.0, 1.0]
+    """
+
+    def __init__(self, low: float, high: float, epochs_up: int, epochs: int):
+        self.low, self.high = low, high
+        self.epochs_up, self.epochs = epochs_up, epochs
+
+    def __call__(self, update, updates):
+        """Rate of an update (counted from 1) out of so many."""
+        epoch = (update - 1) * self.epochs // updates
+        share = 1 - abs(epoch / self.epochs_up % 2 - 1)
+        return self.low + (self.high - self.low) * share

@@ -16,6 +16,7 @@ from speechbrain_c2ser.data.manifest import read_manifest, write_manifest
 from speechbrain_c2ser.data.synthetic import corpus as synthetic
 from speechbrain_c2ser.inference import C2SER
 from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
 from speechbrain_c2ser.training.brain import NonFiniteLossError
 from speechbrain_c2ser.training.checkpointer import SafeCheckpointer
 from speechbrain_c2ser.training.experiment import load_experiment
@@ -113,7 +114,9 @@ def test_implicit_starts_from_stage_one(
 
 
 @pytest.mark.parametrize("mode", ["explicit", "implicit"])
-def test_evaluation(recipe, explicit, corpus, mode, tmp_path, monkeypatch):
+def test_evaluation(
+    recipe, explicit, corpus, mode, tmp_path, monkeypatch, caplog
+):
     argv = [
         "evaluate.py",
         str(ROOT / "hparams" / "c2ser" / "evaluate.yaml"),
@@ -127,6 +130,10 @@ def test_evaluation(recipe, explicit, corpus, mode, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", argv)
     recipe("evaluate").main()
     result = json.loads((tmp_path / f"{mode}.json").read_text())
+    cut = [row["cut"] for row in result["predictions"]]
+    told = f"{sum(cut)} of {len(cut)} answers were cut at the length limit"
+    log = (tmp_path / "log.txt").read_text() + caplog.text
+    assert log.count(told) == any(cut)
     labels = set(synthetic.EMOTIONS)
     assert len(result["predictions"]) == len(
         read_manifest(corpus / "test.json")
@@ -136,6 +143,39 @@ def test_evaluation(recipe, explicit, corpus, mode, tmp_path, monkeypatch):
         assert row["label"] is None or row["label"] in labels
         assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert ("content_error_rate" in result["metrics"]) == (mode == "explicit")
+
+
+def test_the_decoding_asked_for_reaches_the_language_model(
+    recipe, explicit, corpus, tmp_path, monkeypatch
+):
+    argv = [
+        "evaluate.py",
+        str(ROOT / "hparams" / "c2ser" / "evaluate.yaml"),
+        f"--output_folder={tmp_path}",
+        f"--c2ser_folder={explicit / 'c2ser'}",
+        f"--test_manifest={corpus}/test.json",
+        f"--device={DEVICE}",
+    ]
+    decoding = {
+        "max_new_tokens": 3,
+        "num_beams": 2,
+        "repetition_penalty": 1.05,
+    }
+    asked, generate = [], LanguageModel.generate
+    monkeypatch.setattr(
+        LanguageModel,
+        "generate",
+        lambda self, *inputs, **options: (
+            asked.append(options) or generate(self, *inputs, **options)
+        ),
+    )
+    monkeypatch.setattr(
+        sys, "argv", [*argv, *(f"--{k}={v}" for k, v in decoding.items())]
+    )
+    recipe("evaluate").main()
+    assert asked and all(
+        options.items() >= decoding.items() for options in asked
+    )
 
 
 @pytest.mark.parametrize("asked", ["bf16", "fp32"])

@@ -118,6 +118,33 @@ def test_stage_two_starts_from_the_weights_of_stage_one(
         run("implicit", *DEBUG, start_from=start)
 
 
+@pytest.mark.parametrize(
+    "start, overlay, warned",
+    [
+        (None, None, True),
+        ("stage_1", None, False),
+        (None, "no_chain_of_thought", False),
+    ],
+)
+def test_stage_two_without_stage_one_is_told(
+    recipe, corpus, models, options, tmp_path, monkeypatch, start, overlay,
+    warned,
+):  # fmt: skip
+    module, trained = recipe("train_implicit"), []
+    monkeypatch.setattr(module, "train_stage", lambda *x: trained.append(x))
+    argv = [str(TINY), *options(corpus, tmp_path, models)]
+    if overlay:
+        argv += ["--overlay", str(HPARAMS / "ablations" / f"{overlay}.yaml")]
+    hparams, run_opts = load_experiment(argv)
+    hparams["start_from"] = start
+    told = []
+    monkeypatch.setattr(module.logger, "warning", told.append)
+    module.train(module.ImplicitBrain, hparams, run_opts)
+    assert len(trained) == 1 and trained[0][1] is hparams
+    assert len(told) == warned
+    assert all("--start_from=" in each for each in told)
+
+
 @pytest.mark.parametrize("stage", ["explicit", "implicit"])
 def test_terms_are_weighted_and_logged_by_name(run, stage, tmp_path):
     terms = tmp_path / "terms.yaml"

@@ -160,6 +160,33 @@ def arguments(base, overlay, sources):
     return argv
 
 
+def test_the_iemocap_protocol_is_the_published_one(
+    recipe, corpus, sources, tmp_path
+):
+    overlay = HPARAMS / "iemocap_linear.yaml"
+    argv = arguments("emobox", overlay, sources)
+    argv += options(corpus, tmp_path, number_of_epochs=11)
+    hparams, run_opts = load_experiment(argv)
+    assert hparams["batch_size"] == 128 and hparams["hidden_size"] == 256
+    assert hparams["select_by"] == "max valid_wa"
+    module, rates = recipe("train"), []
+    after_batch = module.EmotionBrain.on_fit_batch_end
+
+    def noted(self, *inputs):
+        (optimizer,) = self.optimizers_dict.values()
+        assert type(optimizer) is torch.optim.RMSprop
+        (group,) = optimizer.param_groups
+        assert group["momentum"] == 0.9
+        rates.append(group["lr"])
+        return after_batch(self, *inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.EmotionBrain, "on_fit_batch_end", noted)
+        module.train(hparams, run_opts)
+    # a batch an epoch; the eleventh is the first peak
+    assert rates == pytest.approx([0.0005 + 0.00005 * k for k in range(11)])
+
+
 @pytest.mark.parametrize(
     "base, overlay", CASES, ids=[f"{b}+{o and o.stem}" for b, o in CASES]
 )

@@ -15,6 +15,7 @@ from speechbrain_c2ser.data.errors import ManifestError
 from speechbrain_c2ser.data.manifest import read_manifest
 from speechbrain_c2ser.evaluation.predictions import read_predictions
 from speechbrain_c2ser.labels import LabelSpace
+from speechbrain_c2ser.lobes.speech_llm.language_model import LanguageModel
 
 EMOTIONS = "angry happy fearful surprised neutral sad disgusted".split()
 
@@ -94,6 +95,14 @@ def test_the_published_list(shared_dir):
 
 def test_the_recipe_evaluates_a_folder(data, model, root, monkeypatch):
     """Without styles to compare with: explicit answers still are scored."""
+    asked, generate = [], LanguageModel.generate
+    monkeypatch.setattr(
+        LanguageModel,
+        "generate",
+        lambda self, *inputs, **options: (
+            asked.append(options) or generate(self, *inputs, **options)
+        ),
+    )
     folder, rows = data
     space = LabelSpace.from_name("emo_emilia")
     c2ser = save_c2ser(model, folder / "c2ser", space)
@@ -105,12 +114,18 @@ def test_the_recipe_evaluates_a_folder(data, model, root, monkeypatch):
         f"--output_folder={folder / 'out'}",
         "--mode=explicit",
         "--max_new_tokens=6",
+        "--num_beams=2",
+        "--repetition_penalty=1.05",
         "--device=cpu",
     ]
     monkeypatch.setattr("sys.argv", argv)
     runpy.run_path(
         str(root / "recipes" / "EmoEmilia" / "evaluate.py"), run_name="__main__"
     )
+    assert asked
+    for options in asked:
+        decoding = options["num_beams"], options["repetition_penalty"]
+        assert decoding == (2, 1.05)
     found = read_predictions(folder / "out" / "explicit.jsonl")
     assert {row["id"] for row in found} == {row["index"] for row in rows}
     result = json.loads((folder / "out" / "explicit.json").read_text())

@@ -15,6 +15,7 @@ from sklearn.metrics import (
 )
 
 from speechbrain_c2ser.cli import main
+from speechbrain_c2ser.evaluation.answering import warn_of_cut
 from speechbrain_c2ser.evaluation.comparing import compare, read_result
 from speechbrain_c2ser.evaluation.errors import PredictionError
 from speechbrain_c2ser.evaluation.predictions import (
@@ -389,6 +390,14 @@ def test_a_chat_model_gets_its_own_frame(llm, monkeypatch):
     )
     llm.generate(["Who?"], max_new_tokens=2)
     assert seen == ["<user>Who?<assistant>"]
+
+
+def test_cut_answers_are_counted_once(caplog):
+    warn_of_cut([{"cut": False}] * 3)
+    assert not caplog.records
+    warn_of_cut([{"cut": True}, {"cut": False}, {"cut": True}])
+    assert "2 of 3 answers were cut" in caplog.text
+    assert len(caplog.records) == 1
 
 
 def test_text_llm_answers_alone_as_in_a_batch(llm):

@@ -313,6 +313,26 @@ def test_describe_implicitly(c2ser, clips):
     close(found, probabilities)
 
 
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_description_that_the_length_limit_ended_is_told(
+    c2ser, clips, write, monkeypatch, beams
+):
+    model = c2ser.mods.model
+    speech, question = model.listen(*clips), [c2ser.prompt("explicit")] * 3
+    ids = model.write(speech, question, max_new_tokens=4).ids
+    written = {token for row in ids for token in row}
+    never = next(token for token in range(400) if token not in written)
+    monkeypatch.setattr(model, "end_token_id", never)
+    said = c2ser.describe_batch(*clips, max_new_tokens=3, num_beams=beams)
+    assert [each.cut for each in said] == [True] * 3
+    path = write("two.wav", 2.0)
+    assert c2ser.describe_file(path, window=1.0, max_new_tokens=3).cut
+
+    monkeypatch.setattr(model, "end_token_id", ids[0][0])
+    said = c2ser.describe_batch(*clips, max_new_tokens=1)
+    assert [each.cut for each in said] == [row[0] != ids[0][0] for row in ids]
+
+
 def test_describe_file_of_any_length(c2ser, write):
     path = write("long.wav", 2.0)
     said = c2ser.describe_file(path, window=1.0, max_new_tokens=4)

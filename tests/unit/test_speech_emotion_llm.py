@@ -76,6 +76,14 @@ def test_texts_in_a_batch_are_those_of_each_item_alone(model, clips, alone):
             assert one == texts[i : i + 1]
 
 
+def test_an_answer_without_its_end_token_was_cut(model, clips, monkeypatch):
+    ids = torch.tensor([[5, 9, 9], [5, 6, 7], [5, 6, 9]])
+    monkeypatch.setattr(LanguageModel, "generate", lambda *_, **__: (ids, None))
+    monkeypatch.setattr(model, "end_token_id", 9)
+    written = model.write(model.listen(*clips), PROMPTS)
+    assert written.cut == [False, True, False]
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("per_token", [True, False])
 def test_scores_are_the_naive_ones(model, clips, alone, per_token):

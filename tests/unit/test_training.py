@@ -15,6 +15,7 @@ from speechbrain_c2ser.training.brain import (
 )
 from speechbrain_c2ser.training.checkpointer import SafeCheckpointer
 from speechbrain_c2ser.training.schedules import (
+    EpochTriangles,
     WarmupCosine,
     WarmupInverseSquareRoot,
 )
@@ -113,6 +114,21 @@ def test_the_published_schedule_counts_updates():
     assert brain.rates == pytest.approx([0.05, *fall])
     with pytest.raises(ValueError, match="warmup_updates"):
         WarmupInverseSquareRoot(0.1, warmup_updates=0)
+
+
+def test_triangles_are_those_of_torch():
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.RMSprop([weight], lr=0.0005, momentum=0.9)
+    cyclic = torch.optim.lr_scheduler.CyclicLR(
+        optimizer, base_lr=0.0005, max_lr=0.001, step_size_up=10
+    )
+    schedule = EpochTriangles(0.0005, 0.001, epochs_up=10, epochs=45)
+    for epoch in range(45):
+        rates = [schedule(3 * epoch + k, 3 * 45) for k in (1, 2, 3)]
+        expected = optimizer.param_groups[0]["lr"]
+        assert rates == pytest.approx([expected] * 3)
+        optimizer.step()
+        cyclic.step()
 
 
 def test_a_nan_stops_and_names_the_batch():

@@ -36,11 +36,14 @@ class Written:
         the model keeps no positions.
     ids : list[list[int]]
         B times the tokens of the answer that were read.
+    cut : list[bool]
+        Whether the length limit ended an answer, and not its end token.
     """
 
     texts: list[str]
     past: Past | None
     ids: list[list[int]]
+    cut: list[bool]
 
 
 @remember_arguments
@@ -286,7 +289,8 @@ class SpeechEmotionLLM(torch.nn.Module):
         )
         # An answer's last token was not read, and none that a beam wrote.
         read = ids[:, : 0 if num_beams > 1 else -1].tolist()
-        return Written([text.strip() for text in texts], past, read)
+        cut = [self.end_token_id not in row for row in ids.tolist()]
+        return Written([text.strip() for text in texts], past, read, cut)
 
     def _before_end(self, ids):
         rows = ids.tolist()
