@@ -14,8 +14,6 @@ from speechbrain_c2ser.chain_of_thought.answers import (
 )
 from speechbrain_c2ser.evaluation.suites.disturbances import RATE, silence
 
-MAX_NEW_TOKENS = 100
-
 
 class DescribingSystem:
     """A C2SER folder: answers in words, reads, goes on from a reasoning.
@@ -83,9 +81,7 @@ class DescribingSystem:
         return dict(zip(candidates, probabilities[0].tolist(), strict=True))
 
     def _describe(self, waves, mode, **options):
-        return self.c2ser.describe_batch(
-            *_batch(waves), mode=mode, max_new_tokens=MAX_NEW_TOKENS, **options
-        )
+        return self.c2ser.describe_batch(*_batch(waves), mode=mode, **options)
 
 
 class ClassifyingSystem:
