@@ -125,6 +125,38 @@ def told_if_damaged(path: str | Path) -> Iterator[None]:
         raise ValueError(_damaged(path, error)) from error
 
 
+def stored_tensors(path: str | Path) -> list[tuple[str, list[int]]]:
+    """What a safetensors file holds, by its header alone.
+
+    Arguments
+    ---------
+    path : str | Path
+        The file.
+
+    Returns
+    -------
+    list of (str, list of int)
+        Type of numbers, such as "F32" or "I8", and shape of each tensor.
+
+    Raises
+    ------
+    ValueError
+        For a damaged file.
+
+    Example
+    -------
+    >>> import torch
+    >>> from safetensors.torch import save_file
+    >>> path = Path(getfixture("tmpdir")) / "model.safetensors"
+    >>> save_file({"a": torch.zeros(2, 3)}, path)
+    >>> stored_tensors(path)
+    [('F32', [2, 3])]
+    """
+    with told_if_damaged(path), safe_open(path, framework="pt") as file:
+        stored = map(file.get_slice, file.keys())
+        return [(each.get_dtype(), each.get_shape()) for each in stored]
+
+
 def check_weights(source: str | Path) -> None:
     """Refuse a model folder whose weights are not there.
 

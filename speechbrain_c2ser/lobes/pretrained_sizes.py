@@ -1,17 +1,17 @@
 """No Hugging Face model is built that is larger than the weights beside it."""
 
+import math
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import safe_open
 from torch.nn.modules.module import (
     register_module_buffer_registration_hook,
     register_module_parameter_registration_hook,
 )
 
-from speechbrain_c2ser.lobes.pretrained_files import told_if_damaged
+from speechbrain_c2ser.lobes.pretrained_files import stored_tensors
 
 WHOLE = ("model.safetensors", "model.safetensors.index.json")
 # What a model may be larger than its file: a head that shares its numbers
@@ -55,21 +55,11 @@ def count_stored(folder: str | Path) -> tuple[int, int] | None:
         return None
     numbers = tensors = 0
     for path in sorted(folder.glob("*.safetensors")):
-        with told_if_damaged(path), safe_open(path, framework="pt") as file:
-            for key in file.keys():
-                stored = file.get_slice(key)
-                kind = stored.get_dtype()  # such as "F32", "I8"
-                packed = int(kind[1:]) // 4 if kind[:1] in "IU" else 1
-                numbers += packed * _product(stored.get_shape())
-                tensors += 1
+        for kind, shape in stored_tensors(path):
+            packed = int(kind[1:]) // 4 if kind[:1] in "IU" else 1
+            numbers += packed * math.prod(shape)
+            tensors += 1
     return numbers, tensors
-
-
-def _product(shape):
-    numbers = 1
-    for size in shape:
-        numbers *= size
-    return numbers
 
 
 @contextmanager
